@@ -1,0 +1,28 @@
+"""Alembic's entry point. A label file is migrated while it is built; nothing else ever migrates one.
+
+The caller hands its connection over in `config.attributes["connection"]`, so that only `worker.artifact` opens files.
+"""
+
+from typing import Any, Literal
+
+from alembic import context
+
+from app.schema import Coded, metadata
+
+
+def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Write enumerations into a revision as what they are stored as: a revision must not follow later changes."""
+    return "sa.SmallInteger()" if kind == "type" and isinstance(item, Coded) else False
+
+
+def run() -> None:
+    """Apply, or compare, on the caller's connection."""
+    connection = context.config.attributes.get("connection")
+    if connection is None:
+        raise SystemExit("Label files are migrated by `neuronym-worker map`, not by the alembic command.")
+    context.configure(connection=connection, target_metadata=metadata, compare_type=True, render_item=_render)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run()
