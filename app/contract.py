@@ -438,6 +438,7 @@ class ClampStart(BaseModel):
     """First event of a stream. `prompt_tokens` are the exact ids the model read."""
 
     event: Literal["start"] = "start"
+    run: str | None = None  # the label file's id; the app adds it, the worker leaves it out
     model: str
     seed: int
     prompt_tokens: list[int]
@@ -464,6 +465,7 @@ class ClampEnd(ClampSummary):
     """Last event of a stream that went well."""
 
     event: Literal["summary"] = "summary"
+    run: str | None = None
 
 
 class ErrorAnswer(BaseModel):
