@@ -1,0 +1,1 @@
+"""Everything that needs torch: maps neurons into label files, measures them, and clamps them live."""

@@ -1,0 +1,41 @@
+"""Where each model family keeps its MLP, by module name.
+
+A gated MLP computes `down(act(gate(x)) * up(x))`, an ungated one `down(act(up(x)))`. Nothing here reads a weight.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Family:
+    """Module paths of one family; `up`, `gate` and `down` are relative to a layer."""
+
+    layers_path: str
+    up: str
+    gate: str | None
+    down: str
+    embedding: str
+    head: str
+    transposed: bool = False  # GPT-2's Conv1D stores (in, out)
+
+    @property
+    def gated(self) -> bool:
+        """Whether the up projection is multiplied by an activated gate."""
+        return self.gate is not None
+
+
+_LLAMA = Family("model.layers", "mlp.up_proj", "mlp.gate_proj", "mlp.down_proj", "model.embed_tokens", "lm_head")
+
+FAMILIES: dict[str, Family] = {
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    "gemma": _LLAMA,
+    "gemma2": _LLAMA,
+    "gemma3_text": _LLAMA,
+    "gpt2": Family("transformer.h", "mlp.c_fc", None, "mlp.c_proj", "transformer.wte", "lm_head", transposed=True),
+    "gpt_neox": Family(
+        "gpt_neox.layers", "mlp.dense_h_to_4h", None, "mlp.dense_4h_to_h", "gpt_neox.embed_in", "embed_out"
+    ),
+}

@@ -1,0 +1,167 @@
+"""The loop over layers: read rows, decode them, write a shard, say how far it is. Resumes where it was cut off.
+
+Knows checkpoints, lenses and shards; knows nothing of the label file they end in.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import pyarrow as pa
+import torch
+
+from app.contract import Lens, View
+from app.schema import code
+from worker.checkpoint import Checkpoint
+from worker.errors import CheckpointError
+from worker.lens import Decoded, Head, decode, nearest, robust_z
+from worker.shards import ShardFolder, column, constant
+from worker.vocabulary import Vocabulary
+
+SIMILAR = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is computed, recorded with the model and part of a resumed run's identity."""
+
+    views: tuple[View, ...] = tuple(View)
+    lenses: tuple[Lens, ...] = tuple(Lens)
+    top_k: int = 20
+    bottom_k: int = 10
+    gain: str = "none"  # norm gain folded into the rows
+    precision: str = "fp32"
+
+    def of(self, checkpoint: Checkpoint) -> "Recipe":
+        """The same with the views this checkpoint has."""
+        views = tuple(view for view in self.views if view in checkpoint.views)
+        if not views:
+            raise CheckpointError(f"{checkpoint.name} has no gate: its views are {', '.join(checkpoint.views)}.")
+        return Recipe(views, self.lenses, self.top_k, self.bottom_k, self.gain, self.precision)
+
+    def record(self) -> dict[str, str | int | list[str]]:
+        """As it is kept in the label file."""
+        return {
+            "views": [str(view) for view in self.views],
+            "lenses": [str(lens) for lens in self.lenses],
+            "top_k": self.top_k,
+            "bottom_k": self.bottom_k,
+            "gain": self.gain,
+            "precision": self.precision,
+        }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One layer done, or the whole."""
+
+    model: str
+    layers_done: int
+    layers: int
+    neurons_done: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A model whose every layer has its shards."""
+
+    checkpoint: Checkpoint
+    vocabulary: Vocabulary
+    recipe: Recipe
+    shards: ShardFolder
+    seconds: float
+    device: str
+    versions: dict[str, str] = field(
+        default_factory=lambda: {name: version(name) for name in ("neuronym", "torch", "transformers", "gguf")}
+    )
+
+
+def map_model(
+    checkpoint: Checkpoint,
+    vocabulary: Vocabulary,
+    recipe: Recipe,
+    shards: ShardFolder,
+    resume: bool = True,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Mapped:
+    """Decode every neuron of a checkpoint into shards, skipping layers that are done.
+
+    Raises:
+        CheckpointError: a tensor is missing, damaged or of the wrong shape.
+    """
+    started = time.monotonic()
+    shards.open(resume)
+    head: Head | None = None
+    for layer in range(checkpoint.layers):
+        if not shards.has("label", layer):
+            head = head or _head(checkpoint, vocabulary)
+            _map_layer(checkpoint, layer, head, recipe, shards)
+        done = layer + 1
+        elapsed = time.monotonic() - started
+        report(Progress(checkpoint.name, done, checkpoint.layers, done * checkpoint.neurons, elapsed))
+    return Mapped(checkpoint, vocabulary, recipe, shards, time.monotonic() - started, "cpu")
+
+
+def _head(checkpoint: Checkpoint, vocabulary: Vocabulary) -> Head:
+    weight = checkpoint.head()
+    ids = [id_ for id_ in vocabulary.ids if id_ < len(weight)]
+    return Head(weight, torch.tensor(ids))
+
+
+def _map_layer(checkpoint: Checkpoint, layer: int, head: Head, recipe: Recipe, shards: ShardFolder) -> None:
+    """One layer's shards; the label shard last, because it says that the layer is done."""
+    labels, neighbours = [], []
+    for view in recipe.views:
+        rows = checkpoint.rows(view, layer)  # (neurons, width)
+        norm = torch.linalg.vector_norm(rows, dim=1)
+        decoded = decode(rows, head, recipe.top_k, recipe.bottom_k)
+        labels += [_label_rows(layer, view, lens, norm, decoded[lens]) for lens in recipe.lenses]
+        neighbours.append(_neighbour_rows(layer, view, rows))
+    shards.write("neighbour", layer, pa.concat_tables(neighbours))
+    shards.write("label", layer, pa.concat_tables(labels))
+
+
+def _key(layer: int, view: View, lens: Lens | None, neurons: int) -> dict[str, pa.Array]:
+    key = {"view": constant(code(view), neurons)}
+    if lens:
+        key["lens"] = constant(code(lens), neurons)
+    return key | {"layer": constant(layer, neurons), "neuron": pa.array(range(neurons), pa.int32())}
+
+
+def _label_rows(layer: int, view: View, lens: Lens, norm: torch.Tensor, decoded: Decoded) -> pa.Table:
+    neurons = len(norm)
+
+    def real(tensor: torch.Tensor | None) -> pa.Array:
+        return column(tensor, neurons, pa.float32())
+
+    return pa.table(
+        _key(layer, view, lens, neurons)
+        | {
+            "top_ids": column(decoded.top.ids, neurons, pa.int32()),
+            "top_scores": real(decoded.top.scores),
+            "bottom_ids": column(decoded.bottom.ids, neurons, pa.int32()),
+            "bottom_scores": real(decoded.bottom.scores),
+            "norm": real(norm),
+            "mean": real(decoded.mean),
+            "std": real(decoded.std),
+            "skew": real(decoded.skew),
+            "kurtosis": real(decoded.kurtosis),
+            "logsumexp": real(decoded.logsumexp),
+            "z": real(decoded.z),
+            "margin": real(decoded.margin),
+            "layer_z": real(robust_z(decoded.top.scores[:, 0])),
+        }
+    )
+
+
+def _neighbour_rows(layer: int, view: View, rows: torch.Tensor) -> pa.Table:
+    similar = nearest(rows, SIMILAR)
+    return pa.table(
+        _key(layer, view, None, len(rows))
+        | {
+            "neurons": column(similar.ids, len(rows), pa.int32()),
+            "cosines": column(similar.scores, len(rows), pa.float32()),
+        }
+    )

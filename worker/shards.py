@@ -1,0 +1,75 @@
+"""What mapping leaves behind as it goes: one Parquet file a layer and table, each whole or absent.
+
+A shard appears under its name only once it is complete, so a killed run continues at the first missing layer.
+Knows the tables' columns by name; knows nothing of DuckDB, models or lenses.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import Tensor
+
+FOLDER = ".mapping"
+
+
+class ShardFolder:
+    """The shards of one model under one recipe. Another recipe, or changed weights, is another folder."""
+
+    def __init__(self, data: Path, name: str, recipe: Mapping[str, object]) -> None:
+        self.path = data / FOLDER / name
+        self._card = self.path / "recipe.json"
+        self._recipe = json.dumps(recipe, sort_keys=True, default=str)
+
+    def open(self, resume: bool) -> None:
+        """Keep what a run of the same recipe left; discard anything else."""
+        left_by_same = self._card.exists() and self._card.read_text() == self._recipe
+        if not (resume and left_by_same):
+            self.discard()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._card.write_text(self._recipe)
+
+    def shard(self, table: str, layer: int) -> Path:
+        """Where a table's rows of a layer lie."""
+        return self.path / f"{table}-{layer:04d}.parquet"
+
+    def has(self, table: str, layer: int) -> bool:
+        """Whether a layer is done."""
+        return self.shard(table, layer).exists()
+
+    def write(self, table: str, layer: int, rows: pa.Table) -> None:
+        """Write a shard, so that it is there whole or not at all."""
+        final = self.shard(table, layer)
+        unfinished = final.with_suffix(".unfinished")
+        pq.write_table(rows, unfinished, compression="zstd")
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.rename(final)
+
+    def shards(self, table: str) -> list[Path]:
+        """All shards of a table, in order of layer."""
+        return sorted(self.path.glob(f"{table}-*.parquet"))
+
+    def discard(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def column(tensor: Tensor | None, rows: int, kind: pa.DataType) -> pa.Array:
+    """A tensor as an Arrow column: `(rows,)` of `kind`, or `(rows, k)` as lists of it; None as nulls."""
+    if tensor is None:
+        return pa.nulls(rows, kind)
+    if tensor.dim() == 1:
+        return pa.array(tensor.cpu().numpy()).cast(kind)
+    flat = pa.array(tensor.flatten().cpu().numpy()).cast(kind)
+    offsets = pa.array(range(0, tensor.numel() + 1, tensor.shape[1]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, flat)
+
+
+def constant(value: int, rows: int) -> pa.Array:
+    """A small integer in every row."""
+    return pa.repeat(pa.scalar(value, pa.int16()), rows)

@@ -1,0 +1,92 @@
+"""A tokenizer's entries as text a person can read and search: id, text, folded text, kind, and the list's identity.
+
+Knows the three ways tokenizers spell a leading space and a lone byte. Knows no model.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from app.contract import Kind
+
+_BYTE = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")  # SentencePiece's byte fallback
+_SPACE = "\u2581"  # SentencePiece's leading space
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One vocabulary entry."""
+
+    id: int
+    text: str
+    folded: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """All entries in order of id. `hash` is of the id -> token list only: templates and flags do not count."""
+
+    entries: list[Entry]
+    hash: str
+    json: str
+
+    @property
+    def ids(self) -> list[int]:
+        return [entry.id for entry in self.entries]
+
+
+def read_vocabulary(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
+    """Entries of a fast tokenizer, spelled as text."""
+    serialised = tokenizer.backend_tokenizer.to_str()
+    spell = _spelling(serialised)
+    tokens = sorted((id_, token) for token, id_ in tokenizer.get_vocab().items())
+    added = tokenizer.added_tokens_decoder
+    special = {id_ for id_, token in added.items() if token.special}
+    entries = [
+        Entry(id_, token, fold(token), Kind.special)
+        if id_ in special
+        else _entry(id_, token.encode() if id_ in added else spell(token))
+        for id_, token in tokens
+    ]
+    identity = hashlib.sha256(json.dumps(tokens, ensure_ascii=False).encode()).hexdigest()[:16]
+    return Vocabulary(entries, identity, serialised)
+
+
+def fold(text: str) -> str:
+    """Text as it is searched: without one leading space, case folded."""
+    return (text.removeprefix(" ") or text).casefold()
+
+
+def _entry(id_: int, spelled: bytes) -> Entry:
+    try:
+        text = spelled.decode()
+    except UnicodeDecodeError:
+        text = "".join(f"<0x{byte:02X}>" for byte in spelled)
+        return Entry(id_, text, text.casefold(), Kind.bytes)
+    starts_word = text.startswith(" ") and bool(text.strip())
+    return Entry(id_, text, fold(text), Kind.word if starts_word else Kind.continuation)
+
+
+def _spelling(serialised: str) -> Callable[[str], bytes]:
+    """How this tokenizer spells bytes: byte-level letters, or SentencePiece's space mark and byte fallback."""
+    return _byte_level if '"ByteLevel"' in json.dumps(json.loads(serialised).get("decoder")) else _sentence_piece
+
+
+_LETTER_TO_BYTE = {letter: byte for byte, letter in bytes_to_unicode().items()}  # type: ignore[no-untyped-call]
+
+
+def _byte_level(token: str) -> bytes:
+    if all(letter in _LETTER_TO_BYTE for letter in token):
+        return bytes(_LETTER_TO_BYTE[letter] for letter in token)
+    return token.encode()  # an entry that was never byte-level
+
+
+def _sentence_piece(token: str) -> bytes:
+    byte = _BYTE.match(token)
+    return bytes([int(byte[1], 16)]) if byte else token.replace(_SPACE, " ").encode()

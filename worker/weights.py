@@ -1,0 +1,149 @@
+"""Single tensors from safetensors (sharded or not) and GGUF files, without building a model.
+
+A reader maps a tensor's name to fp32 values in transformers' layout. It knows nothing of layers or families.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import gguf
+import torch
+from safetensors import SafetensorError, safe_open
+
+from worker.errors import CheckpointError
+
+
+class TensorReader(Protocol):
+    """Reads tensors by name."""
+
+    @property
+    def files(self) -> list[Path]:
+        """The files read from."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """The stored precision."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether the tensor is there."""
+        ...
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor as fp32.
+
+        Raises:
+            CheckpointError: it is missing or unreadable.
+        """
+        ...
+
+
+class SafetensorsFolder:
+    """The safetensors files of a folder, as one set of tensors."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = sorted(folder.glob("*.safetensors"))
+        if not self.files:
+            raise CheckpointError(_no_weights(folder))
+        self._where: dict[str, Path] = {}
+        for file in self.files:
+            with _readable(file), safe_open(file, "pt") as tensors:
+                self._where |= dict.fromkeys(tensors.keys(), file)
+        _check_index(folder, self._where)
+        self.dtype = self._stored_dtype()
+
+    def _stored_dtype(self) -> str:
+        name = max(self._where, key=lambda key: ("mlp" in key, key))
+        with safe_open(self._where[name], "pt") as tensors:
+            return str(tensors.get_slice(name).get_dtype()).lower()
+
+    def has(self, name: str) -> bool:
+        return self._key(name) is not None
+
+    def _key(self, name: str) -> str | None:
+        """Bare checkpoints (`h.0...`, `layers.0...`) leave out the name of the model's body."""
+        bare = name.partition(".")[2]
+        return next((key for key in (name, bare) if key in self._where), None)
+
+    def read(self, name: str) -> torch.Tensor:
+        key = self._key(name)
+        if key is None:
+            raise CheckpointError(
+                f"The checkpoint has no tensor {name!r}. Is it complete, and of the family it claims?"
+            )
+        with _readable(self._where[key]), safe_open(self._where[key], "pt") as tensors:
+            tensor: torch.Tensor = tensors.get_tensor(key)
+        return tensor.float()
+
+
+class GGUFFile:
+    """One GGUF file; its tensors are dequantised as they are read."""
+
+    def __init__(self, file: Path, layers_path: str, names: dict[str, str]) -> None:
+        self.files = [file]
+        self._names = names  # transformers' name -> GGUF's, for what is not in a layer
+        self._layers_path = layers_path
+        with _readable(file):
+            self._tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
+        types = [t.tensor_type.name for name, t in self._tensors.items() if "ffn_up" in name]
+        self.dtype = types[0].lower() if types else "unknown"
+
+    def _key(self, name: str) -> str:
+        """GGUF names: `blk.3.ffn_up.weight` for `model.layers.3.mlp.up_proj.weight`, and so on."""
+        if name in self._names:
+            return self._names[name]
+        layer, _, module = name.removeprefix(self._layers_path + ".").partition(".")
+        return f"blk.{layer}.{self._names.get(module, module)}"
+
+    def has(self, name: str) -> bool:
+        return self._key(name) in self._tensors
+
+    def read(self, name: str) -> torch.Tensor:
+        key = self._key(name)
+        if key not in self._tensors:
+            raise CheckpointError(f"{self.files[0].name} has no tensor {key!r}. Is the file complete?")
+        tensor = self._tensors[key]
+        with _readable(self.files[0]):
+            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        return torch.from_numpy(values.copy()).float()
+
+
+def gguf_names(up: str, gate: str | None, down: str, embedding: str, head: str) -> dict[str, str]:
+    """Transformers' weight names to GGUF's, the same in every family."""
+    names = {f"{embedding}.weight": "token_embd.weight", f"{head}.weight": "output.weight"}
+    for module, short in ((up, "ffn_up"), (gate, "ffn_gate"), (down, "ffn_down")):
+        if module:
+            names[f"{module}.weight"] = f"{short}.weight"
+    return names
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, IndexError, KeyError) as error:
+        raise CheckpointError(f"{file} cannot be read ({error}). Download it again.") from error
+
+
+def _check_index(folder: Path, where: dict[str, Path]) -> None:
+    """A sharded checkpoint lists its tensors; a missing shard is found before hours of work, not after."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return
+    promised = json.loads(index.read_text())["weight_map"]
+    missing = sorted({shard for name, shard in promised.items() if name not in where})
+    if missing:
+        raise CheckpointError(f"{folder} lacks {', '.join(missing)}. Download the missing files.")
+
+
+def _no_weights(folder: Path) -> str:
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        return (
+            f"{folder} holds pickled weights only, which run code when they are loaded. "
+            "Convert them: load with transformers and save_pretrained(..., safe_serialization=True)."
+        )
+    return f"{folder} holds no weights (*.safetensors). Give a complete checkpoint folder, a GGUF file, or a hub id."
