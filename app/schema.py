@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from app.contract import Direction, Kind, Lens, Side, Site, Strength, View
 
+REVISION = "0001"  # the newest migration: what the app can read; a test compares
 NAMED = 5  # tokens of a label that a search row carries
 QUANTILES = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
 
@@ -79,7 +80,7 @@ model = sa.Table(
     sa.Column("versions", sa.String, nullable=False),
     sa.Column("settings", sa.String, nullable=False),  # JSON: views, lenses, top_k, bottom_k, gain, precision
     sa.Column("mapped_at", sa.String, nullable=False),
-    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("seconds", sa.REAL, nullable=False),
 )
 
 pair = sa.Table(
@@ -119,19 +120,19 @@ label = sa.Table(  # sorted by (model, view, lens, layer, neuron)
     sa.Column("lens", Coded(Lens), nullable=False),
     *_neuron_key(),
     sa.Column("top_ids", sa.ARRAY(sa.Integer), nullable=False),
-    sa.Column("top_scores", sa.ARRAY(sa.Float), nullable=False),
+    sa.Column("top_scores", sa.ARRAY(sa.REAL), nullable=False),
     sa.Column("bottom_ids", sa.ARRAY(sa.Integer), nullable=False),
-    sa.Column("bottom_scores", sa.ARRAY(sa.Float), nullable=False),
-    sa.Column("norm", sa.Float, nullable=False),
-    sa.Column("mean", sa.Float, nullable=False),
-    sa.Column("std", sa.Float, nullable=False),
-    sa.Column("skew", sa.Float),
-    sa.Column("kurtosis", sa.Float),  # excess
-    sa.Column("logsumexp", sa.Float),  # logit lens only
-    sa.Column("z", sa.Float, nullable=False),
-    sa.Column("margin", sa.Float, nullable=False),
-    sa.Column("layer_z", sa.Float),
-    sa.Column("odd_share", sa.Float),  # special, byte-piece and rare tokens among the top
+    sa.Column("bottom_scores", sa.ARRAY(sa.REAL), nullable=False),
+    sa.Column("norm", sa.REAL, nullable=False),
+    sa.Column("mean", sa.REAL, nullable=False),
+    sa.Column("std", sa.REAL, nullable=False),
+    sa.Column("skew", sa.REAL),
+    sa.Column("kurtosis", sa.REAL),  # excess
+    sa.Column("logsumexp", sa.REAL),  # logit lens only
+    sa.Column("z", sa.REAL, nullable=False),
+    sa.Column("margin", sa.REAL, nullable=False),
+    sa.Column("layer_z", sa.REAL),
+    sa.Column("odd_share", sa.REAL),  # special, byte-piece and rare tokens among the top
     sa.Column("strength", Coded(Strength)),
 )
 
@@ -141,17 +142,17 @@ label_by_token = sa.Table(  # sorted by (tokenizer, token, side, z descending)
     sa.Column("tokenizer", sa.SmallInteger, nullable=False),
     sa.Column("token", sa.Integer, nullable=False),
     sa.Column("side", Coded(Side), nullable=False),
-    sa.Column("z", sa.Float, nullable=False),
+    sa.Column("z", sa.REAL, nullable=False),
     sa.Column("model", sa.SmallInteger, nullable=False),
     sa.Column("view", Coded(View), nullable=False),
     sa.Column("lens", Coded(Lens), nullable=False),
     *_neuron_key(),
     sa.Column("rank", sa.SmallInteger, nullable=False),
-    sa.Column("score", sa.Float, nullable=False),
+    sa.Column("score", sa.REAL, nullable=False),
     *(sa.Column(f"top_{place}", sa.Integer) for place in range(NAMED)),
-    sa.Column("layer_z", sa.Float),
+    sa.Column("layer_z", sa.REAL),
     sa.Column("strength", Coded(Strength)),
-    sa.Column("effect", sa.Float),
+    sa.Column("effect", sa.REAL),
     sa.Column("agreement", sa.Boolean),  # same top token as the counterpart in the model's first pair
 )
 
@@ -162,7 +163,7 @@ neighbour = sa.Table(  # sorted by (model, view, layer, neuron): nearest weight 
     sa.Column("view", Coded(View), nullable=False),
     *_neuron_key(),
     sa.Column("neurons", sa.ARRAY(sa.Integer), nullable=False),
-    sa.Column("cosines", sa.ARRAY(sa.Float), nullable=False),
+    sa.Column("cosines", sa.ARRAY(sa.REAL), nullable=False),
 )
 
 drift = sa.Table(  # sorted by (pair, view, lens, layer, neuron)
@@ -172,12 +173,12 @@ drift = sa.Table(  # sorted by (pair, view, lens, layer, neuron)
     sa.Column("view", Coded(View), nullable=False),
     sa.Column("lens", Coded(Lens), nullable=False),
     *_neuron_key(),
-    sa.Column("cosine", sa.Float, nullable=False),
+    sa.Column("cosine", sa.REAL, nullable=False),
     sa.Column("same_top", sa.Boolean, nullable=False),
     sa.Column("near_tie", sa.Boolean, nullable=False),
-    sa.Column("base_margin", sa.Float, nullable=False),
-    sa.Column("instruct_margin", sa.Float, nullable=False),
-    sa.Column("overlap", sa.Float, nullable=False),  # shared share of the top k
+    sa.Column("base_margin", sa.REAL, nullable=False),
+    sa.Column("instruct_margin", sa.REAL, nullable=False),
+    sa.Column("overlap", sa.REAL, nullable=False),  # shared share of the top k
     sa.Column("base_rank", sa.SmallInteger),  # of the instruct top token in the base label; null: not among its top
     sa.Column("instruct_rank", sa.SmallInteger),
     sa.Column("base_token", sa.Integer, nullable=False),
@@ -193,10 +194,10 @@ agreement = sa.Table(  # one row a pair, view, lens and group: all, a layer, or 
     sa.Column("layer", sa.SmallInteger),
     sa.Column("strength", Coded(Strength)),
     sa.Column("neurons", sa.Integer, nullable=False),
-    sa.Column("agreement", sa.Float, nullable=False),
-    sa.Column("near_ties", sa.Float, nullable=False),
-    sa.Column("mean_cosine", sa.Float, nullable=False),
-    sa.Column("mean_overlap", sa.Float, nullable=False),
+    sa.Column("agreement", sa.REAL, nullable=False),
+    sa.Column("near_ties", sa.REAL, nullable=False),
+    sa.Column("mean_cosine", sa.REAL, nullable=False),
+    sa.Column("mean_overlap", sa.REAL, nullable=False),
 )
 
 concept = sa.Table(  # tokens that are the top of more neurons in one model of a pair than in the other
@@ -216,8 +217,8 @@ activity = sa.Table(  # sorted by (model, site, layer, neuron)
     sa.Column("model", sa.SmallInteger, nullable=False),
     sa.Column("site", Coded(Site), nullable=False),
     *_neuron_key(),
-    sa.Column("quantiles", sa.ARRAY(sa.Float), nullable=False),  # at QUANTILES
-    sa.Column("fires", sa.Float),  # share of positions beyond a tenth of the range
+    sa.Column("quantiles", sa.ARRAY(sa.REAL), nullable=False),  # at QUANTILES
+    sa.Column("fires", sa.REAL),  # share of positions beyond a tenth of the range
     sa.Column("contexts", sa.String),  # JSON: short texts around the strongest positions
 )
 
@@ -228,14 +229,14 @@ effect = sa.Table(  # sorted by (model, site, direction, layer, neuron); lists r
     sa.Column("site", Coded(Site), nullable=False),
     sa.Column("direction", Coded(Direction), nullable=False),
     *_neuron_key(),
-    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("value", sa.REAL, nullable=False),
     sa.Column("tokens", sa.ARRAY(sa.Integer), nullable=False),
-    sa.Column("deltas", sa.ARRAY(sa.Float), nullable=False),
-    sa.Column("controls", sa.ARRAY(sa.Float), nullable=False),
+    sa.Column("deltas", sa.ARRAY(sa.REAL), nullable=False),
+    sa.Column("controls", sa.ARRAY(sa.REAL), nullable=False),
     sa.Column("ranks", sa.ARRAY(sa.Integer), nullable=False),
-    sa.Column("kl", sa.Float, nullable=False),
+    sa.Column("kl", sa.REAL, nullable=False),
     sa.Column("moved", sa.Integer, nullable=False),
-    sa.Column("moved_delta", sa.Float, nullable=False),
+    sa.Column("moved_delta", sa.REAL, nullable=False),
 )
 
 measurement = sa.Table(  # what was measured on a model or pair, how, and what came out as a whole
@@ -247,5 +248,5 @@ measurement = sa.Table(  # what was measured on a model or pair, how, and what c
     sa.Column("settings", sa.String, nullable=False),
     sa.Column("result", sa.String, nullable=False),
     sa.Column("measured_at", sa.String, nullable=False),
-    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("seconds", sa.REAL, nullable=False),
 )

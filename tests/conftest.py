@@ -1,13 +1,35 @@
-"""Fixtures shared by all tests: a tiny checkpoint."""
+"""Fixtures shared by all tests: a tiny checkpoint, its label file, and the real demo model's."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from app.settings import Settings
 from tests.checkpoints import make_checkpoint
+from worker.run import MapRun
 
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random 4-layer Llama with tied head and chat template."""
     return make_checkpoint(tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture(scope="session")
+def data_folder(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose label file holds `tiny_llama`, mapped as `tiny`."""
+    data = tmp_path_factory.mktemp("data")
+    MapRun(Settings(data=data)).map([str(tiny_llama)], ["tiny"])
+    return data
+
+
+@pytest.fixture(scope="session")
+def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the demo model mapped; NEURONYM_DEMO_DATA names one that is ready, to save the minute."""
+    ready = os.environ.get("NEURONYM_DEMO_DATA")
+    if ready:
+        return Path(ready)
+    data = tmp_path_factory.mktemp("demo-data")
+    MapRun(Settings(data=data)).map(["demo"])
+    return data

@@ -3,9 +3,11 @@
 Knows checkpoints, lenses and shards; knows nothing of the label file they end in.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import pyarrow as pa
@@ -67,6 +69,7 @@ class Progress:
 class Mapped:
     """A model whose every layer has its shards."""
 
+    name: str
     checkpoint: Checkpoint
     vocabulary: Vocabulary
     recipe: Recipe
@@ -77,8 +80,35 @@ class Mapped:
         default_factory=lambda: {name: version(name) for name in ("neuronym", "torch", "transformers", "gguf")}
     )
 
+    def record(self) -> dict[str, str | int | float | bool | None]:
+        """The model's row in the label file, but for the ids it gets there."""
+        checkpoint = self.checkpoint
+        return {
+            "name": self.name,
+            "source": checkpoint.source.spec,
+            "revision": checkpoint.source.revision,
+            "source_hash": checkpoint.source_hash,
+            "adapter": None,
+            "architecture": checkpoint.architecture,
+            "layers": checkpoint.layers,
+            "neurons": checkpoint.neurons,
+            "width": checkpoint.width,
+            "vocab": len(self.vocabulary.entries),
+            "gated": checkpoint.family.gated,
+            "tied": checkpoint.tied,
+            "chat": checkpoint.tokenizer.chat_template is not None,
+            "note": None,
+            "dtype": checkpoint.reader.dtype,
+            "device": self.device,
+            "versions": json.dumps(self.versions),
+            "settings": json.dumps(self.recipe.record()),
+            "mapped_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 1),
+        }
+
 
 def map_model(
+    name: str,
     checkpoint: Checkpoint,
     vocabulary: Vocabulary,
     recipe: Recipe,
@@ -93,6 +123,7 @@ def map_model(
     """
     started = time.monotonic()
     shards.open(resume)
+    shards.write("token", 0, _token_rows(vocabulary))
     head: Head | None = None
     for layer in range(checkpoint.layers):
         if not shards.has("label", layer):
@@ -100,8 +131,20 @@ def map_model(
             _map_layer(checkpoint, layer, head, recipe, shards)
         done = layer + 1
         elapsed = time.monotonic() - started
-        report(Progress(checkpoint.name, done, checkpoint.layers, done * checkpoint.neurons, elapsed))
-    return Mapped(checkpoint, vocabulary, recipe, shards, time.monotonic() - started, "cpu")
+        report(Progress(name, done, checkpoint.layers, done * checkpoint.neurons, elapsed))
+    return Mapped(name, checkpoint, vocabulary, recipe, shards, time.monotonic() - started, "cpu")
+
+
+def _token_rows(vocabulary: Vocabulary) -> pa.Table:
+    entries = vocabulary.entries
+    return pa.table(
+        {
+            "id": pa.array([entry.id for entry in entries], pa.int32()),
+            "text": [entry.text for entry in entries],
+            "folded": [entry.folded for entry in entries],
+            "kind": pa.array([code(entry.kind) for entry in entries], pa.int16()),
+        }
+    )
 
 
 def _head(checkpoint: Checkpoint, vocabulary: Vocabulary) -> Head:

@@ -1,0 +1,87 @@
+"""`neuronym-worker`: map models, serve clamps. Errors end in one sentence, never in a traceback."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from app.contract import Lens, View
+from app.settings import Settings
+
+
+@click.group()
+@click.version_option(package_name="neuronym")
+def main() -> None:
+    """Map every MLP neuron of a language model, and clamp neurons live."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")
+
+
+@main.command("map")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL]")
+@click.option("--name", "names", multiple=True, help="Name in the label file; one a model, in order.")
+@click.option("--views", default=",".join(View), show_default=True, help="Weight vectors to decode.")
+@click.option("--lenses", default=",".join(Lens), show_default=True, help="Lenses to decode with.")
+@click.option("--top-k", default=20, show_default=True, type=click.IntRange(5, 200), help="Top tokens kept a label.")
+@click.option("--bottom-k", default=10, show_default=True, type=click.IntRange(1, 200), help="Bottom tokens kept.")
+@click.option("--resume/--fresh", default=True, show_default=True, help="Go on where an earlier run was cut off.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
+@click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on standard output.")
+def map_command(
+    models: tuple[str, ...],
+    names: tuple[str, ...],
+    views: str,
+    lenses: str,
+    top_k: int,
+    bottom_k: int,
+    resume: bool,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Decode every neuron of MODEL and publish a label file.
+
+    MODEL is a hub id (org/model or org/model@revision), a folder, a GGUF file, or `demo`.
+    """
+    from worker.errors import CheckpointError, LabelFileError
+    from worker.mapping import Recipe
+    from worker.progress import reporter
+    from worker.run import MapRun
+
+    if names and len(names) != len(models):
+        raise click.UsageError(f"{len(models)} models need {len(models)} --name options, not {len(names)}.")
+    settings = Settings(data=data) if data else Settings()
+    recipe = Recipe(_choices(views, View, "--views"), _choices(lenses, Lens, "--lenses"), top_k, bottom_k)
+    try:
+        run = MapRun(settings, recipe, resume, reporter(as_json)).map(list(models), list(names))
+    except (CheckpointError, LabelFileError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps({"published": run}) if as_json else f"Published {settings.data / f'labels-{run}.duckdb'}")
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535))
+def serve(host: str, port: int) -> None:
+    """Serve clamps on the models of the current label file."""
+    from worker.serving import serve_worker
+
+    serve_worker(Settings(), host, port)
+
+
+Choice = TypeVar("Choice", View, Lens)
+
+
+def _choices(text: str, kind: type[Choice], option: str) -> tuple[Choice, ...]:
+    """A comma-separated list of an enumeration's values, in the enumeration's order."""
+    asked = {part.strip() for part in text.split(",") if part.strip()}
+    unknown = asked - set(kind)
+    if unknown or not asked:
+        raise click.BadParameter(f"choose from {', '.join(kind)}", param_hint=option)
+    return tuple(value for value in kind if value in asked)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""How far a mapping is, for a person at a terminal or a program that reads lines. Quiet when nobody watches."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from worker.mapping import Progress
+
+Report = Callable[[Progress], None]
+
+
+def reporter(as_json: bool) -> Report:
+    """JSON lines on standard output, a bar on a terminal, or nothing."""
+    if as_json:
+        return lambda progress: print(json.dumps(asdict(progress)), flush=True)  # noqa: T201
+    return _Bar() if sys.stderr.isatty() else lambda _: None
+
+
+class _Bar:
+    """One bar a model, counted in neurons, with rate and time left."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, tqdm[NoReturn]] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        bar = self._bars.get(progress.model)
+        if bar is None:
+            total = progress.neurons_done // progress.layers_done * progress.layers
+            bar = tqdm(total=total, desc=progress.model, unit=" neurons", unit_scale=True, file=sys.stderr)
+            self._bars[progress.model] = bar
+        bar.update(progress.neurons_done - bar.n)
+        if progress.layers_done == progress.layers:
+            bar.close()
