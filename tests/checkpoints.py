@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
+    Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     GPTNeoXConfig,
@@ -55,6 +56,7 @@ def configurations() -> dict[str, PreTrainedConfig]:
         "qwen3": Qwen3Config(**_SHAPE, tie_word_embeddings=True),
         "gemma": GemmaConfig(**_SHAPE),
         "gemma2": Gemma2Config(**_SHAPE),
+        "gemma3": Gemma3TextConfig(**_SHAPE),
         "gpt2": GPT2Config(**_GPT_SHAPE, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_inner=NEURONS, n_positions=256),
         "gpt_neox": GPTNeoXConfig(
             **_GPT_SHAPE,
