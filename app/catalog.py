@@ -3,49 +3,195 @@
 The only module of the app that opens a label file. It knows no question; `app.queries` asks them.
 """
 
-from collections.abc import Iterator
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import duckdb
 import sqlalchemy as sa
 from fastapi import Depends, Request
 
 from app.contract import ModelSummary
+from app.deadline import Deadline
 from app.errors import Unavailable
+from app.holdings import Holdings, read_holdings
+from app.schema import REVISION, token, tokenizer
 from app.settings import Settings
+from app.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+QUERY_SECONDS = 20.0  # far above any honest question; a runaway one must not hold a connection
+MEND = "Map a model with `make map`, or `neuronym-worker map demo`."
+_LOCKED_DOWN = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "lock_configuration": "true",
+    "threads": "2",  # more threads a query make many small queries slower
+}
 
 
 class NoLabelFile(Unavailable):
-    """Nothing is mapped yet, or the file there is cannot be read by this version."""
+    """Nothing is mapped yet, or the file there cannot be read by this version."""
+
+
+class TooMuch(Unavailable):
+    """A question that took too long or too much memory."""
 
 
 class LabelFile:
-    """One open label file."""
+    """One open label file. Raises NoLabelFile when `path` is not one that this version can read."""
 
-    run: str
-    path: Path
-    models: dict[str, ModelSummary]
+    def __init__(self, path: Path, memory_limit: str, deadline: Deadline) -> None:
+        self.path = path
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._vocabularies: dict[str, Vocabulary] = {}
+        self._engine = sa.create_engine(
+            sa.URL.create("duckdb", database=str(path)),
+            isolation_level="AUTOCOMMIT",  # nothing here writes, so no statement needs a transaction around it
+            pool_size=8,
+            max_overflow=32,
+            connect_args={"read_only": True, "config": _LOCKED_DOWN | {"memory_limit": memory_limit}},
+        )
+        try:
+            with self._engine.connect() as connection:
+                _check_revision(connection, path)
+                self.holdings: Holdings = read_holdings(connection)
+        except (sa.exc.SQLAlchemyError, duckdb.Error) as error:
+            self.close()
+            raise NoLabelFile(f"{path.name} cannot be read: {_reason(error)} {MEND}") from error
+        except NoLabelFile:
+            self.close()
+            raise
+
+    @property
+    def run(self) -> str:
+        """The file's id, which every answer carries."""
+        return self.holdings.run
+
+    @property
+    def models(self) -> dict[str, ModelSummary]:
+        """Mapped models by name."""
+        return self.holdings.models
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
-        """A read-only connection of this request alone."""
-        raise NotImplementedError
-        yield
+        """A read-only connection of this request alone, with a limit on its time; TooMuch when that is reached."""
+        with self._engine.connect() as connection, self._deadline.limit(_interrupter(connection)):
+            try:
+                yield connection
+            except sa.exc.DBAPIError as error:
+                if isinstance(error.orig, duckdb.InterruptException):
+                    raise TooMuch(f"This took longer than {self._deadline.seconds:g} seconds. Ask for less.") from error
+                if isinstance(error.orig, duckdb.OutOfMemoryException):
+                    raise TooMuch("This needs more memory than NEURONYM_MEMORY_LIMIT allows.") from error
+                raise
+
+    def vocabulary(self, model: str) -> Vocabulary:
+        """The vocabulary of a mapped model, read when it is first needed."""
+        hash_ = self.models[model].tokenizer
+        with self._lock:
+            if hash_ not in self._vocabularies:
+                self._vocabularies[hash_] = self._read(hash_)
+            return self._vocabularies[hash_]
+
+    def vocabularies(self, models: Iterable[str]) -> dict[str, Vocabulary]:
+        """The vocabularies of these models, by hash."""
+        return {vocabulary.hash: vocabulary for vocabulary in map(self.vocabulary, models)}
+
+    def _read(self, hash_: str) -> Vocabulary:
+        entries = sa.select(token.c.id, token.c.text, token.c.folded, token.c.kind)
+        with self.connect() as connection:
+            found = sa.select(tokenizer.c.id, tokenizer.c.json).where(tokenizer.c.hash == hash_)
+            id_, serialised = connection.execute(found).one()
+            return Vocabulary(hash_, connection.execute(entries.where(token.c.tokenizer == id_)).tuples(), serialised)
+
+    def close(self) -> None:
+        """Close idle connections now, and busy ones as soon as their request ends."""
+        self._engine.dispose()
 
 
 class Catalog:
-    """Serves the file that `data/current` points to."""
+    """Serves the file that `data/current` points to, and goes on serving it when a newer one is broken."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self._link = settings.data / "current"
+        self._memory_limit = settings.memory_limit
+        self._deadline = Deadline(QUERY_SECONDS)
+        self._lock = threading.Lock()
+        self._open: LabelFile | None = None
+        self._tried: str | None = None  # what the link named when it was last followed
+        self._refusal: NoLabelFile | None = None
 
     def current(self) -> LabelFile:
         """The newest label file that can be read; NoLabelFile when there is none."""
-        raise NotImplementedError
+        target = self._target()
+        if target != self._tried:
+            self._follow(target)
+        if self._open is None:
+            raise self._refusal or NoLabelFile(f"No model is mapped yet in {self._link.parent}. {MEND}")
+        return self._open
 
     def close(self) -> None:
         """Close the file; running requests finish first."""
+        self._deadline.end()
+        if self._open is not None:
+            self._open.close()
+
+    def _target(self) -> str | None:
+        try:
+            return os.readlink(self._link)
+        except OSError:
+            return None
+
+    def _follow(self, target: str | None) -> None:
+        """Open what the link names; while one request does, the others are answered from the last good file."""
+        if not self._lock.acquire(blocking=self._open is None):
+            return
+        try:
+            if target is not None and target != self._tried:
+                self._swap(LabelFile(self._link.parent / target, self._memory_limit, self._deadline))
+        except NoLabelFile as refusal:
+            self._refusal = refusal
+            served = f"{self._open.path.name} is served on" if self._open else "nothing is served"
+            log.error("%s (%s)", refusal, served)
+        finally:
+            self._tried = target
+            self._lock.release()
+
+    def _swap(self, newer: LabelFile) -> None:
+        older, self._open = self._open, newer
+        log.info("label file %s is served", newer.path.name)
+        if older is not None:
+            older.close()
+
+
+def _interrupter(connection: sa.Connection) -> Callable[[], None]:
+    """What stops a connection's running query from another thread."""
+    interrupt: Callable[[], None] = connection.connection.driver_connection.interrupt  # type: ignore[union-attr]
+    return interrupt
+
+
+def _check_revision(connection: sa.Connection, path: Path) -> None:
+    found = connection.execute(sa.text("select version_num from alembic_version")).scalar()
+    if found == REVISION:
+        return
+    mend = MEND if str(found) < REVISION else "Update Neuronym, or map again with this version."
+    raise NoLabelFile(f"{path.name} has schema revision {found}; this version reads {REVISION}. {mend}")
+
+
+def _reason(error: Exception) -> str:
+    """The database's own sentence, without the statement and the links around it."""
+    text = str(getattr(error, "orig", None) or error).splitlines()[0]
+    if "version number" in text:
+        return f"it was written by another version of DuckDB than {duckdb.__version__} ({text})."
+    return text.rstrip(".") + "."
 
 
 def served(request: Request) -> LabelFile:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MAX_QUERY = 10_000  # characters
 MAX_LIMIT = 500
 MAX_OFFSET = 1_000_000_000
 
@@ -25,3 +26,9 @@ class Question(BaseModel):
         if not isinstance(values, dict):
             return values
         return {name: value for name, value in values.items() if value != ""}
+
+
+class Text(Question):
+    """A text in the language of the search box (`app.queries.query`)."""
+
+    q: Annotated[str, Field(max_length=MAX_QUERY, description='A word, `"exact"`, `pre*`, `a, b`, or `L22N57`.')] = ""

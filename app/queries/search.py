@@ -1,35 +1,69 @@
-"""Which neurons are named after a token: the search."""
+"""Which neurons are named after a token: the search.
 
-from typing import Annotated, Literal
-
-from pydantic import Field, FiniteFloat
+Says what is asked and what is answered. Text is read by `app.queries.query`, tokens are found by
+`app.queries.matching`, and `app.queries.hits` asks the database.
+"""
 
 from app.catalog import LabelFile
-from app.contract import Lens, SearchAnswer, Side, Strength, View
-from app.queries.question import Limit, Offset, Question
+from app.contract import ModelSummary, NeuronRef, SearchAnswer
+from app.errors import Unprocessable
+from app.holdings import Pair
+from app.queries.filters import Filters
+from app.queries.hits import read_page
+from app.queries.matching import match, spelled
+from app.queries.places import check_view, find_model, find_pair, has_neuron, neuron_name, neuron_ref
+from app.queries.query import Address, parse
+from app.queries.question import Text
 
-MAX_QUERY = 10_000
 
-
-class SearchQuery(Question):
+class SearchQuery(Filters, Text):
     """What is searched, where, and in which order."""
-
-    q: Annotated[str, Field(max_length=MAX_QUERY, description='A word, `"exact"`, `pre*`, `a, b`, or `L22N57`.')] = ""
-    model: str | None = None
-    pair: str | None = None
-    view: View | Literal["any"] = "any"
-    lens: Lens = Lens.cosine
-    side: Side = Side.top
-    layer_min: Annotated[int, Field(ge=0)] | None = None
-    layer_max: Annotated[int, Field(ge=0)] | None = None
-    min_z: Annotated[FiniteFloat, Field(ge=0, description="Least |z| of the matching token.")] | None = None
-    strength: Strength | None = None
-    agreement: Literal["same", "changed"] | None = None
-    sort: Literal["z", "score", "effect", "layer_z", "neuron"] = "z"
-    limit: Limit = 50
-    offset: Offset = 0
 
 
 def search(labels: LabelFile, query: SearchQuery) -> SearchAnswer:
     """Neurons whose label holds the asked tokens; unknown model or pair: NotFound, bad range: Unprocessable."""
-    raise NotImplementedError
+    pair = find_pair(labels, query.pair) if query.pair else None
+    models = _models(labels, query, pair)
+    parsed = parse(query.q)
+    vocabularies = labels.vocabularies([model.name for model in models])
+    found = match(parsed.alternatives, vocabularies)
+    neurons, notes = _neurons(models, parsed.addresses)
+    total, results = read_page(labels, query, [model.name for model in models], found.tokens)
+    return SearchAnswer(
+        run=labels.run,
+        query=query.model_dump(mode="json"),
+        tokens=spelled(found.tokens, vocabularies),
+        pieces=spelled(found.pieces, vocabularies),
+        neurons=neurons,
+        notes=parsed.notes + found.notes + notes,
+        total=total,
+        limit=query.limit,
+        offset=query.offset,
+        results=results,
+    )
+
+
+def _models(labels: LabelFile, query: SearchQuery, pair: Pair | None) -> list[ModelSummary]:
+    """The models that are searched; NotFound or Unprocessable when what is asked for is not among them."""
+    models = [labels.models[name] for name in ((pair.base, pair.instruct) if pair else labels.models)]
+    if query.model:
+        models = [find_model(labels, query.model)]
+        if pair and query.model not in (pair.base, pair.instruct):
+            raise Unprocessable(f"model: {query.model} is not in the pair {pair.name} ({pair.base}, {pair.instruct})")
+    low, high = query.layer_min, query.layer_max
+    if low is not None and high is not None and low > high:
+        raise Unprocessable(f"layer_min: {low} is above layer_max, {high}")
+    if query.view != "any":
+        check_view(models, query.view, query.lens)
+    return models
+
+
+def _neurons(models: list[ModelSummary], addresses: list[Address]) -> tuple[list[NeuronRef], list[str]]:
+    found, notes = [], []
+    for asked in addresses:
+        there = [model.name for model in models if has_neuron(model, asked.layer, asked.index)]
+        found += [neuron_ref(name, asked.layer, asked.index) for name in there]
+        if not there:
+            last = ", ".join(f"{neuron_name(one.layers - 1, one.neurons - 1)} in {one.name}" for one in models)
+            notes.append(f"There is no neuron {neuron_name(asked.layer, asked.index)}; the last is {last}.")
+    return found, notes

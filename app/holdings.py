@@ -1,0 +1,74 @@
+"""What a label file holds: its models, pairs and vocabularies, read once when the file is opened.
+
+These tables have a handful of rows. It knows nothing of how the file is opened or swapped.
+"""
+
+import json
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from app.contract import ModelSummary, PairRole, Role
+from app.schema import build, model, pair, tokenizer
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two mapped checkpoints, before and after tuning; `base` and `instruct` are names of models."""
+
+    id: int
+    name: str
+    base: str
+    instruct: str
+    note: str | None
+
+    def other(self, name: str) -> str:
+        """The model that stands opposite `name`."""
+        return self.instruct if name == self.base else self.base
+
+    def role(self, name: str) -> Role:
+        """The place of `name` in this pair."""
+        return Role.base if name == self.base else Role.instruct
+
+    def seen_from(self, name: str) -> PairRole:
+        """This pair as `name` states it."""
+        return PairRole(name=self.name, role=self.role(name), other=self.other(name), note=self.note)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """The small tables. Ids are the label file's own small integers; names are what the world uses."""
+
+    run: str
+    built_at: str
+    models: dict[str, ModelSummary]
+    pairs: dict[str, Pair]
+    model_ids: dict[str, int]
+    tokenizers: dict[int, str]  # id -> hash
+
+    def pairs_of(self, name: str) -> list[Pair]:
+        """Pairs that `name` stands in, the first one first: its agreement is what search rows carry."""
+        return [known for known in self.pairs.values() if name in (known.base, known.instruct)]
+
+
+def read_holdings(connection: sa.Connection) -> Holdings:
+    """Read the small tables of an open label file."""
+    run, built_at = connection.execute(sa.select(build.c.run, build.c.built_at)).one()
+    tokenizers = {row.id: row.hash for row in connection.execute(sa.select(tokenizer.c.id, tokenizer.c.hash))}
+    rows = connection.execute(sa.select(model).order_by(model.c.id)).all()
+    names = {row.id: row.name for row in rows}
+    pairs = {
+        row.name: Pair(row.id, row.name, names[row.base], names[row.instruct], row.note)
+        for row in connection.execute(sa.select(pair).order_by(pair.c.id))
+    }
+    models = {row.name: _summary(row, tokenizers[row.tokenizer], pairs) for row in rows}
+    return Holdings(run, built_at, models, pairs, {name: id_ for id_, name in names.items()}, tokenizers)
+
+
+def _summary(row: sa.Row[tuple[object, ...]], tokenizer_hash: str, pairs: dict[str, Pair]) -> ModelSummary:
+    values = dict(row._mapping) | {"tokenizer": tokenizer_hash}
+    settings = json.loads(row.settings)
+    values |= {"settings": settings, "versions": json.loads(row.versions)}
+    values |= {"views": settings["views"], "lenses": settings["lenses"]}
+    roles = [known.seen_from(row.name) for known in pairs.values() if row.name in (known.base, known.instruct)]
+    return ModelSummary(**values, pairs=roles)

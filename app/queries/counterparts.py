@@ -1,0 +1,72 @@
+"""The same neuron in the other model of a pair: how far it moved, and what it is called there.
+
+Asked only for the rows that are shown, by key, after every limit.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from app.catalog import LabelFile
+from app.contract import Counterpart, Lens, View
+from app.holdings import Pair
+from app.schema import NAMED, drift, label
+
+
+@dataclass(frozen=True)
+class LabelKey:
+    """One label of one neuron."""
+
+    model: str
+    layer: int
+    index: int
+    view: View
+    lens: Lens
+
+
+def counterparts(
+    labels: LabelFile, connection: sa.Connection, keys: Iterable[LabelKey], pair: Pair | None = None
+) -> dict[LabelKey, Counterpart]:
+    """Counterparts in `pair`, else in the first pair of each model; keys without a pair are left out."""
+    by_model: dict[str, list[LabelKey]] = defaultdict(list)
+    for key in keys:
+        by_model[key.model].append(key)
+    found: dict[LabelKey, Counterpart] = {}
+    for model, asked in by_model.items():
+        pairs = [pair] if pair else labels.holdings.pairs_of(model)[:1]
+        for one in pairs:
+            found |= _in_pair(labels, connection, one, model, asked)
+    return found
+
+
+def _in_pair(
+    labels: LabelFile, connection: sa.Connection, pair: Pair, model: str, keys: list[LabelKey]
+) -> dict[LabelKey, Counterpart]:
+    other = pair.other(model)
+    vocabulary = labels.vocabulary(other)
+    found = {}
+    for row in connection.execute(_moved(pair.id, labels.holdings.model_ids[other], keys)):
+        top = [vocabulary.token(id_) for id_ in row.top_ids[:NAMED]]
+        key = LabelKey(model, row.layer, row.neuron, row.view, row.lens)
+        found[key] = Counterpart(model=other, same_top=row.same_top, cosine=row.cosine, top_tokens=top)
+    return found
+
+
+def _moved(pair: int, other: int, keys: list[LabelKey]) -> sa.Select[tuple[object, ...]]:
+    """Drift and the other model's label, for these keys alone."""
+    asked = sa.values(
+        *(sa.column(name, sa.Integer) for name in ("layer", "neuron")),
+        *(sa.column(name, label.c[name].type) for name in ("view", "lens")),
+        name="asked",
+    ).data([(key.layer, key.index, key.view, key.lens) for key in keys])
+    same = [drift.c[name] == asked.c[name] for name in ("layer", "neuron", "view", "lens")]
+    there = [label.c[name] == asked.c[name] for name in ("layer", "neuron", "view", "lens")]
+    columns = (drift.c.view, drift.c.lens, drift.c.layer, drift.c.neuron, drift.c.cosine, drift.c.same_top)
+    return (
+        sa.select(*columns, label.c.top_ids)
+        .select_from(asked)
+        .join(drift, sa.and_(drift.c.pair == pair, *same))
+        .join(label, sa.and_(label.c.model == other, *there))
+    )

@@ -1,0 +1,122 @@
+"""Labels that hold given tokens, asked of the database: one page of them, and how many there are.
+
+`label_by_token` is sorted by (tokenizer, token, side, z) and carries all that a result shows or sorts by, so nothing
+neuron-sized is joined before the limit. Every token is its own scan: an equality is found by the zone maps of a sorted
+table, a list of values is not.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.catalog import LabelFile
+from app.contract import SearchResult, Side
+from app.holdings import Pair
+from app.queries.filters import Filters
+from app.queries.results import KEY, MATCH, SHOWN, Match, Row, results
+from app.schema import drift, label_by_token
+
+hit = label_by_token.c
+_COLUMNS = [hit[name] for name in (*KEY, *MATCH, *SHOWN)]
+
+
+def read_page(
+    labels: LabelFile, filters: Filters, models: Sequence[str], tokens: dict[str, list[int]]
+) -> tuple[int, list[SearchResult]]:
+    """How many labels of `models` hold one of `tokens` (ids by vocabulary hash), and the page that is asked for."""
+    if not any(tokens.values()):
+        return 0, []
+    pair = labels.holdings.pairs[filters.pair] if filters.pair else None
+    hits = _hits(labels, tokens, list(_conditions(labels, filters, models)))
+    if pair and filters.agreement and not _carried(labels, models, pair):
+        hits = _agreeing(hits, pair, filters.agreement == "same")
+    best = _best(hits, filters)
+    with labels.connect() as connection:
+        rows = connection.execute(_page(hits, best, filters)).all()
+        total: int = rows[0].total if rows else connection.execute(_count(best)).scalar_one()
+        return total, results(labels, connection, list(_by_label(rows)), filters.side, pair)
+
+
+def _hits(labels: LabelFile, tokens: dict[str, list[int]], conditions: list[sa.ColumnElement[bool]]) -> sa.CTE:
+    """Every row of these tokens that meets the conditions."""
+    ids = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
+    scans = [
+        sa.select(*_COLUMNS).where(hit.tokenizer == ids[hash_], hit.token == token, *conditions)
+        for hash_, found in tokens.items()
+        for token in found
+    ]
+    return sa.union_all(*scans).cte("hits")
+
+
+def _conditions(labels: LabelFile, filters: Filters, models: Sequence[str]) -> Iterator[sa.ColumnElement[bool]]:
+    yield hit.side == filters.side
+    yield hit.lens == filters.lens
+    if len(models) < len(labels.models):
+        yield hit.model.in_([labels.holdings.model_ids[name] for name in models])
+    if filters.view != "any":
+        yield hit.view == filters.view
+    if filters.layer_min is not None:
+        yield hit.layer >= filters.layer_min
+    if filters.layer_max is not None:
+        yield hit.layer <= filters.layer_max
+    if filters.min_z is not None:
+        yield hit.z >= filters.min_z if filters.side is Side.top else hit.z <= -filters.min_z
+    if filters.strength:
+        yield hit.strength == filters.strength
+    pair = labels.holdings.pairs.get(filters.pair or "")
+    if filters.agreement and _carried(labels, models, pair):
+        yield hit.agreement == (filters.agreement == "same")
+
+
+def _carried(labels: LabelFile, models: Sequence[str], pair: Pair | None) -> bool:
+    """Whether the rows themselves say if they agree: they do so for the first pair of their model."""
+    return pair is None or all(labels.holdings.pairs_of(name)[0] == pair for name in models)
+
+
+def _agreeing(hits: sa.CTE, pair: Pair, same_top: bool) -> sa.CTE:
+    """Hits that agree, or do not, in a pair that is not the first of their model."""
+    there = [drift.c[name] == hits.c[name] for name in ("layer", "neuron", "view", "lens")]
+    moved = sa.and_(drift.c.pair == pair.id, drift.c.same_top == same_top, *there)
+    return sa.select(hits).join(drift, moved).cte("agreeing")
+
+
+def _best(hits: sa.CTE, filters: Filters) -> sa.Select[Any]:
+    """One row a label: its key, its best match's values, by which it is sorted."""
+    top = filters.side is Side.top
+    sort = {
+        "z": sa.func.max(hits.c.z) if top else -sa.func.min(hits.c.z),
+        "score": sa.func.max(hits.c.score) if top else -sa.func.min(hits.c.score),
+        "effect": sa.func.arg_max_null(hits.c.effect, hits.c.z if top else -hits.c.z),
+        "layer_z": sa.func.any_value(hits.c.layer_z),
+    }
+    key = [hits.c[name] for name in KEY]
+    best = sa.select(*key, sort["z"].label("best_z"), sa.func.count().over().label("total")).group_by(*key)
+    return best if filters.sort == "neuron" else best.add_columns(sort[filters.sort].label("sort"))
+
+
+def _order(best: sa.FromClause) -> list[sa.ColumnElement[Any]]:
+    """By what was asked, best first and unmeasured last; then by address, so that pages never overlap."""
+    key: list[sa.ColumnElement[Any]] = [best.c[name] for name in KEY]
+    return [best.c.sort.desc().nulls_last(), best.c.best_z.desc(), *key] if "sort" in best.c else key
+
+
+def _count(best: sa.Select[Any]) -> sa.Select[int]:
+    """How many there are when the page asked for lies past the last one."""
+    return sa.select(sa.func.count()).select_from(best.subquery())
+
+
+def _page(hits: sa.CTE, best: sa.Select[Any], filters: Filters) -> sa.Select[Any]:
+    """All matches of the labels of one page, label by label, best match first."""
+    labels = best.subquery()
+    page = sa.select(labels).order_by(*_order(labels)).limit(filters.limit).offset(filters.offset).cte("page")
+    same = sa.and_(*(page.c[name] == hits.c[name] for name in KEY))
+    nearest = hits.c.z.desc() if filters.side is Side.top else hits.c.z
+    return sa.select(hits, page.c.total).join(page, same).order_by(*_order(page), nearest, hits.c.token)
+
+
+def _by_label(rows: Sequence[Row]) -> Iterator[tuple[Row, list[Match]]]:
+    for _, group in groupby(rows, key=lambda row: tuple(row._mapping[name] for name in KEY)):
+        matches = list(group)
+        yield matches[0], [Match(*(row._mapping[name] for name in MATCH)) for row in matches]

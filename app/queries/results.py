@@ -1,0 +1,85 @@
+"""From rows of `label_by_token` to results: token ids spelled, counterparts looked up.
+
+Shared by the search and the token page. It knows nothing of how the rows were chosen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.catalog import LabelFile
+from app.contract import SearchResult, Side, Token
+from app.holdings import Pair
+from app.queries.counterparts import LabelKey, counterparts
+from app.queries.places import neuron_ref
+from app.schema import NAMED, label_by_token
+from app.vocabulary import Vocabulary
+
+KEY = ("model", "layer", "neuron", "view", "lens")  # what makes a result one
+SHOWN = ("layer_z", "strength", *(f"top_{place}" for place in range(NAMED)))  # the same in every row of a label
+MATCH = ("token", "rank", "score", "z", "effect")  # differs between the tokens of a label
+
+Row = sa.Row[Any]
+
+
+def columns(*names: str) -> list[sa.Column[Any]]:
+    """Columns of `label_by_token`."""
+    return [label_by_token.c[name] for name in names]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A token of a label that was asked for."""
+
+    token: int
+    rank: int
+    score: float
+    z: float
+    effect: float | None
+
+
+def results(
+    labels: LabelFile,
+    connection: sa.Connection,
+    rows: Sequence[tuple[Row, list[Match]]],
+    side: Side,
+    pair: Pair | None = None,
+) -> list[SearchResult]:
+    """One result a row; its matches are best first."""
+    names = {id_: name for name, id_ in labels.holdings.model_ids.items()}
+    keys = [LabelKey(names[row.model], row.layer, row.neuron, row.view, row.lens) for row, _ in rows]
+    there = counterparts(labels, connection, keys, pair)
+    return [
+        SearchResult(
+            **dict(neuron_ref(key.model, key.layer, key.index)),
+            view=key.view,
+            lens=key.lens,
+            side=side,
+            **_matched(labels.vocabulary(key.model), found),
+            strength=row.strength,
+            layer_z=row.layer_z,
+            top_tokens=_top(labels.vocabulary(key.model), row),
+            counterpart=there.get(key),
+        )
+        for key, (row, found) in zip(keys, rows, strict=True)
+    ]
+
+
+def _matched(vocabulary: Vocabulary, found: list[Match]) -> dict[str, Any]:
+    best = found[0]
+    return {
+        "rank": best.rank,
+        "token_id": best.token,
+        "token": vocabulary.token(best.token).text,
+        "score": best.score,
+        "z": best.z,
+        "effect": best.effect,
+        "matches": [vocabulary.token(one.token) for one in found[1:]],
+    }
+
+
+def _top(vocabulary: Vocabulary, row: Row) -> list[Token]:
+    ids = (row._mapping[f"top_{place}"] for place in range(NAMED))
+    return [vocabulary.token(id_) for id_ in ids if id_ is not None]
