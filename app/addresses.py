@@ -1,0 +1,94 @@
+"""The one place that makes addresses: of pages, of their JSON twins, of static files.
+
+The page of a question is its API path without `/api/v1`; parameters at their default are left out, so that one
+question has one address.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from app.queries.question import Question
+from app.settings import ROOT
+
+API = "/api/v1"
+HOME = "/"
+SEARCH = "/search"
+TOKENS = "/tokens"
+MODELS = "/models"
+PLAYGROUND = "/playground"
+METHOD = "/method"
+DOCS = "/docs"
+READABLE = ":,?/"  # characters a query may hold unescaped
+LONGEST = 6_000  # characters of an address that every browser, proxy and chat window carries
+
+
+def _segment(value: object) -> str:
+    return quote(str(value), safe="")
+
+
+def with_query(path: str, parameters: Mapping[str, Any]) -> str:
+    """`path` with those parameters that have a value; a list repeats its name."""
+    pairs = [
+        (name, str(item))
+        for name, value in parameters.items()
+        for item in (value if isinstance(value, list | tuple) else [value])
+        if item is not None and item != ""
+    ]
+    query = urlencode(pairs, quote_via=quote, safe=READABLE)
+    return f"{path}?{query}" if query else path
+
+
+def asked(path: str, question: Question, **changes: Any) -> str:
+    """The address of a question with some of its parameters changed; None takes one away."""
+    return with_query(path, question.model_dump(mode="json", exclude_defaults=True) | changes)
+
+
+def search(text: str = "", **parameters: Any) -> str:
+    """Results for a text of the search language."""
+    return with_query(SEARCH, {"q": text, **parameters})
+
+
+def neuron(model: str, layer: int, index: int) -> str:
+    """A neuron's page."""
+    return f"/neurons/{_segment(model)}/{layer}/{index}"
+
+
+def named_neuron(model: str, name: str) -> str:
+    """The page of a neuron given as `L22N57`."""
+    layer, index = name[1:].split("N")
+    return neuron(model, int(layer), int(index))
+
+
+def layer(model: str, number: int, **parameters: Any) -> str:
+    """A layer's page."""
+    return with_query(f"/layers/{_segment(model)}/{number}", parameters)
+
+
+def token(tokenizer: str, token_id: int) -> str:
+    """A token's page."""
+    return f"{TOKENS}/{_segment(tokenizer)}/{token_id}"
+
+
+def playground(**parameters: Any) -> str:
+    """The playground, filled in."""
+    return with_query(PLAYGROUND, parameters)
+
+
+def twin(address: str) -> str:
+    """The JSON of a page."""
+    return API + address
+
+
+@cache
+def static(name: str) -> str:
+    """A file of frontend/static, with its content's hash so that a browser may keep it."""
+    content = (ROOT / "frontend" / "static" / name).read_bytes()
+    return f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:10]}"
+
+
+def htmx(name: str) -> str:
+    """A file of the htmx package."""
+    return f"/static/htmx/{name}"

@@ -1,0 +1,150 @@
+"""What the playground's form holds: read from an address or a form, written back as an address, turned into a request.
+
+Values stay as they were typed until they are asked for as a request, so that a form with a mistake comes back whole.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from starlette.datastructures import FormData, QueryParams
+
+from app import addresses
+from app.contract import MAX_CLAMPS, ClampRequest, ModelSummary
+from app.errors import Unprocessable
+
+NEURON = re.compile(r"\s*[Ll](\d{1,9})[Nn](\d{1,9})\s*")
+DEFAULTS = {"positions": "all", "max_new_tokens": "48", "temperature": "0", "top_p": "1", "seed": "0"}
+ALTERNATIVES = 5
+EXAMPLE_CHAT = "What is your favourite animal?"
+EXAMPLE_PROMPT = "My favourite animal is the"
+
+
+class Row(NamedTuple):
+    """One clamp as typed. In an address: `L29N808:up:set:20`."""
+
+    neuron: str = ""
+    site: str = "up"
+    mode: str = "set"
+    value: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> "Row":
+        """From an address; parts that are missing have their defaults."""
+        parts = text.split(":", 3)
+        return cls(*(part or default for part, default in zip(parts, cls(), strict=False)))
+
+    def written(self) -> str:
+        """For an address."""
+        return ":".join(self) if self.neuron or self.value else ""
+
+    def place(self) -> tuple[int, int] | None:
+        """Layer and index, or None while it is not a neuron's name."""
+        found = NEURON.fullmatch(self.neuron)
+        return (int(found[1]), int(found[2])) if found else None
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The state of the playground."""
+
+    model: str = ""
+    kind: str = "chat"
+    text: str = ""
+    system: str = ""
+    rows: tuple[Row, ...] = (Row(),)
+    knobs: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULTS))
+    watch: str = ""
+
+    def address(self) -> str:
+        """The address that reproduces this state."""
+        kept = {name: value for name, value in self.knobs.items() if value != DEFAULTS[name]}
+        rows = [row.written() for row in self.rows if row != Row()]
+        state = {"model": self.model, self.kind: self.text, "system": self.system, "clamp": rows, **kept}
+        return addresses.playground(**state, watch=self.watch)
+
+    def with_row(self) -> "Composition":
+        """One more empty row."""
+        return replace(self, rows=(*self.rows, Row())) if len(self.rows) < MAX_CLAMPS else self
+
+    def without_row(self, place: int) -> "Composition":
+        """One row less; at least one stays."""
+        return replace(self, rows=tuple(row for at, row in enumerate(self.rows) if at != place) or (Row(),))
+
+
+def from_address(query: QueryParams, models: Mapping[str, ModelSummary]) -> Composition:
+    """Read a link; what it leaves out has its default."""
+    model = query.get("model") or next(iter(models), "")
+    chats = model in models and models[model].chat
+    kind = "prompt" if "prompt" in query or ("chat" not in query and not chats) else "chat"
+    rows = tuple(Row.read(text) for text in query.getlist("clamp")[:MAX_CLAMPS])
+    return Composition(
+        model=model,
+        kind=kind,
+        text=query.get(kind, EXAMPLE_CHAT if kind == "chat" else EXAMPLE_PROMPT),
+        system=query.get("system", ""),
+        rows=rows or (Row(),),
+        knobs={name: query.get(name, default) for name, default in DEFAULTS.items()},
+        watch=", ".join(query.getlist("watch")),
+    )
+
+
+def from_form(form: FormData) -> Composition:
+    """Read the posted form."""
+
+    def texts(name: str) -> list[str]:
+        return [value for value in form.getlist(name) if isinstance(value, str)]
+
+    def text(name: str, default: str = "") -> str:
+        return next(iter(texts(name)), default)
+
+    columns = zip(*(texts(name) for name in ("neuron", "site", "mode", "value")), strict=False)
+    return Composition(
+        model=text("model"),
+        kind="prompt" if text("kind") == "prompt" else "chat",
+        text=text("text").replace("\r\n", "\n"),
+        system=text("system").replace("\r\n", "\n"),
+        rows=tuple(Row(*(part.strip() for part in row)) for row in columns)[:MAX_CLAMPS] or (Row(),),
+        knobs={name: text(name, default).strip() or default for name, default in DEFAULTS.items()},
+        watch=text("watch").strip(),
+    )
+
+
+def to_request(composition: Composition, watch: Iterable[int | str]) -> ClampRequest:
+    """The clamp that is asked for; Unprocessable names each field that cannot be meant."""
+    clamps = [clamp_of(row, number) for number, row in enumerate(composition.rows, 1) if row.neuron or row.value]
+    body: dict[str, Any] = {
+        "model": composition.model,
+        "clamps": clamps,
+        "top_logprobs": ALTERNATIVES,
+        "watch": list(watch),
+        **composition.knobs,
+    }
+    if composition.kind == "prompt":
+        body["prompt"] = composition.text
+    else:
+        turns = [("system", composition.system), ("user", composition.text)]
+        body["messages"] = [{"role": role, "content": content} for role, content in turns if content or role == "user"]
+    try:
+        return ClampRequest.model_validate(body)
+    except ValidationError as error:
+        raise Unprocessable(*(_sentence(problem["loc"], problem["msg"]) for problem in error.errors())) from None
+
+
+def clamp_of(row: Row, number: int) -> dict[str, Any]:
+    """One clamp of a request; Unprocessable names the row."""
+    place = row.place()
+    if place is None:
+        raise Unprocessable(f"Clamp {number}: “{row.neuron}” is not a neuron; write it as L29N808.")
+    try:
+        value = float(row.value.replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        raise Unprocessable(f"Clamp {number}: give {row.neuron} a number as its value.") from None
+    return {"layer": place[0], "index": place[1], "site": row.site, "mode": row.mode, "value": value}
+
+
+def _sentence(where: tuple[int | str, ...], message: str) -> str:
+    field_name = " ".join(str(part + 1) if isinstance(part, int) else part.replace("_", " ") for part in where)
+    return f"{field_name[:1].upper()}{field_name[1:]}: {message[:1].lower()}{message[1:]}."

@@ -1,0 +1,138 @@
+"""The playground's routes: a GET fills in the form and never generates, a POST runs it, streamed where htmx asks."""
+
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from app import addresses
+from app.catalog import LabelFile, Labels
+from app.contract import ClampRequest, NeuronAnswer, Site, View
+from app.errors import Problem
+from app.pages.browse import CLAMP_VALUE, first_model
+from app.pages.composing import DEFAULTS, Composition, Row, from_address, from_form, to_request
+from app.pages.running import Unrolling, finished
+from app.pages.tour import named, tour
+from app.pages.watching import watched
+from app.queries.neuron import neuron
+from app.steering import EventStream, Worker, clamp, clamp_events
+from app.templating import VARY, fragment, is_partial, page
+
+router = APIRouter(include_in_schema=False)
+
+KNOBS = (  # field, label, attributes
+    ("max_new_tokens", "New tokens", {"min": 1, "max": 1024, "step": 1}),
+    ("temperature", "Temperature", {"min": 0, "max": 5, "step": "any"}),
+    ("top_p", "Top p", {"min": 0, "max": 1, "step": "any"}),
+    ("seed", "Seed", {"min": 0, "step": 1}),
+)
+
+
+class RowName(NamedTuple):
+    """What a row's neuron is named, or why it has no name."""
+
+    answer: NeuronAnswer | None = None
+    problem: str | None = None
+
+
+def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
+    """Look a row's neuron up."""
+    place = row.place()
+    if place is None:
+        return RowName(problem="Write a neuron as L29N808." if row.neuron else None)
+    try:
+        return RowName(answer=neuron(labels, model, *place))
+    except Problem as problem:
+        return RowName(problem=str(problem))
+
+
+def _context(labels: LabelFile, composition: Composition, **more: Any) -> dict[str, Any]:
+    return {
+        "run": labels.run,
+        "models": list(labels.models.values()),
+        "composition": composition,
+        "row_names": [row_name(labels, composition.model, row) for row in composition.rows],
+        "knobs": KNOBS,
+        "tuned": dict(composition.knobs) != DEFAULTS,
+        "tour": _starts(labels, composition.model),
+        "problem": None,
+        "names": None,
+    } | more
+
+
+def _starts(labels: LabelFile, model: str) -> list[dict[str, str]]:
+    """Neurons to begin with, each a filled-in form."""
+    return [
+        {
+            "neuron": stop.neuron,
+            "view": stop.view,
+            "named": named(stop),
+            "address": addresses.playground(model=model, clamp=f"{stop.neuron}:{_site(stop.view)}:set:{CLAMP_VALUE}"),
+        }
+        for stop in tour(labels, model or first_model(labels))
+    ]
+
+
+def _site(view: View) -> Site:
+    return {View.up: Site.up, View.gate: Site.gate, View.down: Site.act}[view]
+
+
+@router.get(addresses.PLAYGROUND)
+def filled_in(request: Request, labels: Labels) -> Response:
+    """The form as the address says; generates nothing."""
+    composition = from_address(request.query_params, labels.models)
+    return page(request, "playground.html", _context(labels, composition))
+
+
+@router.post(addresses.PLAYGROUND)
+async def submitted(request: Request, labels: Labels, worker: Worker) -> Response:
+    """Run the form, or change its rows, by the button that was pressed."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise Problem("This form is only taken from Neuronym's own page.", status=403)
+    form = await request.form()
+    act, composition = str(form.get("act", "run")), from_form(form)
+    if act == "run":
+        return await _run(request, labels, worker, composition)
+    return await run_in_threadpool(_rows, request, labels, composition, act)
+
+
+def _rows(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:
+    """Add a row, remove one, or say what one's neuron is named."""
+    verb, _, place = act.partition("-")
+    at = int(place) if place.isdecimal() else 0
+    if verb == "name" and is_partial(request):
+        row = composition.rows[at] if at < len(composition.rows) else Row()
+        return HTMLResponse(fragment("_row_name.html", {"named": row_name(labels, composition.model, row)}))
+    changed = composition.without_row(at) if verb == "remove" else composition.with_row()
+    if not is_partial(request) and len(changed.address()) < addresses.LONGEST:
+        return RedirectResponse(changed.address(), 303)
+    focus = len(changed.rows) - 1 if verb == "add" else None
+    return page(request, "playground.html", _context(labels, changed, focus=focus), block="clamps")
+
+
+async def _run(request: Request, labels: LabelFile, worker: Worker, composition: Composition) -> Response:
+    try:
+        asked = await run_in_threadpool(_asked, labels, composition)
+        if is_partial(request) and "text/event-stream" in request.headers.get("Accept", ""):
+            return await _streamed(labels, worker, composition, asked)
+        outcome: dict[str, Any] = finished(await clamp(labels, worker, asked))
+        status, headers = 200, {}
+    except Problem as problem:
+        outcome, status, headers = {"problem": problem.answer()}, problem.status, problem.headers
+    context = await run_in_threadpool(_context, labels, composition, **outcome)
+    return page(request, "playground.html", context, block="run", status=status, headers=headers)
+
+
+def _asked(labels: LabelFile, composition: Composition) -> ClampRequest:
+    return to_request(composition, watched(labels, composition))
+
+
+async def _streamed(labels: LabelFile, worker: Worker, composition: Composition, asked: ClampRequest) -> Response:
+    events = await clamp_events(labels, worker, asked.model_copy(update={"stream": True}))
+    response = EventStream(events, Unrolling(asked.baseline))
+    response.headers["Vary"] = VARY
+    address = composition.address()
+    if len(address) < addresses.LONGEST:
+        response.headers["HX-Replace-Url"] = address
+    return response

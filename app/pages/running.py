@@ -1,0 +1,113 @@
+"""A run of the playground as HTML: finished, or event by event as it streams.
+
+Each event becomes one unnamed Server-Sent Event. The first holds the two empty columns; every later one holds
+`<hx-partial>` elements that htmx puts where they belong.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.sse import format_sse_event
+
+from app.contract import (
+    ClampAnswer,
+    ClampDone,
+    ClampEnd,
+    ClampError,
+    ClampEvent,
+    ClampStart,
+    ClampToken,
+    Watched,
+)
+from app.templating import fragment
+
+RUNS = ("baseline", "clamped")
+
+
+def parting(runs: Mapping[str, list[int]]) -> int | None:
+    """Where the two runs part: the first place with different tokens, or where only one goes on."""
+    baseline, clamped = (runs.get(run, []) for run in RUNS)
+    for place, (one, other) in enumerate(zip(baseline, clamped, strict=False)):
+        if one != other:
+            return place
+    return None if len(baseline) == len(clamped) else min(len(baseline), len(clamped))
+
+
+def finished(answer: ClampAnswer) -> dict[str, Any]:
+    """The context of `_run.html` for a run that has ended."""
+    ids: dict[str, list[int]] = {run: [token.token_id for token in text.tokens] for run, text in answer.runs.items()}
+    parts = parting(ids) if len(ids) == 2 else None
+    return {
+        "names": [run for run in RUNS if run in answer.runs],
+        "runs": answer.runs,
+        "summary": _summary(answer, {run: len(tokens) for run, tokens in ids.items()}, parts),
+        "parts": parts,
+    }
+
+
+def _summary(end: ClampAnswer | ClampEnd, counts: Mapping[str, int], parts: int | None) -> dict[str, Any]:
+    return {
+        "watch": end.watch,
+        "most": max((abs(watched.delta or 0.0) for watched in end.watch), default=0.0),
+        "seconds": end.seconds,
+        "counts": counts,
+        "parts": parts,
+        "strongest": _strongest(end.watch),
+    }
+
+
+def _strongest(watch: list[Watched]) -> Watched | None:
+    moved = [watched for watched in watch if watched.delta is not None]
+    return max(moved, key=lambda watched: abs(watched.delta or 0.0), default=None)
+
+
+class Unrolling:
+    """Writes the events of one stream; remembers the tokens so far to mark where the runs part."""
+
+    def __init__(self, baseline: bool = True) -> None:
+        self.names = list(RUNS if baseline else RUNS[1:])
+        self.tokens: dict[str, list[ClampToken]] = {name: [] for name in self.names}
+        self.ended: set[str] = set()
+        self.parts: int | None = None
+
+    def __call__(self, event: ClampEvent) -> bytes:
+        """One event of the worker as one event of the page."""
+        return format_sse_event(data_str=self.written(event))
+
+    def written(self, event: ClampEvent) -> str:
+        """The fragment that shows an event."""
+        match event:
+            case ClampStart():
+                return _part("started", names=self.names, prompt_tokens=len(event.prompt_tokens))
+            case ClampToken():
+                return self._token(event)
+            case ClampDone():
+                self.ended.add(event.run)
+                return _part("done", run=event.run, reason=event.finish_reason, count=len(self.tokens[event.run]))
+            case ClampEnd():
+                counts = {run: len(tokens) for run, tokens in self.tokens.items()}
+                return _part("summary", summary=_summary(event, counts, self.parts))
+            case ClampError():
+                return _part("failed", answer=event)
+
+    def _token(self, event: ClampToken) -> str:
+        self.tokens[event.run].append(event)
+        parts_here, twin = self._compare(event) if self.parts is None else (False, None)
+        if parts_here:
+            self.parts = event.index
+        return _part("token", token=event, parts_here=parts_here, twin=twin)
+
+    def _compare(self, event: ClampToken) -> tuple[bool, ClampToken | None]:
+        """Whether the runs part at this token, and the other run's token at the same place, if it has one."""
+        for name in self.names:
+            if name != event.run:
+                tokens = self.tokens[name]
+                if len(tokens) > event.index:
+                    twin = tokens[event.index]
+                    return twin.token_id != event.token_id, twin
+                return name in self.ended, None
+        return False, None
+
+
+def _part(block: str, **context: Any) -> str:
+    return fragment("_stream.html", context, block)

@@ -1,0 +1,71 @@
+"""Neurons worth a first look, picked from the label file itself: late layers, word-like labels, far above the rest.
+
+Picked once for each label file. Knows nothing of HTML.
+"""
+
+import re
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+from app.catalog import LabelFile
+from app.contract import LayerNeuron, ModelSummary, View
+from app.queries.layers import LayerQuery, layer
+from app.typography import plain
+
+WORD = re.compile(r" ?[^\W\d_]{3,}", re.UNICODE)
+STOPS = 6
+LOOKED_AT = 40  # neurons of each layer
+LAYERS = 8  # the last ones
+
+
+_picked: WeakKeyDictionary[LabelFile, dict[str, list[LayerNeuron]]] = WeakKeyDictionary()  # gone with its file
+
+
+def tour(labels: LabelFile, model: str) -> list[LayerNeuron]:
+    """At most six neurons of a model, the latest layer first; each has another name. Empty if nothing is mapped."""
+    picked = _picked.setdefault(labels, {})
+    if model not in picked and model in labels.models:
+        picked[model] = _pick(labels, labels.models[model])
+    return picked.get(model, [])
+
+
+def _pick(labels: LabelFile, model: ModelSummary) -> list[LayerNeuron]:
+    candidates = sorted(_candidates(labels, model), key=lambda neuron: -neuron.z)
+    chosen: dict[str, LayerNeuron] = {}
+    for candidate in candidates:
+        word = named(candidate).casefold()
+        fresh = all(word[:4] != other[:4] and not _same(candidate, stop) for other, stop in chosen.items())
+        if fresh and _room(candidate, list(chosen.values())):
+            chosen[word] = candidate
+    return sorted(chosen.values(), key=lambda neuron: (-neuron.layer, neuron.index))
+
+
+def named(neuron: LayerNeuron) -> str:
+    """The neuron's first token as a word."""
+    return plain(neuron.top_tokens[0].text)
+
+
+def _candidates(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
+    for number in range(max(0, model.layers - LAYERS), model.layers):
+        for view in model.views:
+            query = LayerQuery(view=view, sort="z", limit=LOOKED_AT)
+            found = layer(labels, model.name, number, query).results
+            yield from (neuron for neuron in found if _wordlike(neuron))
+
+
+def _wordlike(neuron: LayerNeuron) -> bool:
+    texts = [token.text for token in neuron.top_tokens[:4]]
+    words = {text.strip().casefold() for text in texts}
+    return len(words) >= 2 and all(WORD.fullmatch(text) and text.isascii() for text in texts)
+
+
+def _same(one: LayerNeuron, other: LayerNeuron) -> bool:
+    return (one.layer, one.index) == (other.layer, other.index)
+
+
+def _room(candidate: LayerNeuron, chosen: list[LayerNeuron]) -> bool:
+    """Each view and layer may take its share only."""
+    of_view = sum(neuron.view == candidate.view for neuron in chosen)
+    of_layer = sum(neuron.layer == candidate.layer for neuron in chosen)
+    share = STOPS // 2 if candidate.view == View.down else 2
+    return len(chosen) < STOPS and of_view < share and of_layer < 2
