@@ -126,7 +126,8 @@ class Contents:
             f"{names}, layer_z, strength) "
             "SELECT m.tokenizer, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z, "
             f"model, view, lens, layer, neuron, rank, score, {names}, layer_z, strength "
-            f"FROM ({ends}) e JOIN model m ON m.id = e.model ORDER BY m.tokenizer, token, side, z DESC, model, view, lens, layer, neuron"
+            f"FROM ({ends}) e JOIN model m ON m.id = e.model "
+            "ORDER BY m.tokenizer, token, side, z DESC, model, view, lens, layer, neuron"
         )
         self._connection.commit()
 
