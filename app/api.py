@@ -1,51 +1,116 @@
-"""The JSON routes under /api/v1. Each is one line: the question, asked of the label file."""
+"""The JSON routes under /api/v1. Each is one line: the question, asked of the label file.
 
-from typing import Annotated
+An answer depends on nothing but its address and the label file, so the file's id is its ETag.
+"""
 
-from fastapi import APIRouter, Query
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.sse import format_sse_event
 
 from app.catalog import Labels
-from app.contract import LayerAnswer, ModelsAnswer, NeuronAnswer, SearchAnswer, TokenAnswer, TokensAnswer
+from app.contract import (
+    ClampAnswer,
+    ClampEvent,
+    ClampRequest,
+    ErrorAnswer,
+    LayerAnswer,
+    ModelsAnswer,
+    NeuronAnswer,
+    SearchAnswer,
+    TokenAnswer,
+    TokensAnswer,
+)
 from app.queries.layers import LayerQuery, layer
 from app.queries.models import models
 from app.queries.neuron import neuron
 from app.queries.search import SearchQuery, search
 from app.queries.tokens import TokensQuery, token, tokens
+from app.steering import EventStream, Worker, clamp, clamp_events
 
-router = APIRouter(prefix="/api/v1")
+
+class NotModified(Exception):
+    """The one who asks has this answer already."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        super().__init__()
+        self.headers = headers
+
+    def answer(self) -> Response:
+        """An empty answer that says so."""
+        return Response(status_code=304, headers=self.headers)
 
 
-@router.get("/models")
+def fresh(request: Request, response: Response, labels: Labels) -> None:
+    """Name the label file as ETag; NotModified for one who has the answer from this very file."""
+    headers = {"ETag": f'"{labels.run}"', "Cache-Control": "no-cache"}
+    had = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
+    if had & {headers["ETag"], "*"}:
+        raise NotModified(headers)
+    response.headers.update(headers)
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorAnswer, "description": "Not there; the sentence names what is."},
+    422: {"model": ErrorAnswer, "description": "Bad input; the sentence names the field and its range."},
+    503: {"model": ErrorAnswer, "description": "No label file, no worker, or too busy; see Retry-After."},
+}
+router = APIRouter(prefix="/api/v1", responses=_REFUSALS)
+questions = APIRouter(dependencies=[Depends(fresh)], tags=["questions"])
+
+
+@questions.get("/models")
 def get_models(labels: Labels) -> ModelsAnswer:
     """What is mapped: models with their provenance, views, lenses and pairs."""
     return models(labels)
 
 
-@router.get("/search")
+@questions.get("/search")
 def get_search(labels: Labels, query: Annotated[SearchQuery, Query()]) -> SearchAnswer:
     """Neurons whose label holds a token."""
     return search(labels, query)
 
 
-@router.get("/neurons/{model}/{layer}/{index}")
-def get_neuron(labels: Labels, model: str, layer: int, index: int) -> NeuronAnswer:
+@questions.get("/neurons/{model}/{number}/{index}")
+def get_neuron(labels: Labels, model: str, number: int, index: int) -> NeuronAnswer:
     """All that is known of a neuron."""
-    return neuron(labels, model, layer, index)
+    return neuron(labels, model, number, index)
 
 
-@router.get("/layers/{model}/{number}")
+@questions.get("/layers/{model}/{number}")
 def get_layer(labels: Labels, model: str, number: int, query: Annotated[LayerQuery, Query()]) -> LayerAnswer:
     """The neurons of a layer, most specialised first."""
     return layer(labels, model, number, query)
 
 
-@router.get("/tokens")
+@questions.get("/tokens")
 def get_tokens(labels: Labels, query: Annotated[TokensQuery, Query()]) -> TokensAnswer:
     """Vocabulary entries that match a text, or the pieces it is split into."""
     return tokens(labels, query)
 
 
-@router.get("/tokens/{tokenizer}/{token_id}")
+@questions.get("/tokens/{tokenizer}/{token_id}")
 def get_token(labels: Labels, tokenizer: str, token_id: int) -> TokenAnswer:
     """A token, and every neuron that names it."""
     return token(labels, tokenizer, token_id)
+
+
+router.include_router(questions)
+
+
+@router.post(
+    "/clamp",
+    response_model=ClampAnswer,
+    tags=["clamp"],
+    responses={200: {"content": {"text/event-stream": {}}, "description": "With `stream`: one event a token."}},
+)
+async def post_clamp(labels: Labels, worker: Worker, request: ClampRequest) -> ClampAnswer | EventStream[ClampEvent]:
+    """Generate with and without clamps, side by side; `stream` sends the tokens as they come."""
+    if request.stream:
+        return EventStream(await clamp_events(labels, worker, request), as_json_event)
+    return await clamp(labels, worker, request)
+
+
+def as_json_event(event: ClampEvent) -> bytes:
+    """An event of a clamp as a Server-Sent Event with JSON data."""
+    return format_sse_event(event=event.event, data_str=event.model_dump_json())

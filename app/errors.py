@@ -1,7 +1,7 @@
-"""One error shape for every failure: JSON for programs, a page for people.
+"""Refusals: an exception that carries whole sentences, a status and headers.
 
-A `Problem` carries whole sentences. Raising one anywhere below a route is how a request is refused; the handlers here
-also turn the framework's own errors into Problems. Nothing outside this module builds an error answer.
+Raising a `Problem` anywhere below a route is how a request is refused; `app.handlers` turns it into JSON or a page.
+This module knows nothing of HTTP beyond the numbers.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Problem(Exception):
 
 
 class NotFound(Problem):
-    """What was asked for is not in the label file; the sentence names what is."""
+    """What was asked for is not there; the sentence names what is."""
 
     status = 404
 
@@ -44,3 +44,14 @@ class Unavailable(Problem):
 
     def __init__(self, *errors: str, retry_after: int = 5) -> None:
         super().__init__(*errors, headers={"Retry-After": str(retry_after)})
+
+
+class ClientGone(Problem):
+    """Whoever asked has left; nobody reads this."""
+
+    status = 499
+
+
+def clip(text: str, length: int = 80) -> str:
+    """Text from outside, short enough to stand in a sentence."""
+    return text if len(text) <= length else f"{text[:length]}…"

@@ -1,10 +1,52 @@
 """Wiring: settings in, a FastAPI application out. Nothing else."""
 
-from fastapi import FastAPI
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from fastapi import FastAPI, Request, Response
+
+from app import __version__, api, handlers, health, pages, reference
+from app.catalog import Catalog
+from app.metrics import Counted, Metrics
+from app.middleware import HeadAsGet, SecurityHeaders
 from app.settings import Settings
+from app.static import HTMX, HTMX_FILES, STATIC, Files
+from app.worker_client import WorkerClient
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The whole app; it opens the label file on the first request that needs it."""
-    raise NotImplementedError
+    app = FastAPI(
+        title="Neuronym",
+        version=__version__,
+        summary="A name for every neuron of a language model.",
+        docs_url=None,  # FastAPI's own pages load scripts from another host
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.catalog = Catalog(settings)
+    app.state.worker = WorkerClient(settings.worker_url)
+    app.state.metrics = Metrics()
+    handlers.install(app)
+    app.add_exception_handler(api.NotModified, _not_modified)
+    for part in (api, health, reference, pages):
+        app.include_router(part.router)
+    app.mount("/static/htmx", Files(HTMX, HTMX_FILES))
+    app.mount("/static", Files(STATIC))
+    app.add_middleware(Counted, metrics=app.state.metrics)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.worker.aclose()
+    app.state.catalog.close()
+
+
+def _not_modified(_: Request, error: Exception) -> Response:
+    assert isinstance(error, api.NotModified)
+    return error.answer()

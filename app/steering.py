@@ -1,64 +1,101 @@
-"""The client of the worker service: checks a clamp against the label file, forwards it, and hands back what comes.
+"""Clamps: checked against the label file, run by the worker, handed back whole or event by event.
 
-Knows the worker's address and the label file; knows nothing of torch or of HTML.
+Knows nothing of torch or of HTML. The JSON route and the playground call the same two functions.
 """
 
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator
 from typing import Annotated
 
+import httpx2
 from fastapi import Depends, Request
-from fastapi.sse import EventSourceResponse
+from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from app.catalog import LabelFile
-from app.contract import ClampAnswer, ClampEvent, ClampRequest, WorkerStatus
+from app.contract import ClampAnswer, ClampEnd, ClampError, ClampEvent, ClampRequest, ClampStart
+from app.queries.clamps import checked
+from app.streaming import EventStream, unless_gone
+from app.worker_client import WorkerAway, WorkerClient
+
+__all__ = ["ClampStream", "EventStream", "Steering", "Worker", "clamp", "clamp_events"]
+
+_CLAMP = "/v1/clamp"
+_EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
+_BROKE_OFF = "The worker broke off before the text was finished. It is started again; try once more in a moment."
+_UNKNOWN = "The worker sent what this version does not understand. App and worker must be of one version."
 
 
 class Steering:
-    """A connection pool to one worker service."""
+    """The worker, on behalf of one request: what it runs ends when the one who asked leaves."""
 
-    def __init__(self, url: str | None) -> None:
-        self.url = url
+    def __init__(self, client: WorkerClient, request: Request) -> None:
+        self.client = client
+        self.request = request
 
-    async def status(self) -> WorkerStatus:
-        """What the worker says of itself; WorkerAway when it cannot be reached."""
-        raise NotImplementedError
-
-
-class ClampStream:
-    """Events of a running clamp. Whoever opened it must `aclose` it, read to its end or not: that stops the worker."""
-
-    def __aiter__(self) -> AsyncIterator[ClampEvent]:
-        raise NotImplementedError
-
-    async def aclose(self) -> None:
-        """Stop the worker's generation."""
+    async def post(self, asked: ClampRequest) -> httpx2.Response:
+        """The worker's answer to a clamp, open if it streams."""
+        work = self.client.post(_CLAMP, asked.model_dump_json(), stream=asked.stream)
+        return await unless_gone(self.request, work)
 
 
-class EventStream(EventSourceResponse):
-    """Sends a ClampStream as Server-Sent Events, each written by `render`, and closes it when the client leaves.
+def steering(request: Request) -> Steering:
+    """The worker, for this request."""
+    return Steering(request.app.state.worker, request)
 
-    `render` returns one whole event; `app.api.as_json_event` is one, a page has its own (use
-    `fastapi.sse.format_sse_event`).
-    """
 
-    def __init__(self, events: ClampStream, render: Callable[[ClampEvent], bytes]) -> None:
-        raise NotImplementedError
+Worker = Annotated[Steering, Depends(steering)]
 
 
 async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> ClampAnswer:
     """Run to the end. Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After)."""
-    raise NotImplementedError
+    asked = await run_in_threadpool(checked, labels, request.model_copy(update={"stream": False}))
+    response = await worker.post(asked)
+    try:
+        return ClampAnswer.model_validate(response.json() | {"run": labels.run})
+    except (ValidationError, ValueError, TypeError) as error:
+        raise WorkerAway(_UNKNOWN) from error
 
 
-async def clamp_events(labels: LabelFile, worker: Steering, request: ClampRequest) -> ClampStream:
+async def clamp_events(labels: LabelFile, worker: Steering, request: ClampRequest) -> "ClampStream":
     """Open a stream; everything that can be refused is refused here, before a status line is sent."""
-    raise NotImplementedError
+    asked = await run_in_threadpool(checked, labels, request.model_copy(update={"stream": True}))
+    return ClampStream(await worker.post(asked), labels.run)
 
 
-def steering(request: Request) -> Steering:
-    """The app's one client."""
-    client: Steering = request.app.state.steering
-    return client
+class ClampStream:
+    """Events of a running clamp. Whoever opened it must `aclose` it, read to its end or not: that stops the worker.
+
+    It ends with a summary or an error, whatever happens to the worker.
+    """
+
+    def __init__(self, response: httpx2.Response, run: str) -> None:
+        self._response = response
+        self._run = run
+
+    async def __aiter__(self) -> AsyncIterator[ClampEvent]:
+        try:
+            async for sent in httpx2.EventSource(self._response):
+                event = self._named(_EVENT.validate_python({"event": sent.event} | json.loads(sent.data)))
+                yield event
+                if isinstance(event, ClampEnd | ClampError):
+                    return
+        except ValueError:  # not JSON, or not an event of the contract
+            yield _error(_UNKNOWN)
+        except httpx2.TransportError:
+            yield _error(_BROKE_OFF)
+        else:
+            yield _error(_BROKE_OFF)
+
+    async def aclose(self) -> None:
+        """Stop the worker's generation."""
+        await self._response.aclose()
+
+    def _named(self, event: ClampEvent) -> ClampEvent:
+        if isinstance(event, ClampStart | ClampEnd):
+            event.run = self._run
+        return event
 
 
-Worker = Annotated[Steering, Depends(steering)]
+def _error(sentence: str) -> ClampError:
+    return ClampError(error=sentence, errors=[sentence], status=503)

@@ -13,7 +13,7 @@ class Filters(Question):
 
     model: str | None = None
     pair: str | None = None
-    view: View | Literal["any"] = "any"
+    view: Literal["any", View.up, View.gate, View.down] = "any"
     lens: Lens = Lens.cosine
     side: Side = Side.top
     layer_min: Annotated[int, Field(ge=0, le=32767)] | None = None

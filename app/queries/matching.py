@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.contract import VocabularyToken
+from app.errors import clip
 from app.queries.query import Alternative
 from app.vocabulary import Vocabulary
 
@@ -37,10 +38,10 @@ def match(alternatives: list[Alternative], vocabularies: dict[str, Vocabulary]) 
         if any(matches.values()):
             _add(found.tokens, matches)
         elif one.kind == "prefix":
-            found.notes.append(f"No token begins with {_shown(one.text)}.")
+            found.notes.append(f"No token begins with “{clip(one.text)}”.")
         else:
             _add(found.pieces, {hash_: known.pieces(one.text) for hash_, known in vocabularies.items()})
-            found.notes.append(f"{_shown(one.text)} is no single token; search for one of its pieces.")
+            found.notes.append(f"“{clip(one.text)}” is no single token; search for one of its pieces.")
     prefixed = any(one.kind == "prefix" for one in alternatives)
     _cut(found.tokens, MAX_PREFIX if prefixed else None, "tokens that match were looked up", found.notes)
     _cut(found.pieces, MAX_PIECES, "pieces are listed", found.notes)
@@ -64,7 +65,3 @@ def _cut(ids: dict[str, list[int]], limit: int | None, what: str, notes: list[st
     for found in ids.values():
         del found[limit:]
     notes.append(f"Only the first {limit} of {most} {what}.")
-
-
-def _shown(text: str) -> str:
-    return f"“{text}”" if len(text) <= 40 else f"“{text[:40]}…”"

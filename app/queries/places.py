@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from app.catalog import LabelFile
 from app.contract import Lens, ModelSummary, NeuronRef, View
-from app.errors import NotFound, Unprocessable
+from app.errors import NotFound, Unprocessable, clip
 from app.holdings import Pair
 
 
@@ -21,7 +21,7 @@ def neuron_ref(model: str, layer: int, index: int) -> NeuronRef:
 def find_model(labels: LabelFile, name: str) -> ModelSummary:
     """A mapped model; NotFound names the models that are."""
     if name not in labels.models:
-        raise NotFound(f"No model {_quoted(name)} is mapped. Mapped models: {_listed(labels.models)}.")
+        raise NotFound(f"No model “{clip(name)}” is mapped. Mapped models: {_listed(labels.models)}.")
     return labels.models[name]
 
 
@@ -29,7 +29,7 @@ def find_pair(labels: LabelFile, name: str) -> Pair:
     """A mapped pair; NotFound names the pairs that are."""
     pairs = labels.holdings.pairs
     if name not in pairs:
-        raise NotFound(f"No pair {_quoted(name)} is mapped. Mapped pairs: {_listed(pairs) or 'none'}.")
+        raise NotFound(f"No pair “{clip(name)}” is mapped. Mapped pairs: {_listed(pairs) or 'none'}.")
     return pairs[name]
 
 
@@ -68,7 +68,3 @@ def _no_view(model: ModelSummary, view: View) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(str(name) for name in names)
-
-
-def _quoted(name: str) -> str:
-    return f"“{name}”" if len(name) <= 80 else f"“{name[:80]}…”"

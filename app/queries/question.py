@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.errors import clip
+
 MAX_QUERY = 10_000  # characters
 MAX_LIMIT = 500
 MAX_OFFSET = 1_000_000_000
@@ -22,9 +24,13 @@ class Question(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_empty(cls, values: Any) -> Any:
+    def _read(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        unknown = [name for name in values if name not in cls.model_fields]
+        if unknown:
+            known = ", ".join(cls.model_fields)
+            raise ValueError(f"there is no parameter {', '.join(map(clip, unknown))}; there are {known}")
         return {name: value for name, value in values.items() if value != ""}
 
 

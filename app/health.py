@@ -1,0 +1,62 @@
+"""Is it alive, would a clamp run, and what was counted: for supervisors, load balancers and Prometheus."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from app import __version__
+from app.catalog import Catalog
+from app.contract import ErrorAnswer
+from app.errors import Problem, Unavailable
+from app.metrics import Metrics
+from app.steering import Worker
+
+router = APIRouter(tags=["health"])
+
+
+class Alive(BaseModel):
+    """The app answers."""
+
+    ok: bool = True
+    version: str = __version__
+
+
+class Ready(Alive):
+    """A clamp would run."""
+
+    run: str
+
+
+@router.get("/healthz")
+async def healthz() -> Alive:
+    """The process answers; says nothing of label file or worker."""
+    return Alive()
+
+
+@router.get("/readyz", responses={503: {"model": ErrorAnswer}})
+async def readyz(request: Request, worker: Worker) -> Ready:
+    """200 once a clamp would run: a label file is open and the worker is ready."""
+    metrics: Metrics = request.app.state.metrics
+    metrics.ready.set(0)
+    catalog: Catalog = request.app.state.catalog
+    problems: list[str] = []
+    run = ""
+    try:
+        run = (await run_in_threadpool(catalog.current)).run
+    except Problem as problem:
+        problems += problem.errors
+    if not await worker.client.ready():
+        problems.append("The worker is not ready; it may be loading its model.")
+    if problems:
+        raise Unavailable(*problems)
+    metrics.ready.set(1)
+    return Ready(run=run)
+
+
+@router.get("/metrics", include_in_schema=False)
+def metrics(request: Request) -> Response:
+    """Counts in Prometheus' text format."""
+    counted: Metrics = request.app.state.metrics
+    return Response(counted.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,68 @@
+"""Is this clamp one that the mapped model can take? And what is a value given in units of the neuron's own range?"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from app.catalog import LabelFile
+from app.contract import Clamp, ClampRequest, Mode, ModelSummary, Site
+from app.errors import Unprocessable
+from app.queries.places import find_model, neuron_name
+from app.schema import QUANTILES, activity
+
+HIGH = QUANTILES.index(0.999)  # the end of a neuron's range that a unit of it is
+
+
+def checked(labels: LabelFile, request: ClampRequest) -> ClampRequest:
+    """The request with raw values. NotFound names the mapped models, Unprocessable the range of a clamp's field."""
+    model = find_model(labels, request.model)
+    errors = [error for place, clamp in enumerate(request.clamps) for error in _errors(model, place, clamp)]
+    if request.messages is not None and not model.chat:
+        errors.append(f"messages: {model.name} has no chat template; send `prompt`.")
+    if errors:
+        raise Unprocessable(*errors)
+    if request.unit == "raw":
+        return request
+    return request.model_copy(update={"unit": "raw", "clamps": _in_raw(labels, model, request.clamps)})
+
+
+def _errors(model: ModelSummary, place: int, clamp: Clamp) -> list[str]:
+    where, errors = f"clamps.{place}", []
+    if clamp.layer >= model.layers:
+        errors.append(f"{where}.layer: {clamp.layer} is not one of {model.name}'s layers, 0 to {model.layers - 1}.")
+    if clamp.index >= model.neurons:
+        errors.append(f"{where}.index: {clamp.index} is not one of {model.name}'s neurons, 0 to {model.neurons - 1}.")
+    if clamp.site is Site.gate and not model.gated:
+        errors.append(f"{where}.site: the MLP of {model.name} is ungated; its sites are up and act.")
+    return errors
+
+
+def _in_raw(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp]) -> list[Clamp]:
+    """Values times the high end of what each neuron does on text; a factor (mode scale) has no unit."""
+    units = _units(labels, model, clamps)
+    missing = [
+        f"clamps.{place}: the range of {neuron_name(clamp.layer, clamp.index)} at site {clamp.site.value} is not "
+        "measured, so no value can be given in units of it. Run `make map`, or send unit raw."
+        for place, clamp in enumerate(clamps)
+        if clamp.mode is not Mode.scale and (clamp.site, clamp.layer, clamp.index) not in units
+    ]
+    if missing:
+        raise Unprocessable(*missing)
+    return [
+        clamp
+        if clamp.mode is Mode.scale
+        else clamp.model_copy(update={"value": clamp.value * units[clamp.site, clamp.layer, clamp.index]})
+        for clamp in clamps
+    ]
+
+
+def _units(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp]) -> dict[tuple[Site, int, int], float]:
+    here = activity.c
+    places = [sa.and_(here.site == one.site, here.layer == one.layer, here.neuron == one.index) for one in clamps]
+    if not places:
+        return {}
+    found = sa.select(here.site, here.layer, here.neuron, here.quantiles).where(
+        here.model == labels.holdings.model_ids[model.name], sa.or_(*places)
+    )
+    with labels.connect() as connection:
+        return {(row.site, row.layer, row.neuron): row.quantiles[HIGH] for row in connection.execute(found)}

@@ -1,0 +1,86 @@
+"""HTTP to the worker service: one pool of connections, and its failures as Problems.
+
+Knows addresses and statuses; knows nothing of clamps or of the label file.
+"""
+
+import httpx2
+from pydantic import ValidationError
+
+from app.contract import ErrorAnswer, WorkerStatus
+from app.errors import Problem, Unavailable
+
+_TIMEOUT = httpx2.Timeout(connect=5, read=None, write=30, pool=None)  # a generation may take as long as it takes
+_PROBE = httpx2.Timeout(3)
+
+
+class WorkerAway(Unavailable):
+    """The worker service cannot be reached, or broke off."""
+
+    def __init__(self, *errors: str) -> None:
+        super().__init__(*errors, retry_after=3)
+
+
+class WorkerClient:
+    """A pool of connections to one worker service; `url` None means there is none."""
+
+    def __init__(self, url: str | None) -> None:
+        self.url = url
+        self._http = httpx2.AsyncClient(
+            base_url=url or "",
+            timeout=_TIMEOUT,
+            limits=httpx2.Limits(max_connections=None),  # how many may wait is for the worker to say
+            trust_env=False,  # a proxy set for the outer world must not see prompts
+        )
+
+    async def post(self, path: str, content: str, *, stream: bool = False) -> httpx2.Response:
+        """Send JSON; what comes back has status 200, and is open if it was asked to stream.
+
+        Problem: the worker's own refusal, or WorkerAway.
+        """
+        headers = {"Content-Type": "application/json"}
+        response = await self._send(self._http.build_request("POST", path, content=content, headers=headers), stream)
+        if response.status_code != 200:
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+            raise _refusal(response)
+        return response
+
+    async def status(self) -> WorkerStatus:
+        """What the worker says of itself; WorkerAway when it cannot be reached."""
+        response = await self._send(self._http.build_request("GET", "/v1/status", timeout=_PROBE))
+        return WorkerStatus.model_validate_json(response.content)
+
+    async def ready(self) -> bool:
+        """Whether a clamp would run now."""
+        try:
+            return (await self._send(self._http.build_request("GET", "/readyz", timeout=_PROBE))).is_success
+        except WorkerAway:
+            return False
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def _send(self, request: httpx2.Request, stream: bool = False) -> httpx2.Response:
+        if self.url is None:
+            raise WorkerAway(
+                "There is no worker. Start the app with `neuronym serve`, or name one with NEURONYM_WORKER_URL."
+            )
+        try:
+            return await self._http.send(request, stream=stream)
+        except httpx2.TransportError as error:
+            raise WorkerAway(
+                f"The worker at {self.url} does not answer. It may be starting; try again in a moment."
+            ) from error
+
+
+def _refusal(response: httpx2.Response) -> Problem:
+    """A worker's refusal, passed on with its status, sentences and Retry-After."""
+    retry = response.headers.get("Retry-After")
+    try:
+        errors = ErrorAnswer.model_validate_json(response.content).errors
+    except ValidationError:
+        errors = [f"The worker answered {response.status_code}."]
+    return Problem(*errors, status=response.status_code, headers={"Retry-After": retry} if retry else None)
