@@ -50,7 +50,7 @@ def _piece(text: str, place: int, character: str) -> Piece:
     if character == "\t":
         return Piece("tab", character)
     if character == " ":
-        return Piece("text" if 0 < place < len(text) - 1 and text.strip(" ") else "space", character)
+        return Piece("text" if 0 < place < len(text) - 1 and text.strip() else "space", character)
     if character in JOINERS and 0 < place < len(text) - 1:
         return Piece("text", character)
     if unicodedata.category(character) in ESCAPED:

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from app import addresses
 from app.catalog import LabelFile, Labels
 from app.contract import Counterpart, LayerAnswer, Lens, NeuronAnswer, SearchAnswer, View
+from app.pages.naming import naming, namings
 from app.pages.tour import named, tour
 from app.queries.layers import LayerQuery, layer
 from app.queries.models import models
@@ -19,7 +20,6 @@ from app.queries.neuron import neuron
 from app.queries.search import SearchQuery, search
 from app.queries.tokens import TokensQuery, token, tokens
 from app.templating import is_partial, page
-from app.typography import name
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,6 +37,7 @@ STATISTICS = (  # field, title, a word of explanation, digits
     ("logsumexp", "log-sum-exp", "log of the softmax’s denominator", 3),
 )
 CLAMP_VALUE = "20"
+LENSES = (Lens.cosine, Lens.logit)  # in the order they are shown
 
 
 def first_model(labels: LabelFile) -> str:
@@ -111,22 +112,15 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
     context = {
         "run": answer.run,
         "answer": answer,
-        "lenses": [lens for lens in (Lens.cosine, Lens.logit) if any(lens in view for view in answer.views.values())],
-        "named": _named(answer),
+        "lenses": [lens for lens in LENSES if any(lens in view for view in answer.views.values())],
+        "names": namings(answer),
+        "naming": naming,
         "tokenizer": labels.models[model].tokenizer,
         "statistics": STATISTICS,
         "clamp_at": addresses.playground(model=model, clamp=f"{answer.neuron}:up:set:{CLAMP_VALUE}"),
         "counterpart": _counterpart(answer),
     }
     return page(request, "neuron.html", context, twin=addresses.twin(here))
-
-
-def _named(answer: NeuronAnswer) -> str:
-    """A neuron's name: what it writes, by cosine where that is mapped."""
-    views = [answer.views[view] for view in (View.down, View.up, View.gate) if view in answer.views]
-    label = next((lenses[lens] for lens in Lens for lenses in views if lens in lenses), None)
-    best = views[0].get(Lens.cosine, label) if views else None
-    return name([token.text for token in best.top_tokens]) if best else ""
 
 
 def _counterpart(answer: NeuronAnswer) -> Callable[[View, Lens], Counterpart | None]:
@@ -173,8 +167,16 @@ def tokens_page(request: Request, labels: Labels, query: Annotated[TokensQuery, 
 def token_page(request: Request, labels: Labels, tokenizer: str, token_id: int) -> Response:
     """A token, and every neuron that names it."""
     answer = token(labels, tokenizer, token_id)
-    here = addresses.token(tokenizer, token_id)
-    return page(request, "token.html", {"run": answer.run, "answer": answer}, twin=addresses.twin(here))
+    context = {
+        "run": answer.run,
+        "answer": answer,
+        "lenses": {
+            lens: [group for group in answer.groups if group.lens == lens] for lens in (Lens.cosine, Lens.logit)
+        },
+        "several": len(labels.models) > 1,
+        "exact": f'"{answer.token.text}"' if '"' not in answer.token.text else None,
+    }
+    return page(request, "token.html", context, twin=addresses.twin(addresses.token(tokenizer, token_id)))
 
 
 @router.get(addresses.MODELS)

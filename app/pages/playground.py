@@ -1,5 +1,6 @@
 """The playground's routes: a GET fills in the form and never generates, a POST runs it, streamed where htmx asks."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
@@ -12,6 +13,7 @@ from app.contract import ClampRequest, NeuronAnswer, Site, View
 from app.errors import Problem
 from app.pages.browse import CLAMP_VALUE, first_model
 from app.pages.composing import DEFAULTS, Composition, Row, from_address, from_form, to_request
+from app.pages.naming import Naming, namings
 from app.pages.running import Unrolling, finished
 from app.pages.tour import named, tour
 from app.pages.watching import watched
@@ -33,6 +35,7 @@ class RowName(NamedTuple):
     """What a row's neuron is named, or why it has no name."""
 
     answer: NeuronAnswer | None = None
+    names: Sequence[tuple[View, Naming]] = ()
     problem: str | None = None
 
 
@@ -42,7 +45,8 @@ def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
     if place is None:
         return RowName(problem="Write a neuron as L29N808." if row.neuron else None)
     try:
-        return RowName(answer=neuron(labels, model, *place))
+        answer = neuron(labels, model, *place)
+        return RowName(answer, namings(answer, most=2))
     except Problem as problem:
         return RowName(problem=str(problem))
 

@@ -12,10 +12,11 @@ from app.contract import LayerNeuron, ModelSummary, View
 from app.queries.layers import LayerQuery, layer
 from app.typography import plain
 
-WORD = re.compile(r" ?[^\W\d_]{3,}", re.UNICODE)
+WORD = re.compile(r" ?[^\W\d_]{4,}")
 STOPS = 6
-LOOKED_AT = 40  # neurons of each layer
-LAYERS = 8  # the last ones
+LOOKED_AT = 200  # neurons of each layer
+LAYERS = 5  # the last ones
+COMMON = 0.05  # share of the vocabulary taken for everyday words: byte-pair ids rise as tokens get rarer
 
 
 _picked: WeakKeyDictionary[LabelFile, dict[str, list[LayerNeuron]]] = WeakKeyDictionary()  # gone with its file
@@ -50,13 +51,15 @@ def _candidates(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]
         for view in model.views:
             query = LayerQuery(view=view, sort="z", limit=LOOKED_AT)
             found = layer(labels, model.name, number, query).results
-            yield from (neuron for neuron in found if _wordlike(neuron))
+            yield from (neuron for neuron in found if _wordlike(neuron, int(COMMON * model.vocab)))
 
 
-def _wordlike(neuron: LayerNeuron) -> bool:
-    texts = [token.text for token in neuron.top_tokens[:4]]
-    words = {text.strip().casefold() for text in texts}
-    return len(words) >= 2 and all(WORD.fullmatch(text) and text.isascii() for text in texts)
+def _wordlike(neuron: LayerNeuron, common: int) -> bool:
+    """Whether the label is made of several words of one field, rather than of forms of one word or of pieces."""
+    texts = [token.text for token in neuron.top_tokens[:5]]
+    stems = {text.strip().casefold()[:3] for text in texts}
+    words = all(WORD.fullmatch(text) and text.isascii() for text in texts)
+    return words and len(stems) >= 4 and neuron.top_tokens[0].token_id >= common
 
 
 def _same(one: LayerNeuron, other: LayerNeuron) -> bool:
