@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from app.contract import View
+from worker.adapter import Adapter, open_adapter
 from worker.errors import CheckpointError
 from worker.families import FAMILIES, Family
 from worker.sources import Source, resolve
@@ -36,6 +37,7 @@ class Checkpoint:
     config: PreTrainedConfig = field(repr=False)
     family: Family
     reader: TensorReader = field(repr=False)
+    adapter: Adapter | None = None
 
     @property
     def name(self) -> str:
@@ -75,25 +77,36 @@ class Checkpoint:
             CheckpointError: missing, of the wrong shape, or not finite.
         """
         module = {View.up: self.family.up, View.gate: self.family.gate, View.down: self.family.down}[view]
-        name = f"{self.family.layers_path}.{layer}.{module}.weight"
-        weight = self.reader.read(name)
-        stored_as_columns = (view is View.down) != (self.family.transposed and not isinstance(self.reader, GGUFFile))
+        name = f"{self.family.layers_path}.{layer}.{module}"
+        weight = self._weight(name)
+        stored_as_columns = (view is View.down) != self._transposed
         rows = weight.T.contiguous() if stored_as_columns else weight  # (neurons, width)
         return _checked(rows, (self.neurons, self.width), name)
+
+    @property
+    def _transposed(self) -> bool:
+        """Whether the file stores (in, out); a GGUF file never does."""
+        return self.family.transposed and not isinstance(self.reader, GGUFFile)
+
+    def _weight(self, module: str) -> torch.Tensor:
+        weight = self.reader.read(f"{module}.weight")
+        return self.adapter.merged(module, weight) if self.adapter else weight
 
     def head(self) -> torch.Tensor:
         """The LM head, `(vocab, width)`; the embedding where they are tied."""
         module = self.family.embedding if self.tied else self.family.head
-        weight = self.reader.read(f"{module}.weight")
-        return _checked(weight, (weight.shape[0], self.width), f"{module}.weight")
+        weight = self._weight(module)
+        return _checked(weight, (weight.shape[0], self.width), module)
 
     @cached_property
     def source_hash(self) -> str:
-        """SHA-256 over the weight files, in order."""
+        """SHA-256 over the weight files, in order, and the adapter."""
         digest = hashlib.sha256()
         for path in self.reader.files:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
+        if self.adapter:
+            digest.update(self.adapter.fingerprint().encode())
         return digest.hexdigest()
 
     @cached_property
@@ -118,7 +131,7 @@ class Checkpoint:
         return {"gguf_file": self.source.gguf} if self.source.gguf else {}
 
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-        """The live model, in evaluation mode, and its tokenizer.
+        """The live model, in evaluation mode and with its adapter merged, and its tokenizer.
 
         Raises:
             CheckpointError: transformers cannot build it.
@@ -130,6 +143,10 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise CheckpointError(f"{self.source.spec} cannot be loaded: {_first_line(error)}") from error
         model.requires_grad_(False).train(False)
+        if self.adapter:
+            for name in self.adapter.modules:
+                weight = model.get_submodule(name).get_parameter("weight")
+                weight.copy_(self.adapter.merged(name, weight.float()))
         torch.nn.Module.to(model, device)  # transformers' own `to` is typed as taking a model
         return model, self.tokenizer
 
@@ -143,7 +160,7 @@ def open_checkpoint(spec: str) -> Checkpoint:
     source = resolve(spec)
     config = _configuration(source)
     family = _family(source, config)
-    return Checkpoint(source, config, family, _reader(source, family))
+    return Checkpoint(source, config, family, _reader(source, family), _adapter(source, family, config))
 
 
 def _configuration(source: Source) -> PreTrainedConfig:
@@ -168,6 +185,21 @@ def _family(source: Source, config: PreTrainedConfig) -> Family:
         known = ", ".join(sorted(FAMILIES))
         raise CheckpointError(f"{source.spec} is of the unknown architecture {config.model_type!r}. Known: {known}.")
     return family
+
+
+def _adapter(source: Source, family: Family, config: PreTrainedConfig) -> Adapter | None:
+    """The source's adapter, refused if it changes what the model does not have."""
+    if source.adapter is None:
+        return None
+    adapter = open_adapter(source.adapter)
+    layers = [f"{family.layers_path}.{layer}." for layer in range(int(config.num_hidden_layers))]
+    strange = sorted(name for name in adapter.modules if not name.startswith(tuple(layers)))
+    if strange:
+        raise CheckpointError(
+            f"{source.adapter} changes {strange[0]!r}, which is in no layer of {source.spec}. "
+            "Merge it with peft's merge_and_unload and give the saved folder."
+        )
+    return adapter
 
 
 def _reader(source: Source, family: Family) -> TensorReader:

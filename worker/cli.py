@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,12 @@ import click
 
 from app.contract import Lens, View
 from app.settings import Settings
+from worker.errors import CheckpointError, LabelFileError
+from worker.mapping import Recipe
+from worker.pairs import DEMO_PAIR, KNOWN_PAIRS
+from worker.progress import reporter
+from worker.run import MapRun
+from worker.sources import DEMO
 
 
 @click.group()
@@ -21,7 +28,9 @@ def main() -> None:
 
 
 @main.command("map")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL]")
+@click.argument("models", nargs=-1, metavar="[MODEL [MODEL]]")
+@click.option("--pair", "known_pair", help=f"Map a pair known by name: {', '.join(KNOWN_PAIRS)}.")
+@click.option("--pair-name", default="", help="What two models given as BASE INSTRUCT are called as a pair.")
 @click.option("--name", "names", multiple=True, help="Name in the label file; one a model, in order.")
 @click.option("--views", default=",".join(View), show_default=True, help="Weight vectors to decode.")
 @click.option("--lenses", default=",".join(Lens), show_default=True, help="Lenses to decode with.")
@@ -32,6 +41,8 @@ def main() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on standard output.")
 def map_command(
     models: tuple[str, ...],
+    known_pair: str | None,
+    pair_name: str,
     names: tuple[str, ...],
     views: str,
     lenses: str,
@@ -41,24 +52,48 @@ def map_command(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Decode every neuron of MODEL and publish a label file.
+    """Decode every neuron of MODEL, or of a pair BASE INSTRUCT, and publish a label file.
 
-    MODEL is a hub id (org/model or org/model@revision), a folder, a GGUF file, or `demo`.
+    MODEL is a hub id (org/model or org/model@revision), a folder, a GGUF file, any of these with +ADAPTER (a PEFT
+    LoRA folder or hub id), or `demo`, which is the demo pair.
     """
-    from worker.errors import CheckpointError, LabelFileError
-    from worker.mapping import Recipe
-    from worker.progress import reporter
-    from worker.run import MapRun
-
-    if names and len(names) != len(models):
-        raise click.UsageError(f"{len(models)} models need {len(models)} --name options, not {len(names)}.")
     settings = Settings(data=data) if data else Settings()
     recipe = Recipe(_choices(views, View, "--views"), _choices(lenses, Lens, "--lenses"), top_k, bottom_k)
+    asked = _asked(models, known_pair, pair_name)
+    if names and len(names) != len(asked.models):
+        raise click.UsageError(f"{len(asked.models)} models need {len(asked.models)} --name options, not {len(names)}.")
+    mapping = MapRun(settings, recipe, resume, reporter(as_json))
     try:
-        run = MapRun(settings, recipe, resume, reporter(as_json)).map(list(models), list(names))
+        if len(asked.models) == 2:
+            run = mapping.map_pair(*asked.models, names=names, pair=asked.pair, note=asked.note or "")
+        else:
+            run = mapping.map(asked.models, names)
     except (CheckpointError, LabelFileError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps({"published": run}) if as_json else f"Published {settings.data / f'labels-{run}.duckdb'}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The models of one run; two are a pair."""
+
+    models: tuple[str, ...]
+    pair: str = ""
+    note: str | None = None
+
+
+def _asked(models: tuple[str, ...], known_pair: str | None, pair_name: str) -> Asked:
+    """What the arguments mean."""
+    if known_pair is None and models == (DEMO,):
+        known_pair = DEMO_PAIR
+    if known_pair is not None:
+        if known_pair not in KNOWN_PAIRS or models not in ((), (DEMO,)):
+            raise click.BadParameter(f"choose from {', '.join(KNOWN_PAIRS)}, without MODEL", param_hint="--pair")
+        pair = KNOWN_PAIRS[known_pair]
+        return Asked((pair.base, pair.instruct), known_pair, pair.note)
+    if not 1 <= len(models) <= 2:
+        raise click.UsageError("Give one MODEL, two as BASE INSTRUCT, or --pair.")
+    return Asked(models, pair_name)
 
 
 @main.command()

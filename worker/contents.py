@@ -12,10 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import schema
-from app.contract import Side
-from app.schema import code, metadata
+from app.schema import metadata
+from worker import derived
 from worker.errors import LabelFileError
 from worker.mapping import Mapped
+from worker.pairs import MappedPair
 
 OLD = "old"
 SORTED_BY = {
@@ -54,8 +55,41 @@ class Contents:
                     self._ingest(table, model_id, new[model_id].shards.shards(table))
                 elif model_id not in new:
                     self._copy(table, f"model = {model_id}", order=", ".join(SORTED_BY[table]))
-        self._copy("pair", order="id")
         self._connection.commit()
+
+    def add_pairs(self, pairs: Sequence[MappedPair]) -> None:
+        """Old pairs and new ones, and in `moved` how far each of their rows moved."""
+        self._run("CREATE TEMP TABLE moved (pair SMALLINT, view SMALLINT, layer SMALLINT, neuron INT, cosine REAL)")
+        self._copy("pair", order="id")
+        new = {self._register_pair(one): one for one in pairs}
+        if "drift" in self._old_columns:
+            self._run(
+                f"INSERT INTO moved SELECT DISTINCT pair, view, layer, neuron, cosine FROM {OLD}.drift "
+                f"WHERE NOT list_contains({list(new)}, pair)"
+            )
+        for pair_id, one in new.items():
+            self._run(
+                f"INSERT INTO moved SELECT {pair_id}, view, layer, neuron, cosine "
+                f"FROM {_parquet(one.shards.shards('drift'))}"
+            )
+        self._connection.commit()
+
+    def _register_pair(self, one: MappedPair) -> int:
+        """The id of a new or renewed pair, its row written."""
+        table = schema.pair
+        ids = {name: self._model_id(name) for name in (one.base, one.instruct)}
+        values = {"name": one.name, "base": ids[one.base], "instruct": ids[one.instruct], "note": one.note}
+        taken = self._connection.execute(sa.select(table).where(table.c.name == one.name)).mappings().first()
+        if taken and (taken["base"], taken["instruct"]) != (values["base"], values["instruct"]):
+            raise LabelFileError(f"The pair {one.name!r} stands for two other models. Give --pair-name.")
+        if taken:
+            return int(taken["id"])
+        pair_id = self._next_id("pair")
+        self._connection.execute(sa.insert(table).values(id=pair_id, **values))
+        return pair_id
+
+    def _model_id(self, name: str) -> int:
+        return int(self._connection.scalars(sa.select(schema.model.c.id).where(schema.model.c.name == name)).one())
 
     def _register(self, one: Mapped) -> int:
         """The id of a new or renewed model, its row and its tokenizer written."""
@@ -114,21 +148,8 @@ class Contents:
 
     def derive(self) -> None:
         """The tables that follow from the others."""
-        tops = ", ".join(f"top_ids[{place + 1}] AS top_{place}" for place in range(schema.NAMED))
-        names = ", ".join(f"top_{place}" for place in range(schema.NAMED))
-        ends = " UNION ALL ".join(
-            f"SELECT *, unnest({side}_ids) AS token, unnest({side}_scores) AS score, "
-            f"unnest(range(len({side}_ids))) AS rank, {code(side)} AS side, {tops} FROM label"
-            for side in Side
-        )
-        self._run(
-            f"INSERT INTO label_by_token (tokenizer, token, side, z, model, view, lens, layer, neuron, rank, score, "
-            f"{names}, layer_z, strength) "
-            "SELECT m.tokenizer, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z, "
-            f"model, view, lens, layer, neuron, rank, score, {names}, layer_z, strength "
-            f"FROM ({ends}) e JOIN model m ON m.id = e.model "
-            "ORDER BY m.tokenizer, token, side, z DESC, model, view, lens, layer, neuron"
-        )
+        for statement in derived.IN_ORDER:
+            self._run(statement)
         self._connection.commit()
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ from worker.artifact import publish
 from worker.checkpoint import Checkpoint, open_checkpoint
 from worker.errors import CheckpointError
 from worker.mapping import Mapped, Progress, Recipe, map_model
+from worker.pairs import MappedPair, check_comparable, measure_drift
 from worker.progress import Report
 from worker.shards import ShardFolder
 from worker.sources import slug
@@ -34,12 +35,26 @@ class MapRun:
             CheckpointError: a model cannot be had.
             LabelFileError: the file cannot be built.
         """
-        checkpoints = [open_checkpoint(spec) for spec in specs]  # a bad one is found before hours of work
-        called = [slug(name) for name in names] or [checkpoint.name for checkpoint in checkpoints]
-        if len(set(called)) < len(called):
-            raise CheckpointError(f"Two models would be called {called[0]!r}. Tell them apart with --name.")
-        mapped = [self._map(*one) for one in zip(called, checkpoints, strict=True)]
-        return publish(mapped, self.settings)
+        opened = _opened(specs, names)
+        return publish([self._map(*one) for one in opened], [], self.settings)
+
+    def map_pair(self, base: str, instruct: str, names: Sequence[str] = (), pair: str = "", note: str = "") -> str:
+        """Map two checkpoints of one model and what became of each neuron between them; returns the run id.
+
+        Raises:
+            CheckpointError: a model cannot be had, or the two cannot be compared.
+            LabelFileError: the file cannot be built.
+        """
+        before, after = _opened([base, instruct], names)
+        hashes = [read_vocabulary(checkpoint.tokenizer).hash for _, checkpoint in (before, after)]
+        check_comparable(before[1], after[1], (hashes[0], hashes[1]))
+        mapped = [self._map(*before), self._map(*after)]
+        called = slug(pair) if pair else f"{before[0]}-to-{after[0]}"
+        identity = {"base": before[1].source_hash, "instruct": after[1].source_hash, **self.recipe.record()}
+        shards = ShardFolder(self.settings.data, f"{called}.pair", identity)
+        shards.open(self.resume)
+        measure_drift(before[1], after[1], self.recipe.of(before[1]).views, shards)
+        return publish(mapped, [MappedPair(called, before[0], after[0], note or None, shards)], self.settings)
 
     def _map(self, name: str, checkpoint: Checkpoint) -> Mapped:
         vocabulary = read_vocabulary(checkpoint.tokenizer)
@@ -47,3 +62,12 @@ class MapRun:
         identity = {"source": checkpoint.source_hash, "tokenizer": vocabulary.hash, **recipe.record()}
         shards = ShardFolder(self.settings.data, name, identity)
         return map_model(name, checkpoint, vocabulary, recipe, shards, self.resume, self.report)
+
+
+def _opened(specs: Sequence[str], names: Sequence[str]) -> list[tuple[str, Checkpoint]]:
+    """All checkpoints with their names, before the first is mapped: a bad one is found before hours of work."""
+    checkpoints = [open_checkpoint(spec) for spec in specs]
+    called = [slug(name) for name in names] or [checkpoint.name for checkpoint in checkpoints]
+    if len(set(called)) < len(called):
+        raise CheckpointError(f"Two models would be called {called[0]!r}. Tell them apart with --name.")
+    return list(zip(called, checkpoints, strict=True))

