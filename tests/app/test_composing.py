@@ -1,0 +1,98 @@
+"""The playground's state: an address, a form and a request say the same."""
+
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.datastructures import FormData, QueryParams
+
+from app.catalog import LabelFile
+from app.contract import Mode, Site
+from app.errors import Unprocessable
+from app.pages.composing import Composition, Row, from_address, from_form, to_request
+from app.pages.watching import watched
+
+LINK = "model=tiny-chat&prompt=A%20dog%0A&clamp=L2N1:act:add:-1.5&clamp=L1N0:up:set:20&temperature=0.7&watch=dog,%20%237"
+
+
+def read(query: str, labels: LabelFile) -> Composition:
+    """The state an address holds."""
+    return from_address(QueryParams(query), labels.models)
+
+
+def test_an_address_comes_back_as_itself(labels: LabelFile) -> None:
+    composition = read(LINK, labels)
+    again = read(urlsplit(composition.address()).query, labels)
+    assert again == composition
+    assert composition.rows == (Row("L2N1", "act", "add", "-1.5"), Row("L1N0", "up", "set", "20"))
+
+
+def test_a_form_says_what_its_address_says(labels: LabelFile) -> None:
+    fields = [("model", "tiny-chat"), ("kind", "prompt"), ("text", "A dog\r\n"), ("watch", "dog, #7")]
+    for neuron, site, mode, value in (("L2N1", "act", "add", "-1.5"), ("L1N0", "up", "set", "20")):
+        fields += [("neuron", neuron), ("site", site), ("mode", mode), ("value", value)]
+    fields += [("positions", "all"), ("max_new_tokens", "48"), ("temperature", "0.7"), ("top_p", "1"), ("seed", "")]
+    assert from_form(FormData(fields)) == read(LINK, labels)
+
+
+def test_a_request_carries_the_clamps(labels: LabelFile) -> None:
+    request = to_request(read(LINK, labels), [])
+    assert request.prompt == "A dog\n"
+    assert request.messages is None
+    assert [(clamp.layer, clamp.index, clamp.site, clamp.mode, clamp.value) for clamp in request.clamps] == [
+        (2, 1, Site.act, Mode.add, -1.5),
+        (1, 0, Site.up, Mode.set, 20.0),
+    ]
+
+
+def test_a_chat_with_a_system_message_becomes_messages(labels: LabelFile) -> None:
+    request = to_request(read("model=tiny-chat&chat=Hi&system=Be+brief", labels), [])
+    assert request.messages is not None
+    assert [(message.role, message.content) for message in request.messages] == [("system", "Be brief"), ("user", "Hi")]
+
+
+def test_a_model_without_a_template_starts_with_plain_text(labels: LabelFile) -> None:
+    assert read("model=tiny-base", labels).kind == "prompt"
+    assert read("model=tiny-chat", labels).kind == "chat"
+
+
+def test_empty_rows_are_no_clamps(labels: LabelFile) -> None:
+    assert to_request(read("model=tiny-chat&clamp=", labels), []).clamps == []
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("clamp=dog:up:set:1", "Clamp 1: “dog” is not a neuron; write it as L29N808."),
+        ("clamp=L1N1:up:set:much", "Clamp 1: give L1N1 a number as its value."),
+        ("clamp=L1N1:side:set:1", "Clamps 1 site"),
+        ("temperature=9", "Temperature"),
+        ("max_new_tokens=many", "Max new tokens"),
+        ("clamp=L1N1:up:set:nan", "Clamps 1 value"),
+    ],
+)
+def test_a_mistake_is_named_by_its_field(labels: LabelFile, query: str, sentence: str) -> None:
+    with pytest.raises(Unprocessable, match=f"^{sentence}"):
+        to_request(read(f"model=tiny-chat&{query}", labels), [])
+
+
+def test_rows_come_and_go() -> None:
+    composition = Composition(rows=(Row("L1N1"), Row("L1N2")))
+    assert composition.with_row().rows == (Row("L1N1"), Row("L1N2"), Row())
+    assert composition.without_row(0).rows == (Row("L1N2"),)
+    assert Composition(rows=(Row("L1N1"),)).without_row(0).rows == (Row(),)
+
+
+def watch_texts(labels: LabelFile, query: str) -> list[str]:
+    """The watched tokens of an address, as texts."""
+    vocabulary = labels.vocabulary("tiny-chat")
+    found = watched(labels, read(f"model=tiny-chat&{query}", labels))
+    return [entry if isinstance(entry, str) else vocabulary.token(entry).text for entry in found]
+
+
+def test_a_word_to_watch_is_the_token_that_starts_a_word(labels: LabelFile) -> None:
+    assert watch_texts(labels, 'watch=dog, "dog", nowhere') == [" dog", "dog", "nowhere"]
+
+
+def test_unless_told_the_names_of_the_clamped_neurons_are_watched(labels: LabelFile) -> None:
+    assert watch_texts(labels, "clamp=L2N1:up:set:20")[-2:] == [" California", " dog"]
+    assert watch_texts(labels, "clamp=L9N9:up:set:20") == []

@@ -1,0 +1,101 @@
+"""A stream of clamp events as fragments of a page."""
+
+from collections.abc import Sequence
+
+import pytest
+from bs4 import BeautifulSoup
+
+from app.contract import ClampDone, ClampEnd, ClampError, ClampEvent, ClampStart, ClampToken, TopToken, Watched
+from app.pages.running import Unrolling, parting
+
+END = ClampEnd(
+    watch=[Watched(token_id=1, token=" dog", baseline=-3.0, clamped=-1.0, delta=2.0)],
+    seed=0,
+    model="tiny",
+    seconds=1.25,
+)
+
+
+def token(run: str, index: int, token_id: int, text: str = "x") -> ClampToken:
+    """One token of one run."""
+    top = [TopToken(token_id=token_id, text=text, logprob=-0.5), TopToken(token_id=99, text="</span>", logprob=-2.0)]
+    return ClampToken.model_validate(
+        {"run": run, "index": index, "token_id": token_id, "text": text, "logprob": -0.5, "top": top}
+    )
+
+
+def unrolled(events: Sequence[ClampEvent]) -> list[BeautifulSoup]:
+    """The fragments of a stream."""
+    unrolling = Unrolling()
+    return [BeautifulSoup(unrolling.written(event), "html.parser") for event in events]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "clamped", "place"), [([1, 2], [1, 2], None), ([1, 2], [1, 3], 1), ([1], [1, 2], 1), ([], [], None)]
+)
+def test_where_two_runs_part(baseline: list[int], clamped: list[int], place: int | None) -> None:
+    assert parting({"baseline": baseline, "clamped": clamped}) == place
+
+
+def test_the_first_event_brings_the_two_columns() -> None:
+    (page,) = unrolled([ClampStart(model="tiny", seed=0, prompt_tokens=[1, 2])])
+    assert page.select_one("#baseline-text") and page.select_one("#clamped-text")
+    assert not page.select("hx-partial")
+
+
+def test_each_token_goes_to_its_column_and_nothing_stands_between() -> None:
+    (page,) = unrolled([token("clamped", 0, 1, " dog")])
+    (partial,) = page.find_all("hx-partial")
+    assert (partial["hx-target"], partial["hx-swap"]) == ("#clamped-text", "beforeend")
+    assert [child.name for child in partial.children] == ["span"]
+    assert partial.span["id"] == "clamped-0"
+    assert "60.7%" in partial.select_one(".tip").text
+
+
+def test_both_tokens_are_marked_where_the_runs_part() -> None:
+    pages = unrolled([token("baseline", 0, 1), token("clamped", 0, 1), token("baseline", 1, 2), token("clamped", 1, 3)])
+    assert not any(page.select(".parts") for page in pages[:3])
+    assert [part["id"] for part in pages[3].select(".parts")] == ["baseline-1", "clamped-1"]
+    again = unrolled([token("baseline", 0, 1), token("clamped", 0, 2), token("baseline", 1, 3), token("clamped", 1, 4)])
+    assert [part["id"] for part in again[3].select(".parts")] == []
+
+
+def test_a_run_that_goes_on_alone_parts_there() -> None:
+    pages = unrolled(
+        [
+            token("baseline", 0, 1),
+            token("clamped", 0, 1),
+            ClampDone(run="baseline", text="x", finish_reason="stop"),
+            token("clamped", 1, 2),
+        ]
+    )
+    assert [part["id"] for part in pages[3].select(".parts")] == ["clamped-1"]
+
+
+def test_the_summary_says_in_a_sentence_what_changed() -> None:
+    pages = unrolled([token("baseline", 0, 1), token("clamped", 0, 2), END])
+    said = pages[2].select_one("[data-announce]")
+    assert said is not None
+    assert " ".join(said.text.split()) == (
+        "Finished in 1.2 s. The two part at token 1. Clamping raised “dog” by 2.00 nats."
+    )
+
+
+def test_a_failure_is_a_sentence_in_place() -> None:
+    (page,) = unrolled([ClampError(error="Gone.", errors=["Gone."], status=503)])
+    problem = page.select_one("hx-partial .problem")
+    assert problem is not None and problem.text.strip() == "Gone."
+
+
+def test_generated_markup_stays_text() -> None:
+    unrolling = Unrolling()
+    text = "</span><script>alert(1)</script><hx-partial hx-target='body'>"
+    written = unrolling.written(token("clamped", 0, 1, text))
+    assert "<script" not in written
+    assert written.count("<hx-partial") == 1
+
+
+def test_a_line_break_survives_the_event_stream() -> None:
+    sent = Unrolling()(token("clamped", 0, 1, "one\ntwo")).decode()
+    assert all(line.startswith("data: ") for line in sent.strip().split("\n"))
+    assert "\n".join(line.removeprefix("data: ") for line in sent.strip().split("\n")).count("one\ntwo") == 1
