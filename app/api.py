@@ -5,7 +5,7 @@ An answer depends on nothing but its address and the label file, so the file's i
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.sse import format_sse_event
 
 from app.catalog import Labels
@@ -50,6 +50,8 @@ def fresh(request: Request, response: Response, labels: Labels) -> None:
     response.headers.update(headers)
 
 
+LayerNumber = Annotated[int, Path(alias="layer")]  # `layer` is the function that answers
+
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "Not there; the sentence names what is."},
     422: {"model": ErrorAnswer, "description": "Bad input; the sentence names the field and its range."},
@@ -71,14 +73,14 @@ def get_search(labels: Labels, query: Annotated[SearchQuery, Query()]) -> Search
     return search(labels, query)
 
 
-@questions.get("/neurons/{model}/{number}/{index}")
-def get_neuron(labels: Labels, model: str, number: int, index: int) -> NeuronAnswer:
+@questions.get("/neurons/{model}/{layer}/{index}")
+def get_neuron(labels: Labels, model: str, number: LayerNumber, index: int) -> NeuronAnswer:
     """All that is known of a neuron."""
     return neuron(labels, model, number, index)
 
 
-@questions.get("/layers/{model}/{number}")
-def get_layer(labels: Labels, model: str, number: int, query: Annotated[LayerQuery, Query()]) -> LayerAnswer:
+@questions.get("/layers/{model}/{layer}")
+def get_layer(labels: Labels, model: str, number: LayerNumber, query: Annotated[LayerQuery, Query()]) -> LayerAnswer:
     """The neurons of a layer, most specialised first."""
     return layer(labels, model, number, query)
 

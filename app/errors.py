@@ -15,7 +15,7 @@ class Problem(Exception):
     status = 500
 
     def __init__(self, *errors: str, status: int | None = None, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__("; ".join(errors))
+        super().__init__(" ".join(errors))
         self.errors = list(errors)
         self.status = status or self.status
         self.headers = dict(headers or {})

@@ -1,12 +1,7 @@
 """Every failure as an answer: JSON for programs, a page for people.
 
-The one place that builds error answers. Also puts the framework's own errors into plain sentences that name the field
-and what it may be.
+The one place that builds error answers, the framework's own errors included.
 """
-
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,11 +9,10 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import Problem, Unprocessable, clip
+from app.sentences import sentences
 from app.templating import page
 
 FOR_PROGRAMS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics")
-
-_MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")  # how pydantic prints a member of an enumeration
 
 
 def install(app: FastAPI) -> None:
@@ -34,7 +28,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
-        return refuse(request, Unprocessable(*sentences(error.errors())))
+        return refuse(request, Unprocessable(*sentences(error.errors(), skip=1)))
 
     @app.exception_handler(Exception)
     def broken(request: Request, _: Exception) -> Response:
@@ -60,42 +54,3 @@ def _http(request: Request, error: HTTPException) -> Problem:
         allowed = headers.get("Allow", "another method")
         return Problem(f"{request.method} is not for {path}; use {allowed}.", status=405, headers=headers)
     return Problem(str(error.detail), status=error.status_code, headers=headers)
-
-
-def sentences(errors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each validation error once, as a sentence that begins with its field."""
-    return list(dict.fromkeys(map(_sentence, errors)))
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    where, *field = error["loc"]
-    name = ".".join(map(str, field)) or f"the {where}"
-    if error["type"] == "json_invalid":
-        return f"The body is not JSON: {error['ctx']['error']}."
-    if error["type"] == "missing":
-        return f"{name} is missing."
-    if error["type"] == "extra_forbidden":
-        return f"{name} is not known here; /docs lists what is."
-    if error["type"] == "value_error":
-        return f"{name}: {error['ctx']['error']}" if field else _capitalised(str(error["ctx"]["error"]))
-    said = _MEMBER.sub(r"\1", error["msg"])
-    return f"{_subject(name, said)}{_given(error.get('input'))}."
-
-
-def _subject(name: str, said: str) -> str:
-    """Pydantic's `Input should be ...`, said of the field."""
-    for subject in ("Input ", "String ", "List ", "Value "):
-        if said.startswith(subject + "should"):
-            return f"{name} {said.removeprefix(subject)}"
-    return f"{name}: {said}"
-
-
-def _given(value: Any) -> str:
-    """What was sent instead, where that is short enough to be said."""
-    if isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 40):
-        return f", not {value!r}"
-    return ""
-
-
-def _capitalised(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

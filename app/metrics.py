@@ -1,6 +1,6 @@
 """What is counted while the app runs, in Prometheus' text format.
 
-Routes are counted by their pattern, never by their path: a scanner must not be able to grow the memory.
+Requests are counted by the function that answers, never by their path: a scanner must not be able to grow the memory.
 """
 
 from time import perf_counter
@@ -61,7 +61,7 @@ class Counted:
             try:
                 await self.app(scope, receive, noted)
             finally:
-                route = getattr(scope.get("route"), "path", "other")
+                route = getattr(scope.get("endpoint"), "__name__", "other")
                 self.metrics.requests.labels(_method(scope["method"]), route, status).inc()
                 self.metrics.seconds.labels(route).observe(perf_counter() - began)
 

@@ -55,7 +55,7 @@ def check_view(models: Iterable[ModelSummary], view: View, lens: Lens) -> None:
     """Unprocessable when none of `models` was mapped under this view and lens; the sentence says what there is."""
     asked = list(models)
     if not any(view in model.views for model in asked):
-        raise Unprocessable("; ".join(_no_view(model, view) for model in asked))
+        raise Unprocessable(*(_no_view(model, view) for model in asked))
     if not any(lens in model.lenses for model in asked):
         mapped = "; ".join(f"{model.name} under {_listed(model.lenses)}" for model in asked)
         raise Unprocessable(f"lens: nothing is mapped under {lens.value}. Mapped: {mapped}.")
@@ -63,7 +63,7 @@ def check_view(models: Iterable[ModelSummary], view: View, lens: Lens) -> None:
 
 def _no_view(model: ModelSummary, view: View) -> str:
     why = "was mapped without it" if model.gated or view is not View.gate else "its MLP is ungated"
-    return f"view: {model.name} has no view {view.value} ({why}); its views are {_listed(model.views)}"
+    return f"view: {model.name} has no view {view.value} ({why}); its views are {_listed(model.views)}."
 
 
 def _listed(names: Iterable[str]) -> str:

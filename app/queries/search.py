@@ -49,10 +49,10 @@ def _models(labels: LabelFile, query: SearchQuery, pair: Pair | None) -> list[Mo
     if query.model:
         models = [find_model(labels, query.model)]
         if pair and query.model not in (pair.base, pair.instruct):
-            raise Unprocessable(f"model: {query.model} is not in the pair {pair.name} ({pair.base}, {pair.instruct})")
+            raise Unprocessable(f"model: {query.model} is not in the pair {pair.name} ({pair.base}, {pair.instruct}).")
     low, high = query.layer_min, query.layer_max
     if low is not None and high is not None and low > high:
-        raise Unprocessable(f"layer_min: {low} is above layer_max, {high}")
+        raise Unprocessable(f"layer_min: {low} is above layer_max, {high}.")
     if query.view != "any":
         check_view(models, query.view, query.lens)
     return models

@@ -1,0 +1,102 @@
+"""`neuronym serve`: the app on a port, and a worker beside it unless one is named.
+
+The page comes first: the worker, which takes seconds to load, is started once the page is served.
+"""
+
+import errno
+import logging
+import signal
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable
+from typing import NoReturn
+
+import click
+import uvicorn
+
+from app.main import create_app
+from app.settings import Settings
+from app.supervisor import Supervisor, free_port, worker_command
+
+GRACE = 5  # seconds that running answers have to end when the app is stopped
+
+
+def serve(settings: Settings, open_browser: bool = False) -> None:
+    """Serve until told to stop. ClickException: the port cannot be had."""
+    listening = listen(settings.host, settings.port)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn ends first, then hands the signal on to us
+    supervisor = None
+    if settings.worker_url is None:
+        port = free_port()
+        settings = settings.model_copy(update={"worker_url": f"http://127.0.0.1:{port}"})
+        supervisor = Supervisor(worker_command(port))
+
+    def served() -> None:
+        address = _address(settings.host, listening)
+        click.echo(f"Neuronym is at {address}")
+        if supervisor:
+            supervisor.start()
+        if open_browser:
+            webbrowser.open(address)
+
+    try:
+        _Server(settings, served).run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if supervisor:
+            supervisor.stop()
+
+
+class _Server(uvicorn.Server):
+    """A server that says when the page can be had."""
+
+    def __init__(self, settings: Settings, served: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        super().__init__(config)
+        self._served = served
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._served()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on host and port; ClickException with one sentence when it cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(family)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        raise click.ClickException(_why_not(host, port, error)) from error
+    return listening
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is taken. Stop what listens there, or give another one with --port."
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs more rights. Give one above 1023 with --port."
+    return f"{host}:{port} cannot be listened on: {error.strerror}. Give an address of this machine with --host."
+
+
+def _address(host: str, listening: socket.socket) -> str:
+    port = listening.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _exit(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)

@@ -1,0 +1,313 @@
+"""Label files planted by hand, so that every answer is known beforehand.
+
+Four models: `tiny-base`, `tiny-chat` and `tiny-second` share the tokenizer A and are paired (base with chat, then base
+with second); `tiny-gpt` is ungated and has the tokenizer B. Labels without a planted one are drawn from filler tokens.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from app.contract import Direction, Kind, Lens, Side, Site, Strength, View
+from app.schema import (
+    NAMED,
+    QUANTILES,
+    REVISION,
+    activity,
+    build,
+    code,
+    drift,
+    effect,
+    label,
+    label_by_token,
+    metadata,
+    model,
+    neighbour,
+    pair,
+    token,
+    tokenizer,
+)
+
+LAYERS, NEURONS = 3, 4
+HASHES = ("a" * 16, "b" * 16)
+MODELS = {"tiny-base": 0, "tiny-chat": 0, "tiny-second": 0, "tiny-gpt": 1}  # name -> tokenizer
+PAIRS = {"tiny-pair": ("tiny-base", "tiny-chat"), "tiny-later": ("tiny-base", "tiny-second")}
+GATED = {name: name != "tiny-gpt" for name in MODELS}
+TOP, BOTTOM = 6, 3
+
+WORDS = (
+    *(" California", "California", " california", "CALIFORNIA", " dog", "dog", " Dogs", " puppy", " king", "Los"),
+    *(' "', '"', "%", "*", "'", "\n", "\t", ",", " ", "Straße", " é", "\x07", "<b>", "\u202e"),
+)
+FILLER = tuple(f" filler{number}" for number in range(12))
+PREFIXED = tuple(f" calico{number:03}" for number in range(250))
+SPECIAL, BYTE = "<|end|>", "<0xE2>"
+
+Key = tuple[str, View, Lens, int, int]
+
+
+def serialised() -> str:
+    """A byte-level tokenizer without merges, but for the pieces `New`, ` York`: it splits all else into letters."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: place for place, letter in enumerate(alphabet)}
+    merges = [("N", "e"), ("Ne", "w"), ("Ġ", "Y"), ("ĠY", "o"), ("ĠYo", "r"), ("ĠYor", "k")]
+    for one, other in merges:
+        vocabulary[one + other] = len(vocabulary)
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.enable_truncation(4)  # a setting some checkpoints carry; it must not cut a text
+    return made.to_str()
+
+
+def entries(number: int) -> list[tuple[str, Kind]]:
+    """(text, kind) by id of tokenizer A (0) or B (1): what the tokenizer splits into, then the planted words."""
+    made = Tokenizer.from_str(serialised())
+    pieces = [(made.decode([id_]) or BYTE, Kind.continuation) for id_ in range(made.get_vocab_size())]
+    planted = WORDS + FILLER + (PREFIXED if number == 0 else ())
+    words = [(text, Kind.word if text.startswith(" ") else Kind.continuation) for text in planted]
+    return pieces + words[:: 1 if number == 0 else -1] + [(SPECIAL, Kind.special)]
+
+
+def token_ids(number: int) -> dict[str, int]:
+    """text -> id; of equal texts the last."""
+    return {text: id_ for id_, (text, _) in enumerate(entries(number))}
+
+
+def fold(text: str) -> str:
+    """As the worker folds, written out a second time on purpose."""
+    return (text[1:] if text.startswith(" ") and len(text) > 1 else text).casefold()
+
+
+@dataclass
+class Plan:
+    """What is planted: top tokens and z by label, and rows of the other tables as they are."""
+
+    run: str = "planted-1"
+    revision: str = REVISION
+    top: dict[Key, list[tuple[str, float]]] = field(default_factory=dict)
+    bottom: dict[Key, list[tuple[str, float]]] = field(default_factory=dict)
+    strength: dict[Key, Strength] = field(default_factory=dict)
+    layer_z: dict[Key, float] = field(default_factory=dict)
+    effects: dict[Key, float] = field(default_factory=dict)
+    changed: set[tuple[str, View, Lens, int, int]] = field(default_factory=set)  # (pair, ...) with another top token
+    pairs: bool = True
+
+
+def planted(run: str = "planted-1") -> Plan:
+    """The plan of the shared fixture."""
+    plan = Plan(run)
+    up, down, cosine, logit = View.up, View.down, Lens.cosine, Lens.logit
+    plan.top = {
+        ("tiny-chat", up, cosine, 2, 1): [(" California", 9.0), (" dog", 5.0), ("California", 4.5), ("Los", 4.0)],
+        ("tiny-base", up, cosine, 2, 1): [(" California", 8.0), ("Los", 4.0)],
+        ("tiny-second", up, cosine, 2, 1): [("Los", 8.5), (" California", 4.0)],
+        ("tiny-chat", down, cosine, 0, 0): [("CALIFORNIA", 7.0), ("Los", 3.0)],
+        ("tiny-chat", down, cosine, 1, 3): [(" king", 6.0), (" California", 3.0)],
+        ("tiny-chat", down, logit, 1, 3): [(" California", 12.0)],
+        ("tiny-gpt", down, cosine, 0, 2): [(" California", 8.5), (" dog", 3.0)],
+        ("tiny-chat", View.gate, cosine, 1, 1): [(" dog", 6.5), ("dog", 6.0), (" puppy", 5.5)],
+    }
+    plan.bottom = {
+        ("tiny-chat", up, cosine, 1, 0): [(" California", -5.0)],
+        ("tiny-chat", up, cosine, 1, 1): [("dog", -7.0), (" California", -6.5)],
+    }
+    chat = ("tiny-chat", up, cosine, 2, 1)
+    plan.strength = {chat: Strength.strong, ("tiny-chat", down, cosine, 0, 0): Strength.weak}
+    plan.layer_z = {chat: 1.5, ("tiny-chat", down, cosine, 0, 0): 4.0}
+    plan.effects = {("tiny-chat", down, cosine, 0, 0): 2.5, ("tiny-chat", down, cosine, 1, 3): -0.5}
+    plan.changed = {("tiny-later", up, cosine, 2, 1), ("tiny-pair", down, cosine, 0, 0)}
+    return plan
+
+
+def write_label_file(data: Path, plan: Plan | None = None, *, publish: bool = True) -> Path:
+    """Write `labels-<run>.duckdb` into `data`, and move the link `current` to it."""
+    plan = plan or planted()
+    data.mkdir(parents=True, exist_ok=True)
+    path = data / f"labels-{plan.run}.duckdb"
+    engine = sa.create_engine(sa.URL.create("duckdb", database=str(path)))
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        connection.execute(sa.text("create table alembic_version (version_num varchar)"))
+        connection.execute(sa.text("insert into alembic_version values (:revision)"), {"revision": plan.revision})
+        for table, rows in _rows(plan):
+            _load(connection, table, rows)
+    engine.dispose()
+    if publish:
+        move_link(data, path.name)
+    return path
+
+
+def _load(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """All rows at once: an insert a row takes seconds."""
+    stored = [
+        {name: code(value) if isinstance(value, StrEnum) else value for name, value in row.items()} for row in rows
+    ]
+    raw: Any = connection.connection.driver_connection
+    raw.register("planted", pa.Table.from_pylist(stored))
+    connection.execute(sa.text(f"insert into {table.name} by name select * from planted"))
+    raw.unregister("planted")
+
+
+def move_link(data: Path, target: str) -> None:
+    """Point `current` at `target`, in one step."""
+    fresh = data / ".current-new"
+    fresh.symlink_to(target)
+    fresh.replace(data / "current")
+
+
+def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
+    yield build, [{"run": plan.run, "built_at": "2026-11-01T00:00:00Z", "versions": "{}"}]
+    yield (
+        tokenizer,
+        [
+            {"id": number, "hash": hash_, "vocab": len(entries(number)), "json": serialised()}
+            for number, hash_ in enumerate(HASHES)
+        ],
+    )
+    yield (
+        token,
+        [
+            {"tokenizer": number, "id": id_, "text": text, "folded": fold(text), "kind": kind}
+            for number in range(len(HASHES))
+            for id_, (text, kind) in enumerate(entries(number))
+        ],
+    )
+    yield model, [_model(name, id_) for id_, name in enumerate(MODELS)]
+    labels = list(_labels(plan))
+    yield label, [values for _, values in labels]
+    yield (
+        label_by_token,
+        sorted(
+            (row for key, values in labels for row in _by_token(plan, key, values)),
+            key=lambda row: (row["tokenizer"], row["token"], list(Side).index(row["side"]), -row["z"]),
+        ),
+    )
+    if plan.pairs:
+        ids = list(MODELS)
+        yield (
+            pair,
+            [
+                {"id": number, "name": name, "base": ids.index(base), "instruct": ids.index(instruct), "note": None}
+                for number, (name, (base, instruct)) in enumerate(PAIRS.items())
+            ],
+        )
+        yield drift, list(_drift(plan))
+    yield neighbour, [{**_at("tiny-chat", 2, 1), "view": View.up, "neurons": [3, 0], "cosines": [0.75, 0.5]}]
+    yield (
+        activity,
+        [
+            {
+                **_at("tiny-chat", 2, 1),
+                "site": site,
+                "quantiles": [float(place) for place in range(len(QUANTILES))],
+                "fires": 0.25,
+                "contexts": json.dumps(["in California"]),
+            }
+            for site in (Site.up, Site.act)
+        ],
+    )
+    yield effect, list(_effects())
+
+
+def _at(name: str, layer: int, neuron: int) -> dict[str, Any]:
+    return {"model": list(MODELS).index(name), "layer": layer, "neuron": neuron}
+
+
+def views(name: str) -> list[View]:
+    """Views of a planted model."""
+    return [View.up, View.gate, View.down] if GATED[name] else [View.up, View.down]
+
+
+def _model(name: str, id_: int) -> dict[str, Any]:
+    settings = {"views": [view.value for view in views(name)], "lenses": ["logit", "cosine"], "top_k": TOP}
+    return {
+        "id": id_, "name": name, "source": f"planted/{name}", "revision": None, "source_hash": f"hash-{name}",
+        "adapter": None, "architecture": "LlamaForCausalLM" if GATED[name] else "GPT2LMHeadModel", "layers": LAYERS,
+        "neurons": NEURONS, "width": 8, "vocab": 320, "gated": GATED[name], "tied": True, "chat": name == "tiny-chat",
+        "note": None, "tokenizer": MODELS[name], "dtype": "float32", "device": "cpu", "versions": '{"torch": "2.13.0"}',
+        "settings": json.dumps(settings), "mapped_at": "2026-11-01T00:00:00Z", "seconds": 1.5,
+    }  # fmt: skip
+
+
+def _labels(plan: Plan) -> Iterator[tuple[Key, dict[str, Any]]]:
+    draw = random.Random(0)
+    for name in MODELS:
+        ids = token_ids(MODELS[name])
+        for view, lens, layer, neuron in product(views(name), Lens, range(LAYERS), range(NEURONS)):
+            key = (name, view, lens, layer, neuron)
+            top = plan.top.get(key, []) + [(text, 2.0 - place / 10) for place, text in enumerate(_fill(draw, TOP))]
+            bottom = plan.bottom.get(key, []) + [
+                (text, place / 10 - 2) for place, text in enumerate(_fill(draw, BOTTOM))
+            ]
+            yield key, _label(plan, key, ids, top[:TOP], bottom[:BOTTOM])
+
+
+def _fill(draw: random.Random, number: int) -> list[str]:
+    return draw.sample(FILLER, number)
+
+
+def _label(
+    plan: Plan, key: Key, ids: dict[str, int], top: list[tuple[str, float]], bottom: list[tuple[str, float]]
+) -> dict[str, Any]:
+    """Mean 0.1 and std 0.5: score = 0.1 + z / 2."""
+    name, view, lens, layer, neuron = key
+    return {
+        **_at(name, layer, neuron), "view": view, "lens": lens,
+        "top_ids": [ids[text] for text, _ in top], "top_scores": [0.1 + z / 2 for _, z in top],
+        "bottom_ids": [ids[text] for text, _ in bottom], "bottom_scores": [0.1 + z / 2 for _, z in bottom],
+        "norm": 1.25, "mean": 0.1, "std": 0.5, "skew": None, "kurtosis": None,
+        "logsumexp": 7.0 if lens is Lens.logit else None, "z": top[0][1], "margin": (top[0][1] - top[1][1]) / 2,
+        "layer_z": plan.layer_z.get(key), "odd_share": None, "strength": plan.strength.get(key),
+    }  # fmt: skip
+
+
+def _by_token(plan: Plan, key: Key, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    name = key[0]
+    first = {place: values["top_ids"][place] for place in range(NAMED)}
+    shared = {column: values[column] for column in ("model", "view", "lens", "layer", "neuron", "layer_z", "strength")}
+    for side in Side:
+        for rank, (id_, score) in enumerate(zip(values[f"{side}_ids"], values[f"{side}_scores"], strict=True)):
+            yield {
+                **shared, "tokenizer": MODELS[name], "token": id_, "side": side, "rank": rank, "score": score,
+                "z": (score - 0.1) / 0.5, **{f"top_{place}": id_ for place, id_ in first.items()},
+                "effect": plan.effects.get(key), "agreement": _agreement(plan, key),
+            }  # fmt: skip
+
+
+def _agreement(plan: Plan, key: Key) -> bool | None:
+    first = next((known for known, names in PAIRS.items() if key[0] in names), None)
+    return None if first is None or not plan.pairs else (first, *key[1:]) not in plan.changed
+
+
+def _drift(plan: Plan) -> Iterator[dict[str, Any]]:
+    for number, name in enumerate(PAIRS):
+        for view, lens, layer, neuron in product(View, Lens, range(LAYERS), range(NEURONS)):
+            yield {
+                "pair": number, "view": view, "lens": lens, "layer": layer, "neuron": neuron,
+                "cosine": 0.9 - number / 10, "same_top": (name, view, lens, layer, neuron) not in plan.changed,
+                "near_tie": False, "base_margin": 0.5, "instruct_margin": 0.5, "overlap": 0.5, "base_rank": 0,
+                "instruct_rank": 0, "base_token": 0, "instruct_token": 0,
+            }  # fmt: skip
+
+
+def _effects() -> Iterator[dict[str, Any]]:
+    """Of L2N1 of tiny-chat; the place of a (view, lens) in the lists is what its value says."""
+    places = len(list(product(View, Lens)))
+    ids = token_ids(0)
+    for site, direction in product((Site.up, Site.act), Direction):
+        yield {
+            **_at("tiny-chat", 2, 1), "site": site, "direction": direction, "value": 3.0,
+            "tokens": [ids[" California"]] * places, "deltas": [float(place) for place in range(places)],
+            "controls": [0.0] * places, "ranks": list(range(places)), "kl": 0.5, "moved": ids["Los"],
+            "moved_delta": -1.0,
+        }  # fmt: skip
