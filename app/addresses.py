@@ -30,13 +30,13 @@ def _segment(value: object) -> str:
 
 
 def with_query(path: str, parameters: Mapping[str, Any]) -> str:
-    """`path` with those parameters that have a value; a list repeats its name."""
-    pairs = [
-        (name, str(item))
-        for name, value in parameters.items()
-        for item in (value if isinstance(value, list | tuple) else [value])
-        if item is not None and item != ""
-    ]
+    """`path` with those parameters that have a value; a list repeats its name, and may hold empty texts."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in parameters.items():
+        if isinstance(value, list | tuple):
+            pairs += [(name, str(item)) for item in value]
+        elif value is not None and value != "":
+            pairs.append((name, str(value)))
     query = urlencode(pairs, quote_via=quote, safe=READABLE)
     return f"{path}?{query}" if query else path
 
@@ -49,6 +49,11 @@ def asked(path: str, question: Question, **changes: Any) -> str:
 def search(text: str = "", **parameters: Any) -> str:
     """Results for a text of the search language."""
     return with_query(SEARCH, {"q": text, **parameters})
+
+
+def exactly(text: str, **parameters: Any) -> str:
+    """Results for exactly this token text."""
+    return search('"' + text.replace('"', '""') + '"', **parameters)
 
 
 def neuron(model: str, layer: int, index: int) -> str:

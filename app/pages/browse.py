@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from app import addresses
 from app.catalog import LabelFile, Labels
-from app.contract import Counterpart, LayerAnswer, Lens, NeuronAnswer, SearchAnswer, View
+from app.contract import Counterpart, LayerAnswer, Lens, NeuronAnswer, SearchAnswer, View, VocabularyToken
 from app.pages.naming import naming, namings
 from app.pages.tour import named, tour
 from app.queries.layers import LayerQuery, layer
@@ -80,12 +80,21 @@ def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, 
         "query": query,
         "answer": answer,
         "filtered": bool(query.model_dump(exclude_defaults=True).keys() - {"q", "limit", "offset"}),
+        "readings": readings(answer.pieces),
         "suggestions": [] if query.q.strip() else suggestions(labels),
         **_turning(addresses.SEARCH, query, answer),
     }
     response = page(request, "search.html", context, block="results", twin=addresses.twin(here))
     response.headers["HX-Replace-Url"] = here
     return response
+
+
+def readings(pieces: list[VocabularyToken]) -> list[list[str]]:
+    """The ways the vocabularies read a text in pieces, each once."""
+    by_tokenizer: dict[str, list[str]] = {}
+    for piece in pieces:
+        by_tokenizer.setdefault(piece.tokenizer, []).append(piece.text)
+    return [list(reading) for reading in dict.fromkeys(map(tuple, by_tokenizer.values()))]
 
 
 def _elsewhere(request: Request, labels: LabelFile, query: SearchQuery, answer: SearchAnswer, here: str) -> str | None:
@@ -174,7 +183,6 @@ def token_page(request: Request, labels: Labels, tokenizer: str, token_id: int) 
             lens: [group for group in answer.groups if group.lens == lens] for lens in (Lens.cosine, Lens.logit)
         },
         "several": len(labels.models) > 1,
-        "exact": f'"{answer.token.text}"' if '"' not in answer.token.text else None,
     }
     return page(request, "token.html", context, twin=addresses.twin(addresses.token(tokenizer, token_id)))
 

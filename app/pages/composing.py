@@ -61,7 +61,7 @@ class Composition:
     def address(self) -> str:
         """The address that reproduces this state."""
         kept = {name: value for name, value in self.knobs.items() if value != DEFAULTS[name]}
-        rows = [row.written() for row in self.rows if row != Row()]
+        rows = [row.written() for row in self.rows] if self.rows != (Row(),) else []
         state = {"model": self.model, self.kind: self.text, "system": self.system, "clamp": rows, **kept}
         return addresses.playground(**state, watch=self.watch)
 

@@ -9,7 +9,7 @@ from app.pages.composing import Composition
 from app.queries.neuron import neuron
 from app.queries.tokens import TokensQuery, tokens
 
-ENTRY = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,]*))\s*(?:,|$)')
+ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*))\s*(?:,|$)')
 NAMES = 2  # label tokens of each clamped neuron
 OF_SITE: dict[str, View] = {Site.up: View.up, Site.gate: View.gate, Site.act: View.down}
 
@@ -26,7 +26,7 @@ def watched(labels: LabelFile, composition: Composition) -> list[int | str]:
 def _typed(labels: LabelFile, model: str, exact: str, bare: str) -> int | str | None:
     """`"exact"` as it is, `#12` by id, a bare word as the token that starts a word."""
     if exact:
-        return exact
+        return exact.replace('""', '"')
     if bare.startswith("#") and bare[1:].isdecimal():
         return int(bare[1:])
     if not bare:
