@@ -1,0 +1,98 @@
+"""A real browser on a real server: every page it opens is watched for errors and for breaches of the policy."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from app.main import create_app
+from app.settings import Settings
+from tests.app.label_files import write_label_file
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The app under a real uvicorn; gives its address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listening.close()
+
+
+@pytest.fixture(scope="session")
+def planted_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app on the planted label file of the app's tests: pairs, effects and hostile tokens, no worker."""
+    data = tmp_path_factory.mktemp("planted-site")
+    write_label_file(data)
+    with serving(Settings(data=data)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def demo_site(demo_data: Path) -> Iterator[str]:
+    """The app on the demo model's label file, without a worker."""
+    with serving(Settings(data=demo_data)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def watched(context: BrowserContext, allowed: str = "") -> Iterator[Page]:
+    """A page that must end without a message in its console (but `allowed`), an error, or a call to another host."""
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url) if "//127.0.0.1:" not in request.url else None)
+    yield page
+    assert not [said for said in complaints if not (allowed and allowed in said)]
+    context.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A watched page of 1280 by 900."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    with watched(context) as page:
+        yield page
+
+
+@pytest.fixture
+def plain_page(browser: Browser) -> Iterator[Page]:
+    """A watched page of a browser that runs no script."""
+    context = browser.new_context(java_script_enabled=False)
+    with watched(context) as page:
+        yield page
