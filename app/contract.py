@@ -428,10 +428,14 @@ class ClampSummary(BaseModel):
     seconds: float
 
 
-class ClampAnswer(Answer, ClampSummary):
-    """The whole of a run that was not streamed."""
+class ClampResult(ClampSummary):
+    """The whole of a run, as the worker gives it: it knows of no label file."""
 
     runs: dict[Literal["baseline", "clamped"], GeneratedText]
+
+
+class ClampAnswer(Answer, ClampResult):
+    """The whole of a run that was not streamed."""
 
 
 class ClampStart(BaseModel):
@@ -484,6 +488,30 @@ class ClampError(ErrorAnswer):
 
 
 ClampEvent = Annotated[ClampStart | ClampToken | ClampDone | ClampEnd | ClampError, Field(discriminator="event")]
+
+
+class TokenizeRequest(BaseModel):
+    """A text or a chat, as a clamp would read it. Exactly one of `text` and `messages`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    text: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_input(self) -> "TokenizeRequest":
+        if (self.text is None) == (self.messages is None):
+            raise ValueError("give either `text` or `messages`, not both")
+        return self
+
+
+class TokenizeAnswer(BaseModel):
+    """The exact tokens, each with the text it adds. `context` is how many the model can read and write in all."""
+
+    model: str
+    context: int
+    tokens: list[Token]
 
 
 class WorkerModel(BaseModel):

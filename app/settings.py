@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,4 +22,7 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="Where the worker computes: auto, cpu, cuda, cuda:1, mps.")
     queue: int = Field(8, ge=1, le=10_000, description="Clamp requests that may wait; one more is answered 503.")
     threads: int | None = Field(None, ge=1, description="CPU threads of the worker. Unset: all cores.")
+    model_memory: ByteSize | None = Field(
+        None, description="Memory of the worker's live models, e.g. 16GB. Unset: half of the machine's, 85% of a GPU's."
+    )
     memory_limit: str = Field("2GB", description="Memory DuckDB may use, in the app and while a file is built.")

@@ -7,3 +7,7 @@ class CheckpointError(ValueError):
 
 class LabelFileError(RuntimeError):
     """A label file cannot be built or read. The message names the cause and the mend."""
+
+
+class RequestError(ValueError):
+    """A request cannot be run as asked. The message names the field and what is allowed."""
