@@ -110,7 +110,7 @@ class LabelFile:
         with self.connect() as connection:
             found = sa.select(tokenizer.c.id, tokenizer.c.json).where(tokenizer.c.hash == hash_)
             id_, serialised = connection.execute(found).one()
-            return Vocabulary(hash_, connection.execute(entries.where(token.c.tokenizer == id_)).tuples(), serialised)
+            return Vocabulary(hash_, connection.execute(entries.where(token.c.tokenizer == id_)), serialised)
 
     def close(self) -> None:
         """Close idle connections now, and busy ones as soon as their request ends."""

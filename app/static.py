@@ -23,6 +23,7 @@ class Files(StaticFiles):
     def __init__(self, directory: os.PathLike[str], only: Sequence[str] | None = None) -> None:
         """`only`: the files that may be had; None is all."""
         super().__init__(directory=directory, check_dir=False)
+        self.config_checked = True  # a folder that is not installed has no files; that is no error of the server
         self.only = only
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from app.catalog import LabelFile
 from app.contract import Counterpart, Lens, View
 from app.holdings import Pair
+from app.queries.conditions import equal
 from app.schema import NAMED, drift, label
 
 
@@ -60,6 +61,7 @@ def _moved(pair: int, other: int, keys: list[LabelKey]) -> sa.Select[tuple[objec
         *(sa.column(name, sa.Integer) for name in ("layer", "neuron")),
         *(sa.column(name, label.c[name].type) for name in ("view", "lens")),
         name="asked",
+        literal_binds=True,
     ).data([(key.layer, key.index, key.view, key.lens) for key in keys])
     same = [drift.c[name] == asked.c[name] for name in ("layer", "neuron", "view", "lens")]
     there = [label.c[name] == asked.c[name] for name in ("layer", "neuron", "view", "lens")]
@@ -67,6 +69,6 @@ def _moved(pair: int, other: int, keys: list[LabelKey]) -> sa.Select[tuple[objec
     return (
         sa.select(*columns, label.c.top_ids)
         .select_from(asked)
-        .join(drift, sa.and_(drift.c.pair == pair, *same))
-        .join(label, sa.and_(label.c.model == other, *there))
+        .join(drift, sa.and_(equal(drift.c.pair, pair), *same))
+        .join(label, sa.and_(equal(label.c.model, other), *there))
     )

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from app.catalog import LabelFile
 from app.contract import SearchResult, Side
 from app.holdings import Pair
+from app.queries.conditions import equal, literal, one_of
 from app.queries.filters import Filters
-from app.queries.results import KEY, MATCH, SHOWN, Match, Row, results
+from app.queries.results import KEY, MATCH, SHOWN, Found, Row, read_match, results
 from app.schema import drift, label_by_token
 
 hit = label_by_token.c
@@ -36,14 +37,14 @@ def read_page(
     with labels.connect() as connection:
         rows = connection.execute(_page(hits, best, filters)).all()
         total: int = rows[0].total if rows else connection.execute(_count(best)).scalar_one()
-        return total, results(labels, connection, list(_by_label(rows)), filters.side, pair)
+        return total, results(labels, connection, list(_by_label(rows, filters.side)), pair)
 
 
 def _hits(labels: LabelFile, tokens: dict[str, list[int]], conditions: list[sa.ColumnElement[bool]]) -> sa.CTE:
     """Every row of these tokens that meets the conditions."""
     ids = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
     scans = [
-        sa.select(*_COLUMNS).where(hit.tokenizer == ids[hash_], hit.token == token, *conditions)
+        sa.select(*_COLUMNS).where(equal(hit.tokenizer, ids[hash_]), equal(hit.token, token), *conditions)
         for hash_, found in tokens.items()
         for token in found
     ]
@@ -51,23 +52,24 @@ def _hits(labels: LabelFile, tokens: dict[str, list[int]], conditions: list[sa.C
 
 
 def _conditions(labels: LabelFile, filters: Filters, models: Sequence[str]) -> Iterator[sa.ColumnElement[bool]]:
-    yield hit.side == filters.side
-    yield hit.lens == filters.lens
+    yield equal(hit.side, filters.side)
+    yield equal(hit.lens, filters.lens)
     if len(models) < len(labels.models):
-        yield hit.model.in_([labels.holdings.model_ids[name] for name in models])
+        yield one_of(hit.model, (labels.holdings.model_ids[name] for name in models))
     if filters.view != "any":
-        yield hit.view == filters.view
+        yield equal(hit.view, filters.view)
     if filters.layer_min is not None:
-        yield hit.layer >= filters.layer_min
+        yield hit.layer >= literal(hit.layer, filters.layer_min)
     if filters.layer_max is not None:
-        yield hit.layer <= filters.layer_max
+        yield hit.layer <= literal(hit.layer, filters.layer_max)
     if filters.min_z is not None:
-        yield hit.z >= filters.min_z if filters.side is Side.top else hit.z <= -filters.min_z
+        least = literal(hit.z, filters.min_z)
+        yield hit.z >= least if filters.side is Side.top else hit.z <= -least
     if filters.strength:
-        yield hit.strength == filters.strength
+        yield equal(hit.strength, filters.strength)
     pair = labels.holdings.pairs.get(filters.pair or "")
     if filters.agreement and _carried(labels, models, pair):
-        yield hit.agreement == (filters.agreement == "same")
+        yield equal(hit.agreement, filters.agreement == "same")
 
 
 def _carried(labels: LabelFile, models: Sequence[str], pair: Pair | None) -> bool:
@@ -78,7 +80,7 @@ def _carried(labels: LabelFile, models: Sequence[str], pair: Pair | None) -> boo
 def _agreeing(hits: sa.CTE, pair: Pair, same_top: bool) -> sa.CTE:
     """Hits that agree, or do not, in a pair that is not the first of their model."""
     there = [drift.c[name] == hits.c[name] for name in ("layer", "neuron", "view", "lens")]
-    moved = sa.and_(drift.c.pair == pair.id, drift.c.same_top == same_top, *there)
+    moved = sa.and_(equal(drift.c.pair, pair.id), equal(drift.c.same_top, same_top), *there)
     return sa.select(hits).join(drift, moved).cte("agreeing")
 
 
@@ -116,7 +118,7 @@ def _page(hits: sa.CTE, best: sa.Select[Any], filters: Filters) -> sa.Select[Any
     return sa.select(hits, page.c.total).join(page, same).order_by(*_order(page), nearest, hits.c.token)
 
 
-def _by_label(rows: Sequence[Row]) -> Iterator[tuple[Row, list[Match]]]:
+def _by_label(rows: Sequence[Row], side: Side) -> Iterator[Found]:
     for _, group in groupby(rows, key=lambda row: tuple(row._mapping[name] for name in KEY)):
         matches = list(group)
-        yield matches[0], [Match(*(row._mapping[name] for name in MATCH)) for row in matches]
+        yield Found(matches[0], [read_match(row) for row in matches], side)

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from app.catalog import LabelFile
 from app.contract import LayerAnswer, LayerNeuron, Lens, Strength, View
+from app.queries.conditions import equal
 from app.queries.neuron import scored
 from app.queries.places import check_view, find_layer, find_model, neuron_ref
 from app.queries.question import Limit, Offset, Question
@@ -52,9 +53,9 @@ def layer(labels: LabelFile, model: str, layer: int, query: LayerQuery) -> Layer
 def _chosen(model: int, layer: int, query: LayerQuery) -> sa.Select[Any]:
     here = label.c
     found = sa.select(label).where(
-        here.model == model, here.view == query.view, here.lens == query.lens, here.layer == layer
+        equal(here.model, model), equal(here.view, query.view), equal(here.lens, query.lens), equal(here.layer, layer)
     )
-    return found.where(here.strength == query.strength) if query.strength else found
+    return found.where(equal(here.strength, query.strength)) if query.strength else found
 
 
 def _order(query: LayerQuery) -> list[sa.ColumnElement[Any]]:

@@ -23,6 +23,7 @@ from app.contract import (
     Site,
     View,
 )
+from app.queries.conditions import equal
 from app.queries.counterparts import LabelKey, counterparts
 from app.queries.places import find_model, find_neuron, neuron_name, neuron_ref
 from app.schema import QUANTILES, activity, effect, label, neighbour
@@ -58,7 +59,8 @@ _TABLES = (label, activity, effect, neighbour)
 def _rows(
     labels: LabelFile, connection: sa.Connection, table: sa.Table, model: str, layer: int, index: int
 ) -> list[Row]:
-    here = (table.c.model == labels.holdings.model_ids[model], table.c.layer == layer, table.c.neuron == index)
+    place = {"model": labels.holdings.model_ids[model], "layer": layer, "neuron": index}
+    here = (equal(table.c[name], value) for name, value in place.items())
     return list(connection.execute(sa.select(table).where(*here)))
 
 

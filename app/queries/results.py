@@ -40,35 +40,45 @@ class Match:
     effect: float | None
 
 
+@dataclass(frozen=True)
+class Found:
+    """A label with those of its tokens that were asked for, best first, and the side they stand on."""
+
+    row: Row
+    matches: list[Match]
+    side: Side
+
+
+def read_match(row: Row) -> Match:
+    """The token a row is about."""
+    return Match(*(row._mapping[name] for name in MATCH))
+
+
 def results(
-    labels: LabelFile,
-    connection: sa.Connection,
-    rows: Sequence[tuple[Row, list[Match]]],
-    side: Side,
-    pair: Pair | None = None,
+    labels: LabelFile, connection: sa.Connection, found: Sequence[Found], pair: Pair | None = None
 ) -> list[SearchResult]:
-    """One result a row; its matches are best first."""
+    """One result a label; counterparts are those in `pair`, else in the model's first."""
     names = {id_: name for name, id_ in labels.holdings.model_ids.items()}
-    keys = [LabelKey(names[row.model], row.layer, row.neuron, row.view, row.lens) for row, _ in rows]
+    keys = [LabelKey(names[one.row.model], *(one.row._mapping[name] for name in KEY[1:])) for one in found]
     there = counterparts(labels, connection, keys, pair)
     return [
         SearchResult(
             **dict(neuron_ref(key.model, key.layer, key.index)),
             view=key.view,
             lens=key.lens,
-            side=side,
-            **_matched(labels.vocabulary(key.model), found),
-            strength=row.strength,
-            layer_z=row.layer_z,
-            top_tokens=_top(labels.vocabulary(key.model), row),
+            side=one.side,
+            **_matched(labels.vocabulary(key.model), one.matches),
+            strength=one.row.strength,
+            layer_z=one.row.layer_z,
+            top_tokens=_top(labels.vocabulary(key.model), one.row),
             counterpart=there.get(key),
         )
-        for key, (row, found) in zip(keys, rows, strict=True)
+        for key, one in zip(keys, found, strict=True)
     ]
 
 
-def _matched(vocabulary: Vocabulary, found: list[Match]) -> dict[str, Any]:
-    best = found[0]
+def _matched(vocabulary: Vocabulary, matches: list[Match]) -> dict[str, Any]:
+    best = matches[0]
     return {
         "rank": best.rank,
         "token_id": best.token,
@@ -76,7 +86,7 @@ def _matched(vocabulary: Vocabulary, found: list[Match]) -> dict[str, Any]:
         "score": best.score,
         "z": best.z,
         "effect": best.effect,
-        "matches": [vocabulary.token(one.token) for one in found[1:]],
+        "matches": [vocabulary.token(one.token) for one in matches[1:]],
     }
 
 

@@ -1,18 +1,18 @@
 """Vocabulary entries: which match a text, and which neurons name one."""
 
-from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
 
 from app.catalog import LabelFile
-from app.contract import TokenAnswer, TokenGroup, TokensAnswer
+from app.contract import SearchResult, TokenAnswer, TokenGroup, TokensAnswer
 from app.errors import NotFound
+from app.queries.conditions import equal
 from app.queries.matching import match, spelled
 from app.queries.query import parse
 from app.queries.question import Limit, Text
-from app.queries.results import KEY, MATCH, SHOWN, Match, Row, results
+from app.queries.results import KEY, MATCH, SHOWN, Found, Row, read_match, results
 from app.schema import label_by_token
 from app.vocabulary import Vocabulary
 
@@ -65,10 +65,10 @@ def token(labels: LabelFile, tokenizer: str, token_id: int) -> TokenAnswer:
         raise NotFound(f"The vocabulary {tokenizer} has no token {token_id}; its highest id is {vocabulary.highest}.")
     with labels.connect() as connection:
         rows = connection.execute(_named(labels, tokenizer, token_id)).all()
-        groups = [list(group) for _, group in groupby(rows, key=_group_of)]
-        return TokenAnswer(
-            run=labels.run, token=entries[0], groups=[_group(labels, connection, group) for group in groups]
-        )
+        neurons = results(labels, connection, [Found(row, [read_match(row)], row.side) for row in rows])
+    grouped = groupby(zip(rows, neurons, strict=True), key=lambda both: _group_of(both[0]))
+    groups = [_group(list(both)) for _, both in grouped]
+    return TokenAnswer(run=labels.run, token=entries[0], groups=groups)
 
 
 def _named(labels: LabelFile, tokenizer: str, token_id: int) -> sa.Select[Any]:
@@ -78,7 +78,8 @@ def _named(labels: LabelFile, tokenizer: str, token_id: int) -> sa.Select[Any]:
     best = sa.func.row_number().over(partition_by=group, order_by=[sa.func.abs(hit.z).desc(), hit.layer, hit.neuron])
     columns = [hit[name] for name in (*KEY, "side", *MATCH, *SHOWN)]
     total = sa.func.count().over(partition_by=group).label("total")
-    rows = sa.select(*columns, total, best.label("place")).where(hit.tokenizer == id_, hit.token == token_id).subquery()
+    here = (equal(hit.tokenizer, id_), equal(hit.token, token_id))
+    rows = sa.select(*columns, total, best.label("place")).where(*here).subquery()
     return sa.select(rows).where(rows.c.place <= BEST).order_by(*(rows.c[name] for name in _GROUP), rows.c.place)
 
 
@@ -86,10 +87,14 @@ def _group_of(row: Row) -> tuple[Any, ...]:
     return tuple(row._mapping[name] for name in _GROUP)
 
 
-def _group(labels: LabelFile, connection: sa.Connection, rows: Sequence[Row]) -> TokenGroup:
-    first = rows[0]
-    found = [(row, [Match(*(row._mapping[name] for name in MATCH))]) for row in rows]
-    neurons = results(labels, connection, found, first.side)
+def _group(both: list[tuple[Row, SearchResult]]) -> TokenGroup:
+    """Neurons of one model, view, lens and side; each row knows how many there are."""
+    row, first = both[0]
     return TokenGroup(
-        model=neurons[0].model, view=first.view, lens=first.lens, side=first.side, total=first.total, neurons=neurons
+        model=first.model,
+        view=first.view,
+        lens=first.lens,
+        side=first.side,
+        total=row.total,
+        neurons=[neuron for _, neuron in both],
     )

@@ -50,7 +50,7 @@ WORDS = (
 )
 FILLER = tuple(f" filler{number}" for number in range(12))
 PREFIXED = tuple(f" calico{number:03}" for number in range(250))
-SPECIAL, BYTE = "<|end|>", "<0xE2>"
+SPECIAL, BYTE = "<|end|>", "<0xFF>"
 
 Key = tuple[str, View, Lens, int, int]
 
@@ -72,10 +72,14 @@ def serialised() -> str:
 def entries(number: int) -> list[tuple[str, Kind]]:
     """(text, kind) by id of tokenizer A (0) or B (1): what the tokenizer splits into, then the planted words."""
     made = Tokenizer.from_str(serialised())
-    pieces = [(made.decode([id_]) or BYTE, Kind.continuation) for id_ in range(made.get_vocab_size())]
+    pieces = [_piece(made.decode([id_]), id_) for id_ in range(made.get_vocab_size())]
     planted = WORDS + FILLER + (PREFIXED if number == 0 else ())
     words = [(text, Kind.word if text.startswith(" ") else Kind.continuation) for text in planted]
-    return pieces + words[:: 1 if number == 0 else -1] + [(SPECIAL, Kind.special)]
+    return pieces + words[:: 1 if number == 0 else -1] + [(SPECIAL, Kind.special), (BYTE, Kind.bytes)]
+
+
+def _piece(text: str, id_: int) -> tuple[str, Kind]:
+    return (f"<byte {id_}>", Kind.bytes) if "\ufffd" in text else (text, Kind.continuation)
 
 
 def token_ids(number: int) -> dict[str, int]:

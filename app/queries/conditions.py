@@ -1,0 +1,28 @@
+"""Conditions whose values stand in the statement itself.
+
+DuckDB's Python client looks for pandas anew at every bound parameter, 0.1 ms each where there is none, and a search has
+a hundred of them. These values are numbers and enumerations of ours, spelled by SQLAlchemy from the column's type;
+nothing from outside is ever text in a statement.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+Number = int | float | bool | StrEnum
+
+
+def literal(column: sa.ColumnElement[object], value: Number) -> sa.BindParameter[object]:
+    """`value` as the column's type spells it."""
+    return sa.bindparam(None, value, type_=column.type, literal_execute=True)
+
+
+def equal(column: sa.ColumnElement[object], value: Number) -> sa.ColumnElement[bool]:
+    """Whether a column has this value."""
+    return column == literal(column, value)
+
+
+def one_of(column: sa.ColumnElement[object], values: Iterable[int]) -> sa.ColumnElement[bool]:
+    """Whether a column has one of these values."""
+    return column.in_([literal(column, value) for value in values])
