@@ -6,7 +6,7 @@ more than the top ones, the neuron is named *against* them. Knows labels; knows 
 
 from typing import NamedTuple
 
-from app.contract import LabelAnswer, Lens, NeuronAnswer, View
+from app.contract import LabelAnswer, Lens, NeuronAnswer, ScoredToken, View
 from app.typography import name
 
 ORDER = (View.gate, View.up, View.down)  # as the signal runs
@@ -27,8 +27,13 @@ def naming(label: LabelAnswer, most: int = 3) -> Naming:
     """The name of one label; `most` words of it."""
     under = _bottom_z(label)
     against = abs(under) > label.z
-    tokens = label.bottom_tokens if against else label.top_tokens
-    return Naming(name([token.text for token in tokens], most), under if against else label.z, against)
+    words = name([token.text for token in standing_out(label)], most)
+    return Naming(words, under if against else label.z, against)
+
+
+def standing_out(label: LabelAnswer) -> list[ScoredToken]:
+    """The tokens of the end that names the neuron, strongest first."""
+    return label.bottom_tokens if abs(_bottom_z(label)) > label.z else label.top_tokens
 
 
 def namings(answer: NeuronAnswer, most: int = 3) -> list[tuple[View, Naming]]:

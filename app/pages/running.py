@@ -5,6 +5,7 @@ Each event becomes one unnamed Server-Sent Event. The first holds the two empty 
 """
 
 from collections.abc import Mapping
+from math import exp
 from typing import Any
 
 from fastapi.sse import format_sse_event
@@ -57,8 +58,9 @@ def _summary(end: ClampAnswer | ClampEnd, counts: Mapping[str, int], parts: int 
 
 
 def _strongest(watch: list[Watched]) -> Watched | None:
-    moved = [watched for watched in watch if watched.delta is not None]
-    return max(moved, key=lambda watched: abs(watched.delta or 0.0), default=None)
+    """The token whose probability moved most; a large change of next to nothing is next to nothing."""
+    moved = [watched for watched in watch if watched.baseline is not None]
+    return max(moved, key=lambda one: abs(exp(one.clamped) - exp(one.baseline or 0.0)), default=None)
 
 
 class Unrolling:

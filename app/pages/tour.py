@@ -31,7 +31,11 @@ def tour(labels: LabelFile, model: str) -> list[LayerNeuron]:
 
 
 def _pick(labels: LabelFile, model: ModelSummary) -> list[LayerNeuron]:
-    candidates = sorted(_candidates(labels, model), key=lambda neuron: -neuron.z)
+    late = sorted(_late(labels, model), key=lambda neuron: -neuron.z)
+    common = int(COMMON * model.vocab)
+    candidates = [neuron for neuron in late if _of_one_field(neuron, common)] or [
+        neuron for neuron in late if WORD.fullmatch(neuron.top_tokens[0].text)
+    ]
     chosen: dict[str, LayerNeuron] = {}
     for candidate in candidates:
         word = named(candidate).casefold()
@@ -46,15 +50,15 @@ def named(neuron: LayerNeuron) -> str:
     return plain(neuron.top_tokens[0].text)
 
 
-def _candidates(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
+def _late(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
+    """The most specialised neurons of the last layers."""
     for number in range(max(0, model.layers - LAYERS), model.layers):
         for view in model.views:
             query = LayerQuery(view=view, sort="z", limit=LOOKED_AT)
-            found = layer(labels, model.name, number, query).results
-            yield from (neuron for neuron in found if _wordlike(neuron, int(COMMON * model.vocab)))
+            yield from layer(labels, model.name, number, query).results
 
 
-def _wordlike(neuron: LayerNeuron, common: int) -> bool:
+def _of_one_field(neuron: LayerNeuron, common: int) -> bool:
     """Whether the label is made of several words of one field, rather than of forms of one word or of pieces."""
     texts = [token.text for token in neuron.top_tokens[:5]]
     stems = {text.strip().casefold()[:3] for text in texts}

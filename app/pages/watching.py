@@ -6,6 +6,7 @@ from app.catalog import LabelFile
 from app.contract import MAX_WATCH, Lens, Site, View
 from app.errors import Problem
 from app.pages.composing import Composition
+from app.pages.naming import standing_out
 from app.queries.neuron import neuron
 from app.queries.tokens import TokensQuery, tokens
 
@@ -49,5 +50,5 @@ def _named(labels: LabelFile, composition: Composition) -> list[int | str]:
             continue  # the clamp itself will be refused with the reason
         for view in dict.fromkeys((View.down, OF_SITE.get(row.site, View.up))):
             label = views.get(view, {}).get(Lens.cosine)
-            found += [token.token_id for token in label.top_tokens[:NAMES]] if label else []
+            found += [token.token_id for token in standing_out(label)[:NAMES]] if label else []
     return found

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
-from starlette.datastructures import FormData, QueryParams
+from starlette.datastructures import FormData, QueryParams, UploadFile
 
 from app.catalog import LabelFile
 from app.contract import Mode, Site
@@ -11,7 +11,9 @@ from app.errors import Unprocessable
 from app.pages.composing import Composition, Row, from_address, from_form, to_request
 from app.pages.watching import watched
 
-LINK = "model=tiny-chat&prompt=A%20dog%0A&clamp=L2N1:act:add:-1.5&clamp=L1N0:up:set:20&temperature=0.7&watch=dog,%20%237"
+LINK = (
+    "model=tiny-chat&prompt=A%20dog%0A&clamp=L2N1:act:add:-1.5&clamp=L1N0:up:set:20&temperature=0.7&watch=dog,%20%237"
+)
 
 
 def read(query: str, labels: LabelFile) -> Composition:
@@ -27,7 +29,12 @@ def test_an_address_comes_back_as_itself(labels: LabelFile) -> None:
 
 
 def test_a_form_says_what_its_address_says(labels: LabelFile) -> None:
-    fields = [("model", "tiny-chat"), ("kind", "prompt"), ("text", "A dog\r\n"), ("watch", "dog, #7")]
+    fields: list[tuple[str, str | UploadFile]] = [
+        ("model", "tiny-chat"),
+        ("kind", "prompt"),
+        ("text", "A dog\r\n"),
+        ("watch", "dog, #7"),
+    ]
     for neuron, site, mode, value in (("L2N1", "act", "add", "-1.5"), ("L1N0", "up", "set", "20")):
         fields += [("neuron", neuron), ("site", site), ("mode", mode), ("value", value)]
     fields += [("positions", "all"), ("max_new_tokens", "48"), ("temperature", "0.7"), ("top_p", "1"), ("seed", "")]

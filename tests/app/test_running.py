@@ -77,7 +77,7 @@ def test_the_summary_says_in_a_sentence_what_changed() -> None:
     said = pages[2].select_one("[data-announce]")
     assert said is not None
     assert " ".join(said.text.split()) == (
-        "Finished in 1.2 s. The two part at token 1. Clamping raised “dog” by 2.00 nats."
+        "Finished in 1.2 s. The two part at token 1. Probability of “dog” as the next token: 36.8% instead of 4.98%."
     )
 
 

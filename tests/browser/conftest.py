@@ -5,15 +5,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.main import create_app
 from app.settings import Settings
 from tests.app.label_files import write_label_file
+from worker.checkpoint import open_checkpoint
+from worker.service import create_service
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -28,10 +34,10 @@ ARGUMENTS = [
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The app under a real uvicorn; gives its address."""
+def serving(app: FastAPI) -> Iterator[str]:
+    """An app under a real uvicorn; gives its address."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
@@ -44,20 +50,53 @@ def serving(settings: Settings) -> Iterator[str]:
         listening.close()
 
 
+@dataclass(frozen=True)
+class Playground:
+    """An app with a live worker behind it."""
+
+    site: str
+    worker: str
+    model: str
+
+
+@contextmanager
+def clamping(data: Path, model: str, spec: str) -> Iterator[Playground]:
+    """The app on a label file with a worker that has `model` loaded from `spec`."""
+    service = create_service(Settings(data=data), {model: partial(open_checkpoint, spec)})
+    with serving(service) as worker, serving(create_app(Settings(data=data, worker_url=worker))) as site:
+        while not httpx2.get(f"{worker}/readyz").is_success:
+            time.sleep(0.1)
+        yield Playground(site, worker, model)
+
+
 @pytest.fixture(scope="session")
 def planted_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app on the planted label file of the app's tests: pairs, effects and hostile tokens, no worker."""
     data = tmp_path_factory.mktemp("planted-site")
     write_label_file(data)
-    with serving(Settings(data=data)) as address:
+    with serving(create_app(Settings(data=data))) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def demo_site(demo_data: Path) -> Iterator[str]:
     """The app on the demo model's label file, without a worker."""
-    with serving(Settings(data=demo_data)) as address:
+    with serving(create_app(Settings(data=demo_data))) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def tiny_playground(data_folder: Path, tiny_llama: Path) -> Iterator[Playground]:
+    """A playground of the tiny random model: quick, and talks nonsense."""
+    with clamping(data_folder, "tiny", str(tiny_llama)) as playground:
+        yield playground
+
+
+@pytest.fixture(scope="session")
+def demo_playground(demo_data: Path) -> Iterator[Playground]:
+    """A playground of the demo model."""
+    with clamping(demo_data, "smollm2-135m-instruct", "demo") as playground:
+        yield playground
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Every page, light and dark, narrow and wide: accessible by axe's rules for WCAG 2.2 AA, never wider than its window."""
+"""Every page, light and dark, narrow and wide: accessible by axe's rules for WCAG 2.2 AA, no wider than its window."""
 
 import json
 from urllib.parse import urlsplit

@@ -1,0 +1,165 @@
+"""The playground with a live model: two texts as they come, Stop, mistakes in place, and the same without a script."""
+
+import time
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Playground, watched
+from tests.browser.test_for_everyone import violations
+
+pytestmark = pytest.mark.browser
+
+RUN = "Run"
+
+
+def filled(page: Page, playground: Playground, query: str) -> None:
+    """Open the playground filled in."""
+    page.goto(f"{playground.site}/playground?model={playground.model}&{query}")
+
+
+def run(page: Page) -> None:
+    """Press the button."""
+    page.get_by_role("button", name=RUN, exact=True).click()
+
+
+def text(page: Page, name: str) -> str:
+    """What a column says, without the hints of its tokens."""
+    tokens = page.locator(f"#{name}-text > .g").evaluate_all(
+        "all => all.map(one => [...one.childNodes].filter(node => node.nodeType === 3).map(node => node.data).join(''))"
+    )
+    return "".join(tokens)
+
+
+def answer(playground: Playground, **body: object) -> dict[str, dict[str, str]]:
+    """The same run by the API."""
+    sent = httpx2.post(f"{playground.site}/api/v1/clamp", json={"model": playground.model, **body}, timeout=120)
+    runs: dict[str, dict[str, str]] = sent.raise_for_status().json()["runs"]
+    return runs
+
+
+def test_two_texts_come_side_by_side(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "prompt=The%20dog&clamp=L1N3:act:set:90&max_new_tokens=12")
+    run(page)
+    expect(page.locator("table.watched")).to_be_visible()
+    expected = answer(
+        tiny_playground,
+        prompt="The dog",
+        clamps=[{"layer": 1, "index": 3, "site": "act", "value": 90}],
+        max_new_tokens=12,
+    )
+    assert page.locator("#baseline-text > .g").count() == page.locator("#clamped-text > .g").count() == 12
+    assert expected["baseline"]["text"] != expected["clamped"]["text"]
+    assert page.locator(".g.parts").count() == 2
+    assert len(text(page, "baseline")) > 0
+    expect(page.get_by_role("status")).to_contain_text("Finished in")
+    assert violations(page) == []
+
+
+def test_the_address_of_a_run_reproduces_it(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "prompt=x")
+    page.get_by_label("Text", exact=True).fill("The cat & the dog")
+    page.get_by_label("Neuron", exact=True).fill("L2N5")
+    page.get_by_label("Value").fill("7.5")
+    page.get_by_text("Length, chance").click()
+    page.get_by_label("New tokens").fill("5")
+    run(page)
+    expect(page.locator("table.watched")).to_be_visible()
+    first = text(page, "clamped")
+    assert "clamp=L2N5:up:set:7.5" in page.url
+    page.reload()
+    expect(page.locator("#clamped-text")).to_have_count(0)
+    run(page)
+    expect(page.locator("table.watched")).to_be_visible()
+    assert text(page, "clamped") == first
+
+
+def test_a_token_shows_its_alternatives_on_hover_and_focus(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "prompt=The%20dog&max_new_tokens=6")
+    run(page)
+    expect(page.locator("#clamped-5")).to_be_attached()
+    expect(page.get_by_role("tooltip")).to_have_count(0)
+    page.locator("#baseline-0").focus()
+    expect(page.locator("#baseline-0 .tip")).to_be_visible()
+    assert page.locator("#baseline-0 .tip-row").count() == 5
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.id") == "baseline-2"
+    expect(page.locator("#baseline-0 .tip")).to_be_hidden()
+    page.locator("#clamped-3").hover()
+    expect(page.locator("#clamped-3 .tip")).to_be_visible()
+
+
+def test_rows_are_added_named_and_removed(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "prompt=x&clamp=L1N1:up:set:2")
+    page.get_by_role("button", name="Add a clamp").click()
+    expect(page.locator("#neuron-1")).to_be_focused()
+    page.keyboard.type("L3N7")
+    page.keyboard.press("Tab")
+    expect(page.locator("#name-1")).to_contain_text("reads")
+    page.get_by_role("button", name="Remove clamp 1").click()
+    expect(page.locator("#clamps .row")).to_have_count(1)
+    expect(page.locator("#neuron-0")).to_have_value("L3N7")
+
+
+def test_it_works_without_a_script(plain_page: Page, tiny_playground: Playground) -> None:
+    filled(plain_page, tiny_playground, "prompt=The%20dog&max_new_tokens=4")
+    plain_page.get_by_role("button", name="Add a clamp").click()
+    plain_page.locator("#neuron-0").fill("L0N0")
+    plain_page.locator("#value-0").fill("3")
+    run(plain_page)
+    expect(plain_page.locator("#clamped-text > .g")).to_have_count(4)
+    expect(plain_page.locator("table.watched tbody tr").first).to_be_visible()
+    plain_page.locator("#clamped-2").focus()
+    expect(plain_page.locator("#clamped-2 .tip")).to_be_visible()
+
+
+def test_a_refusal_stands_in_place_of_the_texts(browser: Browser, tiny_playground: Playground) -> None:
+    with watched(browser.new_context(), allowed="422") as page:
+        filled(page, tiny_playground, "prompt=x&clamp=L90N1:up:set:2")
+        expect(page.locator("#name-0")).to_contain_text("layer")
+        run(page)
+        expect(page.locator("#run .problem")).to_contain_text("layer")
+        assert page.get_by_role("button", name=RUN, exact=True).is_enabled()
+
+
+def test_a_worker_that_is_away_is_said_in_place(browser: Browser, planted_site: str) -> None:
+    with watched(browser.new_context(), allowed="503") as page:
+        page.goto(f"{planted_site}/playground?model=tiny-chat&chat=Hi&clamp=L2N1:up:set:2")
+        run(page)
+        expect(page.locator("#run .problem")).to_contain_text("worker")
+
+
+@pytest.mark.real
+def test_the_dog_neuron_makes_dog_more_likely(page: Page, demo_playground: Playground) -> None:
+    prompt = "prompt=My%20favourite%20animal%20is%20the&max_new_tokens=8"
+    filled(page, demo_playground, f"{prompt}&clamp=L29N808:up:set:20&watch=dog")
+    run(page)
+    row = page.locator("table.watched tbody tr")
+    expect(row).to_contain_text(" dog", timeout=60_000)
+    change = row.locator(".effect.raises .num").text_content()
+    assert change is not None and float(change) > 1.5
+    runs = answer(
+        demo_playground,
+        prompt="My favourite animal is the",
+        clamps=[{"layer": 29, "index": 808, "value": 20}],
+        max_new_tokens=8,
+    )
+    assert {name: text(page, name) for name in runs} == {name: one["text"] for name, one in runs.items()}
+
+
+@pytest.mark.real
+def test_stop_stops_the_worker(page: Page, demo_playground: Playground) -> None:
+    filled(page, demo_playground, "prompt=Once%20upon&clamp=L29N808:up:set:1&max_new_tokens=1000")
+    run(page)
+    expect(page.locator("#clamped-3")).to_be_attached(timeout=60_000)
+    assert httpx2.get(f"{demo_playground.worker}/v1/status").json()["running"] == 1
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#clamped-state")).to_have_text("stopped")
+    expect(page.get_by_role("status")).to_have_text("Stopped")
+    expect(page.get_by_role("button", name=RUN, exact=True)).to_be_enabled()
+    deadline = time.monotonic() + 5
+    while httpx2.get(f"{demo_playground.worker}/v1/status").json()["running"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
