@@ -103,8 +103,8 @@ def collect(events: Iterable[ClampEvent]) -> ClampResult:
     for event in events:
         match event:
             case ClampToken():
-                token = GeneratedToken.model_validate(event, from_attributes=True)
-                tokens.setdefault(event.run, []).append(token)
+                token = event.model_dump(include=set(GeneratedToken.model_fields))
+                tokens.setdefault(event.run, []).append(GeneratedToken.model_validate(token))
             case ClampDone():
                 reason = event.finish_reason
                 runs[event.run] = GeneratedText(text=event.text, tokens=tokens[event.run], finish_reason=reason)

@@ -91,7 +91,9 @@ async def _disconnect(request: Request) -> None:
 
 
 def _json(refusal: ErrorAnswer, retry_after: int | None = None) -> JSONResponse:
-    headers = None if retry_after is None else {"Retry-After": str(retry_after)}
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    if refusal.status == 500:
+        headers["Connection"] = "close"  # the server logs the error and hangs up; nobody should reuse the connection
     return JSONResponse(refusal.model_dump(), refusal.status, headers)
 
 

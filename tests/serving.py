@@ -1,0 +1,33 @@
+"""A real uvicorn on a free port of 127.0.0.1, in a thread."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from time import monotonic, sleep
+
+import uvicorn
+from starlette.types import ASGIApp
+
+PATIENCE = 60.0  # seconds; the machine may be busy
+
+
+@contextmanager
+def served(service: ASGIApp) -> Iterator[str]:
+    """The address of a service while it is served."""
+    server = uvicorn.Server(uvicorn.Config(service, port=0, log_level="error", ws="none", timeout_graceful_shutdown=5))
+    thread = Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started or not thread.is_alive())
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition; fail when it does not come."""
+    deadline = monotonic() + PATIENCE
+    while not condition():
+        assert monotonic() < deadline, "it never came"
+        sleep(0.005)
