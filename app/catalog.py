@@ -50,6 +50,7 @@ class LabelFile:
     def __init__(self, path: Path, memory_limit: str, deadline: Deadline) -> None:
         self.path = path
         self._deadline = deadline
+        self._closed = False
         self._lock = threading.Lock()
         self._vocabularies: dict[str, Vocabulary] = {}
         self._engine = sa.create_engine(
@@ -83,15 +84,18 @@ class LabelFile:
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
         """A read-only connection of this request alone, with a limit on its time; TooMuch when that is reached."""
-        with self._engine.connect() as connection, self._deadline.limit(_interrupter(connection)):
-            try:
+        try:
+            with self._engine.connect() as connection, self._deadline.limit(_interrupter(connection)):
                 yield connection
-            except sa.exc.DBAPIError as error:
-                if isinstance(error.orig, duckdb.InterruptException):
-                    raise TooMuch(f"This took longer than {self._deadline.seconds:g} seconds. Ask for less.") from error
-                if isinstance(error.orig, duckdb.OutOfMemoryException):
-                    raise TooMuch("This needs more memory than NEURONYM_MEMORY_LIMIT allows.") from error
-                raise
+        except sa.exc.DBAPIError as error:
+            if isinstance(error.orig, duckdb.InterruptException):
+                raise TooMuch(f"This took longer than {self._deadline.seconds:g} seconds. Ask for less.") from error
+            if isinstance(error.orig, duckdb.OutOfMemoryException):
+                raise TooMuch("This needs more memory than NEURONYM_MEMORY_LIMIT allows.") from error
+            raise
+        finally:
+            if self._closed:
+                self._engine.pool.dispose()
 
     def vocabulary(self, model: str) -> Vocabulary:
         """The vocabulary of a mapped model, read when it is first needed."""
@@ -114,7 +118,8 @@ class LabelFile:
 
     def close(self) -> None:
         """Close idle connections now, and busy ones as soon as their request ends."""
-        self._engine.dispose()
+        self._closed = True
+        self._engine.pool.dispose()  # not the engine's: that would leave busy connections to a pool nobody empties
 
 
 class Catalog:

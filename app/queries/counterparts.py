@@ -56,19 +56,29 @@ def _in_pair(
 
 
 def _moved(pair: int, other: int, keys: list[LabelKey]) -> sa.Select[tuple[object, ...]]:
-    """Drift and the other model's label, for these keys alone."""
+    """Drift and the other model's label, for these keys alone.
+
+    Rows are found by their narrow columns first: lists are read only for those that are shown.
+    """
     asked = sa.values(
         *(sa.column(name, sa.Integer) for name in ("layer", "neuron")),
         *(sa.column(name, label.c[name].type) for name in ("view", "lens")),
         name="asked",
         literal_binds=True,
     ).data([(key.layer, key.index, key.view, key.lens) for key in keys])
-    same = [drift.c[name] == asked.c[name] for name in ("layer", "neuron", "view", "lens")]
-    there = [label.c[name] == asked.c[name] for name in ("layer", "neuron", "view", "lens")]
-    columns = (drift.c.view, drift.c.lens, drift.c.layer, drift.c.neuron, drift.c.cosine, drift.c.same_top)
-    return (
-        sa.select(*columns, label.c.top_ids)
+    same = [drift.c[name] == asked.c[name] for name in _PLACE]
+    there = [label.c[name] == asked.c[name] for name in _PLACE]
+    columns = (*(drift.c[name] for name in _PLACE), drift.c.cosine, drift.c.same_top, _ROW.label("row"))
+    found = (
+        sa.select(*columns)
         .select_from(asked)
         .join(drift, sa.and_(equal(drift.c.pair, pair), *same))
         .join(label, sa.and_(equal(label.c.model, other), *there))
+        .cte("found")
+        .prefix_with("MATERIALIZED")
     )
+    return sa.select(found, label.c.top_ids).select_from(found).join(label, found.c.row == _ROW)
+
+
+_PLACE = ("layer", "neuron", "view", "lens")
+_ROW: sa.ColumnClause[int] = sa.literal_column("label.rowid", sa.BigInteger)

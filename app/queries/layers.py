@@ -1,5 +1,6 @@
 """The neurons of one layer, most specialised first."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -30,11 +31,10 @@ def layer(labels: LabelFile, model: str, layer: int, query: LayerQuery) -> Layer
     summary = find_model(labels, model)
     find_layer(summary, layer)
     check_view([summary], query.view, query.lens)
-    chosen = _chosen(labels.holdings.model_ids[model], layer, query)
-    page = chosen.order_by(*_order(query)).limit(query.limit).offset(query.offset)
+    chosen = list(_chosen(labels.holdings.model_ids[model], layer, query))
     with labels.connect() as connection:
-        total = connection.execute(sa.select(sa.func.count()).select_from(chosen.subquery())).scalar_one()
-        rows = connection.execute(page).all()
+        total = connection.execute(sa.select(sa.func.count()).select_from(label).where(*chosen)).scalar_one()
+        rows = connection.execute(_page(chosen, query)).all()
     vocabulary = labels.vocabulary(model)
     return LayerAnswer(
         run=labels.run,
@@ -50,18 +50,28 @@ def layer(labels: LabelFile, model: str, layer: int, query: LayerQuery) -> Layer
     )
 
 
-def _chosen(model: int, layer: int, query: LayerQuery) -> sa.Select[Any]:
-    here = label.c
-    found = sa.select(label).where(
-        equal(here.model, model), equal(here.view, query.view), equal(here.lens, query.lens), equal(here.layer, layer)
-    )
-    return found.where(equal(here.strength, query.strength)) if query.strength else found
+def _chosen(model: int, layer: int, query: LayerQuery) -> Iterator[sa.ColumnElement[bool]]:
+    yield equal(label.c.model, model)
+    yield equal(label.c.view, query.view)
+    yield equal(label.c.lens, query.lens)
+    yield equal(label.c.layer, layer)
+    if query.strength:
+        yield equal(label.c.strength, query.strength)
 
 
-def _order(query: LayerQuery) -> list[sa.ColumnElement[Any]]:
+def _page(chosen: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
+    """Sorted by narrow columns first: lists are read only for the neurons that are shown."""
+    narrow = sa.select(label.c.neuron, label.c.z, label.c.layer_z, label.c.margin).where(*chosen)
+    layer = narrow.cte("layer").prefix_with("MATERIALIZED")
+    page = sa.select(layer).order_by(*_order(layer, query)).limit(query.limit).offset(query.offset).cte("page")
+    shown = sa.select(label).join(page, page.c.neuron == label.c.neuron).where(*chosen)
+    return shown.order_by(*_order(page, query))
+
+
+def _order(table: sa.FromClause, query: LayerQuery) -> list[sa.ColumnElement[Any]]:
     if query.sort == "neuron":
-        return [label.c.neuron]
-    return [label.c[query.sort].desc().nulls_last(), label.c.neuron]
+        return [table.c.neuron]
+    return [table.c[query.sort].desc().nulls_last(), table.c.neuron]
 
 
 def _neuron(model: str, row: sa.Row[Any], vocabulary: Vocabulary) -> LayerNeuron:

@@ -39,7 +39,7 @@ def test_labels_by_view_and_lens(labels: LabelFile) -> None:
     assert [one.text for one in label.top_tokens[:2]] == [" California", " dog"]
     assert label.top_tokens[0].score == pytest.approx(4.6)
     assert (len(label.top_tokens), len(label.bottom_tokens)) == (6, 3)
-    assert (label.z, label.margin, label.layer_z) == (pytest.approx(9), pytest.approx(2), pytest.approx(1.5))
+    assert [label.z, label.margin, label.layer_z] == pytest.approx([9, 2, 1.5])
     assert (label.strength, label.logsumexp, label.probability) == (Strength.strong, None, None)
 
 
