@@ -77,6 +77,7 @@ def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, 
     context = {
         "run": labels.run,
         "models": list(labels.models.values()),
+        "model_choices": [("", "every model"), *((name, name) for name in labels.models)],
         "query": query,
         "answer": answer,
         "filtered": bool(query.model_dump(exclude_defaults=True).keys() - {"q", "limit", "offset"}),

@@ -1,8 +1,5 @@
 """A real browser on a real server: every page it opens is watched for errors and for breaches of the policy."""
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +8,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.main import create_app
 from app.settings import Settings
 from tests.app.label_files import write_label_file
+from tests.serving import served, until
 from worker.checkpoint import open_checkpoint
 from worker.service import create_service
 
@@ -33,23 +29,6 @@ ARGUMENTS = [
 ]
 
 
-@contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """An app under a real uvicorn; gives its address."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
-
-
 @dataclass(frozen=True)
 class Playground:
     """An app with a live worker behind it."""
@@ -63,9 +42,8 @@ class Playground:
 def clamping(data: Path, model: str, spec: str) -> Iterator[Playground]:
     """The app on a label file with a worker that has `model` loaded from `spec`."""
     service = create_service(Settings(data=data), {model: partial(open_checkpoint, spec)})
-    with serving(service) as worker, serving(create_app(Settings(data=data, worker_url=worker))) as site:
-        while not httpx2.get(f"{worker}/readyz").is_success:
-            time.sleep(0.1)
+    with served(service) as worker, served(create_app(Settings(data=data, worker_url=worker))) as site:
+        until(lambda: httpx2.get(f"{worker}/readyz").is_success)
         yield Playground(site, worker, model)
 
 
@@ -74,14 +52,14 @@ def planted_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app on the planted label file of the app's tests: pairs, effects and hostile tokens, no worker."""
     data = tmp_path_factory.mktemp("planted-site")
     write_label_file(data)
-    with serving(create_app(Settings(data=data))) as address:
+    with served(create_app(Settings(data=data))) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def demo_site(demo_data: Path) -> Iterator[str]:
     """The app on the demo model's label file, without a worker."""
-    with serving(create_app(Settings(data=demo_data))) as address:
+    with served(create_app(Settings(data=demo_data))) as address:
         yield address
 
 

@@ -1,13 +1,12 @@
 """The playground with a live model: two texts as they come, Stop, mistakes in place, and the same without a script."""
 
-import time
-
 import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Playground, watched
 from tests.browser.test_for_everyone import violations
+from tests.serving import until
 
 pytestmark = pytest.mark.browser
 
@@ -159,7 +158,4 @@ def test_stop_stops_the_worker(page: Page, demo_playground: Playground) -> None:
     expect(page.locator("#clamped-state")).to_have_text("stopped")
     expect(page.get_by_role("status")).to_have_text("Stopped")
     expect(page.get_by_role("button", name=RUN, exact=True)).to_be_enabled()
-    deadline = time.monotonic() + 5
-    while httpx2.get(f"{demo_playground.worker}/v1/status").json()["running"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: httpx2.get(f"{demo_playground.worker}/v1/status").json()["running"] == 0)
