@@ -9,10 +9,15 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import Problem, Unprocessable, clip
+from app.middleware import SECURITY_HEADERS
 from app.sentences import sentences
 from app.templating import page
 
 FOR_PROGRAMS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics")
+
+_BROKEN = "Something broke while this was answered. The log of the app says what."
+# Such an answer is sent from outside all middleware, and the server hangs up after it.
+_OF_BROKEN = {**SECURITY_HEADERS, "Connection": "close"}
 
 
 def install(app: FastAPI) -> None:
@@ -32,7 +37,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def broken(request: Request, _: Exception) -> Response:
-        return refuse(request, Problem("Something broke while this was answered. The log of the app says what."))
+        return refuse(request, Problem(_BROKEN, headers=_OF_BROKEN))
 
 
 def refuse(request: Request, problem: Problem) -> Response:

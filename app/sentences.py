@@ -23,12 +23,13 @@ def _sentence(error: Mapping[str, Any], skip: int) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "json_invalid":
         return f"The body is not JSON: {context['error']}."
+    if kind in ("model_attributes_type", "model_type", "dict_type") and not name:
+        return "The body should be a JSON object, sent with Content-Type: application/json."
     if kind == "value_error":
         said = str(context["error"])
         return f"{name}: {said}." if name else f"{said[:1].upper()}{said[1:]}."
-    name = name or f"the {place[0]}" if place else name
     if kind == "missing":
-        return f"{name} is missing."
+        return f"{name or 'The body'} is missing."
     if kind == "extra_forbidden":
         return f"{name} is not known here; /docs lists what is."
     said = _said_of(name, _MEMBER.sub(r"\1", error["msg"]))
