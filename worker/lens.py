@@ -87,7 +87,7 @@ class Head:
 
 
 def decode(rows: Tensor, head: Head, top_k: int = 20, bottom_k: int = 10) -> dict[Lens, Decoded]:
-    """Decode weight vectors through the head under both lenses.
+    """Decode weight vectors through the head under both lenses, in fp32 throughout.
 
     Args:
         rows: `(rows, width)`, fp32.
@@ -97,74 +97,80 @@ def decode(rows: Tensor, head: Head, top_k: int = 20, bottom_k: int = 10) -> dic
     Memory: one fp32 score per row and token, and little beside.
     """
     top_k, bottom_k = min(top_k, head.vocab), min(bottom_k, head.vocab)
-    lengths = torch.linalg.vector_norm(rows, dim=1)  # (rows,)
-    unit = torch.where(lengths > 0, 1 / lengths, 0.0)  # (rows,)
-    units = {Lens.logit: torch.ones_like(unit), Lens.cosine: unit}
-    moments = {lens: _mean_and_std(rows, head, lens) for lens in Lens}
-
+    moments = {lens: Moments(rows, head, lens) for lens in Lens}
+    extremes: dict[Lens, list[tuple[Tensor, Tensor]]] = {lens: [] for lens in Lens}
     scores = rows.new_empty(len(rows), head.vocab)
-    sweeps = {lens: _Sweep(*moments[lens], exponentials=lens is Lens.logit) for lens in Lens}
     for start in range(0, head.vocab, TILE):
         stop = min(start + TILE, head.vocab)
         tile = torch.mm(rows, head.weight[start:stop].T)  # (rows, tile)
         scores[:, start:stop] = tile
-        sweeps[Lens.logit].add(tile)
-        sweeps[Lens.cosine].add(tile.mul_(head.scale[start:stop]))
+        for lens in Lens:  # logit first: the tile is then scaled in place
+            if lens is Lens.cosine:
+                tile *= head.scale[start:stop]
+            extremes[lens].append(_bucket_extremes(tile))
+            moments[lens].add(tile, peak=extremes[lens][-1][0])
 
-    scales = {Lens.logit: None, Lens.cosine: head.scale}
-    return {lens: sweeps[lens].finish(scores, scales[lens], units[lens], head, top_k, bottom_k) for lens in Lens}
+    decoded = {}
+    for lens in Lens:
+        unit, scale = moments[lens].unit, head.scale if lens is Lens.cosine else None
+        ends = []
+        for sign, k in ((1, top_k), (-1, bottom_k)):
+            maxima = torch.cat([ends[0 if sign > 0 else 1] for ends in extremes[lens]], 1) * sign
+            places, values = _best(scores, scale, maxima, sign, k)
+            ends.append(Extremes(head.token_ids[places], values * sign * unit[:, None]))
+        decoded[lens] = moments[lens].finish(*ends)
+    return decoded
 
 
-def _mean_and_std(rows: Tensor, head: Head, lens: Lens) -> tuple[Tensor, Tensor]:
-    """Exact mean and population deviation of each row's scores, from the head's moments; `(rows,)` in fp64."""
-    wide = rows.double()
-    mean = wide @ head.first_moments[lens]
-    square = torch.linalg.vecdot(wide @ head.second_moments[lens], wide)
-    return mean, (square - mean**2).clamp(min=0).sqrt()
+class Moments:
+    """Statistics of one lens over the whole vocabulary, gathered from tiles of scores that pass.
 
+    Mean and deviation come exactly from the head's moments: the mean score is w' m, the mean squared score w' M w.
+    What needs every score (third and fourth powers, exponentials) is summed while the tile is in cache. Tiles hold
+    scores before the row's own length is divided out, in units of `step`; `finish` divides.
+    """
 
-class _Sweep:
-    """What one lens keeps of the tiles that pass: bucket extremes and sums of powers."""
+    def __init__(self, rows: Tensor, head: Head, lens: Lens, step: Tensor | None = None) -> None:
+        lengths = torch.linalg.vector_norm(rows, dim=1)  # (rows,)
+        inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
+        self.unit = inverse if lens is Lens.cosine else torch.ones_like(lengths)  # (rows,)
+        self._step = torch.ones_like(lengths) if step is None else step  # (rows,)
+        wide = rows.double()
+        self.mean = wide @ head.first_moments[lens]  # (rows,)
+        square = torch.linalg.vecdot(wide @ head.second_moments[lens], wide)
+        self.std = (square - self.mean**2).clamp(min=0).sqrt()  # (rows,)
+        self._vocab = head.vocab
+        self._centre = (self.mean / self._step).float()[:, None]  # (rows, 1)
+        self._third, self._fourth = torch.zeros_like(self.mean), torch.zeros_like(self.mean)
+        self._peak = torch.full_like(self._centre, -torch.inf) if lens is Lens.logit else None  # (rows, 1)
+        self._exponentials = torch.zeros_like(self.mean)
 
-    def __init__(self, mean: Tensor, std: Tensor, exponentials: bool) -> None:
-        self.mean, self.std = mean, std
-        self.centre = mean.float()[:, None]  # (rows, 1)
-        self.third, self.fourth = torch.zeros_like(mean), torch.zeros_like(mean)
-        self.peak = torch.full_like(self.centre, -torch.inf) if exponentials else None  # (rows, 1)
-        self.exponentials = torch.zeros_like(mean)
-        self.highest: list[Tensor] = []
-        self.lowest: list[Tensor] = []
-
-    def add(self, tile: Tensor) -> None:  # (rows, tile)
-        highest, lowest = _bucket_extremes(tile)
-        self.highest.append(highest)
-        self.lowest.append(lowest)
-        away = tile - self.centre
+    def add(self, tile: Tensor, peak: Tensor) -> None:
+        """Take in a tile of scores `(rows, tile)`, given maxima of it `(rows, any)`."""
+        away = tile - self._centre
         squared = away * away
-        self.fourth += torch.linalg.vecdot(squared, squared)
-        self.third += torch.linalg.vecdot(squared, away)
-        if self.peak is not None:  # the running log-sum-exp: shifted by the highest score so far
-            peak = torch.maximum(self.peak, highest.amax(1, keepdim=True))
-            self.exponentials *= (self.peak - peak).exp()[:, 0]
-            self.exponentials += torch.sub(tile, peak, out=away).exp_().sum(1)
-            self.peak = peak
+        self._fourth += torch.linalg.vecdot(squared, squared)
+        self._third += torch.linalg.vecdot(squared, away)
+        if self._peak is not None:  # the running log-sum-exp, shifted by the highest score so far
+            higher = torch.maximum(self._peak, peak.amax(1, keepdim=True))
+            step = self._step[:, None]
+            self._exponentials *= ((self._peak - higher) * step).exp()[:, 0]
+            self._exponentials += torch.sub(tile, higher, out=away).mul_(step).exp_().sum(1)
+            self._peak = higher
 
-    def finish(
-        self, scores: Tensor, scale: Tensor | None, unit: Tensor, head: Head, top_k: int, bottom_k: int
-    ) -> Decoded:
-        ends = {}
-        for sign, buckets, k in ((1, self.highest, top_k), (-1, self.lowest, bottom_k)):
-            places, values = _best(scores, scale, torch.cat(buckets, 1) * sign, sign, k)
-            ends[sign] = Extremes(head.token_ids[places], values * sign * unit[:, None])
-        spread = torch.where(self.std > 0, self.std, torch.inf)
+    def finish(self, top: Extremes, bottom: Extremes) -> Decoded:
+        """The statistics, once every tile has passed."""
+        spread = torch.where(self.std > 0, self.std, torch.inf) / self._step
         return Decoded(
-            ends[1],
-            ends[-1],
-            mean=(self.mean * unit).float(),
-            std=(self.std * unit).float(),
-            skew=(self.third / head.vocab / spread**3).float(),
-            kurtosis=torch.where(self.std > 0, self.fourth / head.vocab / spread**4 - 3, 0.0).float(),
-            logsumexp=None if self.peak is None else (self.exponentials.log() + self.peak[:, 0]).float(),
+            top,
+            bottom,
+            mean=(self.mean * self.unit).float(),
+            std=(self.std * self.unit).float(),
+            skew=(self._third / self._vocab / spread**3).float(),
+            kurtosis=torch.where(self.std > 0, self._fourth / self._vocab / spread**4 - 3, 0.0).float(),
+            logsumexp=None
+            if self._peak is None
+            else (self._exponentials.log() + self._peak[:, 0] * self._step).float(),
         )
 
 

@@ -5,7 +5,7 @@ Knows checkpoints, lenses and shards; knows nothing of the label file they end i
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,8 +16,9 @@ import torch
 from app.contract import Lens, View
 from app.schema import code
 from worker.checkpoint import Checkpoint
+from worker.decoder import Decoder, Outcome, Precision
 from worker.errors import CheckpointError
-from worker.lens import Decoded, Head, decode, nearest, robust_z
+from worker.lens import Decoded, Head, nearest, robust_z
 from worker.shards import ShardFolder, column, constant
 from worker.vocabulary import Vocabulary
 
@@ -33,7 +34,7 @@ class Recipe:
     top_k: int = 20
     bottom_k: int = 10
     gain: str = "none"  # norm gain folded into the rows
-    precision: str = "fp32"
+    precision: Precision = "auto"  # what was asked; what was done is recorded with the model
 
     def of(self, checkpoint: Checkpoint) -> "Recipe":
         """The same with the views this checkpoint has."""
@@ -101,7 +102,7 @@ class Mapped:
             "dtype": checkpoint.reader.dtype,
             "device": self.device,
             "versions": json.dumps(self.versions),
-            "settings": json.dumps(self.recipe.record()),
+            "settings": json.dumps(self.recipe.record() | self.shards.account("label")),
             "mapped_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 1),
         }
@@ -124,11 +125,11 @@ def map_model(
     started = time.monotonic()
     shards.open(resume)
     shards.write("token", 0, _token_rows(vocabulary))
-    head: Head | None = None
+    decoder: Decoder | None = None
     for layer in range(checkpoint.layers):
         if not shards.has("label", layer):
-            head = head or _head(checkpoint, vocabulary)
-            _map_layer(checkpoint, layer, head, recipe, shards)
+            decoder = decoder or _decoder(checkpoint, vocabulary, recipe)
+            _map_layer(checkpoint, layer, decoder, recipe, shards)
         done = layer + 1
         elapsed = time.monotonic() - started
         report(Progress(name, done, checkpoint.layers, done * checkpoint.neurons, elapsed))
@@ -147,23 +148,36 @@ def _token_rows(vocabulary: Vocabulary) -> pa.Table:
     )
 
 
-def _head(checkpoint: Checkpoint, vocabulary: Vocabulary) -> Head:
+def _decoder(checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe) -> Decoder:
     weight = checkpoint.head()
     ids = [id_ for id_ in vocabulary.ids if id_ < len(weight)]
-    return Head(weight, torch.tensor(ids))
+    sample = checkpoint.rows(recipe.views[0], checkpoint.layers // 2)[:256]
+    return Decoder(Head(weight, torch.tensor(ids)), recipe.precision, sample)
 
 
-def _map_layer(checkpoint: Checkpoint, layer: int, head: Head, recipe: Recipe, shards: ShardFolder) -> None:
+def _map_layer(checkpoint: Checkpoint, layer: int, decoder: Decoder, recipe: Recipe, shards: ShardFolder) -> None:
     """One layer's shards; the label shard last, because it says that the layer is done."""
-    labels, neighbours = [], []
+    labels, neighbours, outcomes = [], [], []
     for view in recipe.views:
         rows = checkpoint.rows(view, layer)  # (neurons, width)
         norm = torch.linalg.vector_norm(rows, dim=1)
-        decoded = decode(rows, head, recipe.top_k, recipe.bottom_k)
+        decoded, outcome = decoder.decode(rows, recipe.top_k, recipe.bottom_k)
         labels += [_label_rows(layer, view, lens, norm, decoded[lens]) for lens in recipe.lenses]
         neighbours.append(_neighbour_rows(layer, view, rows))
+        outcomes.append(outcome)
     shards.write("neighbour", layer, pa.concat_tables(neighbours))
-    shards.write("label", layer, pa.concat_tables(labels))
+    shards.write("label", layer, pa.concat_tables(labels), _account(decoder.precision, outcomes))
+
+
+def _account(precision: str, outcomes: Sequence[Outcome]) -> dict[str, str | int]:
+    """What a layer's labels rest on."""
+    return {
+        "precision": precision,
+        "rows": sum(outcome.rows for outcome in outcomes),
+        "left_to_fp32": sum(outcome.left_to_fp32 for outcome in outcomes),
+        "checked": sum(outcome.checked for outcome in outcomes),
+        "differed": sum(outcome.differed for outcome in outcomes),
+    }
 
 
 def _key(layer: int, view: View, lens: Lens | None, neurons: int) -> dict[str, pa.Array]:

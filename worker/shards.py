@@ -41,8 +41,10 @@ class ShardFolder:
         """Whether a layer is done."""
         return self.shard(table, layer).exists()
 
-    def write(self, table: str, layer: int, rows: pa.Table) -> None:
-        """Write a shard, so that it is there whole or not at all."""
+    def write(self, table: str, layer: int, rows: pa.Table, account: Mapping[str, str | int] | None = None) -> None:
+        """Write a shard, so that it is there whole or not at all; `account` says how its rows came about."""
+        if account:
+            rows = rows.replace_schema_metadata({"account": json.dumps(account)})
         final = self.shard(table, layer)
         unfinished = final.with_suffix(".unfinished")
         pq.write_table(rows, unfinished, compression="zstd")
@@ -53,6 +55,20 @@ class ShardFolder:
     def shards(self, table: str) -> list[Path]:
         """All shards of a table, in order of layer."""
         return sorted(self.path.glob(f"{table}-*.parquet"))
+
+    def account(self, table: str) -> dict[str, str | int]:
+        """The accounts of a table's shards as one: counts summed, words listed."""
+        whole: dict[str, str | int] = {}
+        for shard in self.shards(table):
+            metadata = pq.read_schema(shard).metadata or {}
+            for name, value in json.loads(metadata.get(b"account", b"{}")).items():
+                before = whole.get(name)
+                if isinstance(value, str):
+                    words = {*str(before).split(", "), value} if before else {value}
+                    whole[name] = ", ".join(sorted(words))
+                else:
+                    whole[name] = value + (int(before) if before else 0)
+        return whole
 
     def discard(self) -> None:
         """Remove everything."""
