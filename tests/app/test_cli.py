@@ -1,0 +1,146 @@
+"""The command line: the same answers as the API, aligned for people, and a doctor that names the mend."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from click.testing import CliRunner, Result
+from starlette.testclient import TestClient
+
+from app.cli import main
+from app.main import create_app
+from app.settings import Settings
+from tests.app.label_files import Plan, write_label_file
+from tests.serving import served
+
+
+def run(data: Path, *arguments: str, **environment: str) -> Result:
+    """Run a command on a data folder."""
+    return CliRunner().invoke(main, arguments, env={"NEURONYM_DATA": str(data)} | environment)
+
+
+def test_search_lists_neurons_in_aligned_columns(planted_data: Path) -> None:
+    result = run(planted_data, "search", "California")
+    head, *rows, count = result.output.splitlines()
+    assert result.exit_code == 0
+    assert head.split() == ["neuron", "model", "view", "token", "z", "score", "strength", "effect", "named"]
+    assert rows[0].split()[:6] == ["L2N1", "tiny-chat", "up", "'", "California'", "9.0"]
+    column = head.index("z ")
+    assert all(row[column - 1] == " " and row[column].isdigit() for row in rows)
+    assert count == "1 to 6 of 6, cosine lens"
+
+
+def test_search_as_json_is_the_answer_of_the_api(planted_data: Path, client: TestClient) -> None:
+    filters = {"view": "up", "limit": "2", "min_z": "1.5", "layer_min": "1", "pair": "tiny-pair", "sort": "layer_z"}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in filters.items()]
+    told = json.loads(run(planted_data, "search", "--json", *options, "California").output)
+    assert told == client.get("/api/v1/search", params={"q": "California", **filters}).json()
+    assert told["total"] == 2
+
+
+def test_words_are_one_text(planted_data: Path) -> None:
+    output = run(planted_data, "search", "New", "York").output
+    assert "Pieces: 'New' ' York'" in output
+    assert "“New York” is no single token" in output
+
+
+def test_a_neurons_name_and_no_neuron(planted_data: Path) -> None:
+    assert "L2N1 in tiny-chat" in run(planted_data, "search", "l2n1").output
+    assert "No neuron that fits is named after 'Straße'" in run(planted_data, "search", "Straße").output
+
+
+def test_no_token_reaches_the_terminal_raw(tmp_path: Path) -> None:
+    from app.contract import Lens, View
+
+    hostile = {("tiny-chat", View.up, Lens.cosine, 0, 0): [("\x07", 9.0), ("\u202e", 8.0), ("\n", 7.0)]}
+    write_label_file(tmp_path, Plan(top=hostile))
+    output = run(tmp_path, "search", '"\x07"').output
+    assert r"'\x07' '\u202e' '\n'" in output
+    assert not set(output) & {"\x07", "\u202e"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["search", "dog", "--model", "nope"], 1, "Mapped models: tiny-base, tiny-chat, tiny-second, tiny-gpt."),
+        (["search", "dog", "--limit", "0"], 2, "limit should be greater than or equal to 1, not '0'."),
+        (["search", "dog", "--view", "side"], 2, "view should be 'any', 'up', 'gate' or 'down', not 'side'."),
+        (["search"], 2, "Missing argument"),
+        (["serch"], 2, "No such command"),
+    ],
+)
+def test_a_mistake_is_one_sentence(planted_data: Path, arguments: list[str], code: int, said: str) -> None:
+    result = run(planted_data, *arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert said in result.stderr
+
+
+def test_nothing_mapped_names_the_commands(tmp_path: Path) -> None:
+    result = run(tmp_path, "search", "dog")
+    assert (result.exit_code, "make map" in result.stderr) == (1, True)
+
+
+def test_the_version() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output == "neuronym, version 0.1.0\n"
+
+
+def checks(result: Result) -> dict[str, dict[str, Any]]:
+    """A doctor's report by name."""
+    report = json.loads(result.output)
+    assert report["ok"] == all(check["state"] != "wrong" for check in report["checks"])
+    assert result.exit_code == (0 if report["ok"] else 1)
+    return {check["name"]: check for check in report["checks"]}
+
+
+def test_the_doctor_finds_nothing_wrong(planted_data: Path) -> None:
+    found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT="9"))
+    assert {name: check["state"] for name, check in found.items()} == {
+        "app": "ok",
+        "worker parts": "ok",
+        "pages": "ok",
+        "label file": "ok",
+        "disk": "ok",
+        "worker": "note",
+    }
+    assert "tiny-chat (3 x 4 neurons)" in found["label file"]["says"]
+    assert "neuronym serve" in found["worker"]["says"]
+
+
+def test_the_doctor_as_text_has_a_line_each(planted_data: Path) -> None:
+    result = run(planted_data, "doctor", NEURONYM_PORT="9")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.output.splitlines()] == ["ok"] * 5 + ["note"]
+
+
+def test_the_doctor_names_the_mend_for_a_label_file(tmp_path: Path) -> None:
+    found = checks(run(tmp_path / "not" / "there", "doctor", "--json", NEURONYM_PORT="9"))
+    assert found["label file"]["state"] == "wrong"
+    assert "make map" in found["label file"]["says"]
+    assert not (tmp_path / "not").exists()  # it looks, and changes nothing
+    write_label_file(tmp_path, Plan(revision="0000"))
+    assert "schema revision 0000" in checks(run(tmp_path, "doctor", "--json", NEURONYM_PORT="9"))["label file"]["says"]
+
+
+def test_the_doctor_asks_the_worker_that_is_named(planted_data: Path) -> None:
+    found = checks(run(planted_data, "doctor", "--json", NEURONYM_WORKER_URL="http://127.0.0.1:9"))
+    assert found["worker"]["state"] == "wrong"
+    assert "neuronym-worker serve" in found["worker"]["says"]
+
+
+def test_the_doctor_asks_the_app_that_runs(planted_data: Path) -> None:
+    with served(create_app(Settings(data=planted_data))) as address:
+        port = str(httpx2.URL(address).port)
+        found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT=port))
+    assert found["worker"]["state"] == "wrong"
+    assert "The worker is not ready" in found["worker"]["says"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a console script")
+def test_the_console_script_is_this_command() -> None:
+    from importlib.metadata import entry_points
+
+    (script,) = (point for point in entry_points(group="console_scripts") if point.name == "neuronym")
+    assert script.load() is main
