@@ -83,7 +83,7 @@ def test_statistics_from_screened_scores_are_close(bound: Bound) -> None:
     screened, _ = Screen(whole, bound).decode(rows)
     exact = decode(rows, whole)
     for lens in Lens:
-        assert (screened[lens].skew - exact[lens].skew).abs().max() < 0.02
+        assert (screened[lens].skew - exact[lens].skew).abs().max() < 0.05
         fourth = exact[lens].kurtosis + 3
         assert ((screened[lens].kurtosis - exact[lens].kurtosis).abs() / fourth).max() < 0.05
     ours, theirs = screened[Lens.logit].logsumexp, exact[Lens.logit].logsumexp
