@@ -141,7 +141,7 @@ class Moments:
         self.std = (square - self.mean**2).clamp(min=0).sqrt()  # (rows,)
         self._vocab = head.vocab
         self._centre = (self.mean / self._step).float()[:, None]  # (rows, 1)
-        self._third, self._fourth = torch.zeros_like(self.mean), torch.zeros_like(self.mean)
+        self._powers = [torch.zeros_like(self.mean) for _ in range(4)]  # sums of (score - centre) to the 1st .. 4th
         self._peak = torch.full_like(self._centre, -torch.inf) if lens is Lens.logit else None  # (rows, 1)
         self._exponentials = torch.zeros_like(self.mean)
 
@@ -149,8 +149,14 @@ class Moments:
         """Take in a tile of scores `(rows, tile)`, given maxima of it `(rows, any)`."""
         away = tile - self._centre
         squared = away * away
-        self._fourth += torch.linalg.vecdot(squared, squared)
-        self._third += torch.linalg.vecdot(squared, away)
+        powers = (
+            away.sum(1),
+            squared.sum(1),
+            torch.linalg.vecdot(squared, away),
+            torch.linalg.vecdot(squared, squared),
+        )
+        for total, power in zip(self._powers, powers, strict=True):
+            total += power
         if self._peak is not None:  # the running log-sum-exp, shifted by the highest score so far
             higher = torch.maximum(self._peak, peak.amax(1, keepdim=True))
             step = self._step[:, None]
@@ -160,18 +166,26 @@ class Moments:
 
     def finish(self, top: Extremes, bottom: Extremes) -> Decoded:
         """The statistics, once every tile has passed."""
-        spread = torch.where(self.std > 0, self.std, torch.inf) / self._step
+        skew, kurtosis = _shape(*(power / self._vocab for power in self._powers))
         return Decoded(
             top,
             bottom,
             mean=(self.mean * self.unit).float(),
             std=(self.std * self.unit).float(),
-            skew=(self._third / self._vocab / spread**3).float(),
-            kurtosis=torch.where(self.std > 0, self._fourth / self._vocab / spread**4 - 3, 0.0).float(),
+            skew=torch.where(self.std > 0, skew, 0.0).float(),
+            kurtosis=torch.where(self.std > 0, kurtosis, 0.0).float(),
             logsumexp=None
             if self._peak is None
             else (self._exponentials.log() + self._peak[:, 0] * self._step).float(),
         )
+
+
+def _shape(first: Tensor, second: Tensor, third: Tensor, fourth: Tensor) -> tuple[Tensor, Tensor]:
+    """Skew and excess kurtosis from mean powers about any centre, `(rows,)` each."""
+    variance = (second - first**2).clamp(min=torch.finfo(second.dtype).tiny)
+    skew = (third - 3 * first * second + 2 * first**3) / variance**1.5
+    kurtosis = (fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4) / variance**2 - 3
+    return skew, kurtosis
 
 
 def _bucket_extremes(tile: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,12 +83,12 @@ def test_statistics_from_screened_scores_are_close(bound: Bound) -> None:
     screened, _ = Screen(whole, bound).decode(rows)
     exact = decode(rows, whole)
     for lens in Lens:
-        assert (screened[lens].skew - exact[lens].skew).abs().max() < 0.05
+        assert (screened[lens].skew - exact[lens].skew).abs().max() < 0.02
         fourth = exact[lens].kurtosis + 3
-        assert ((screened[lens].kurtosis - exact[lens].kurtosis).abs() / fourth).max() < 0.05
+        assert ((screened[lens].kurtosis - exact[lens].kurtosis).abs() / fourth).max() < 0.01
     ours, theirs = screened[Lens.logit].logsumexp, exact[Lens.logit].logsumexp
     assert ours is not None and theirs is not None
-    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-2)
+    torch.testing.assert_close(ours, theirs, rtol=5e-3, atol=2e-2)
 
 
 def test_most_rows_need_no_fp32() -> None:
