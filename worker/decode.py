@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
@@ -18,7 +17,6 @@ from worker.clamp import Edits
 
 CHUNK = 512  # prompt tokens a step: bounds memory, and how long a cancelled run goes on
 COLDEST = 1e-4  # temperatures below are greedy: fp32 cannot tell them apart
-FEW = 4  # rows up to which `W @ x.T` was measured to win
 SMALL = 500_000_000  # parameters below which a step is as quick on one thread, and waits for no busy core
 
 Positions = Literal["all", "prompt", "generated"]
@@ -58,22 +56,6 @@ def nucleus(scores: torch.Tensor, top_p: float) -> torch.Tensor:
     probabilities = ordered.softmax(-1)
     before = probabilities.cumsum(-1) - probabilities  # the mass of all likelier tokens
     return scores.scatter(-1, order, ordered.masked_fill(before >= top_p, -torch.inf))
-
-
-class FewRowsHead(nn.Linear):
-    """An LM head for the CPU: a few rows as `W @ x.T`, several times faster there than `x @ W.T` and exact as that."""
-
-    def __init__(self, head: nn.Linear) -> None:
-        super().__init__(head.in_features, head.out_features, bias=head.bias is not None, device="meta")
-        self.weight, self.bias = head.weight, head.bias
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits, `(rows, positions, vocab)`, of `hidden`, `(rows, positions, width)`."""
-        flat = hidden.flatten(0, -2)
-        if len(flat) > FEW:
-            return super().forward(hidden)
-        logits = (self.weight @ flat.T).T.reshape(*hidden.shape[:-1], -1)
-        return logits if self.bias is None else logits + self.bias
 
 
 @contextmanager

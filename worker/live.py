@@ -15,9 +15,9 @@ from app.contract import WorkerModel
 from worker.checkpoint import Checkpoint
 from worker.clamp import Sites
 from worker.codec import Codec
-from worker.decode import FewRowsHead
 from worker.device import precision
 from worker.errors import CheckpointError
+from worker.linear import quicken
 from worker.thread import free_memory
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def load(name: str, checkpoint: Checkpoint, device: torch.device) -> Live:
     codec = Codec(tokenizer)
     sites = Sites(model, checkpoint.family, checkpoint.layers, checkpoint.neurons)
     if device.type == "cpu":
-        _speed_up(model)
+        quicken(model)
     return Live(
         name,
         model,
@@ -161,12 +161,6 @@ def footprint(checkpoint: Checkpoint, device: torch.device) -> int:
 
 def _bytes(model: PreTrainedModel) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
-
-
-def _speed_up(model: PreTrainedModel) -> None:
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    if type(head) is torch.nn.Linear:
-        model.set_output_embeddings(FewRowsHead(head))  # type: ignore[no-untyped-call]
 
 
 def _stop(model: PreTrainedModel, codec: Codec) -> frozenset[int]:

