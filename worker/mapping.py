@@ -34,7 +34,7 @@ class Recipe:
     top_k: int = 20
     bottom_k: int = 10
     gain: str = "none"  # norm gain folded into the rows
-    precision: Precision = "auto"  # what was asked; what was done is recorded with the model
+    precision: Precision = "fp32"  # what was asked; what was done is recorded with the model
 
     def of(self, checkpoint: Checkpoint) -> "Recipe":
         """The same with the views this checkpoint has."""
