@@ -101,9 +101,17 @@ def _asked(models: tuple[str, ...], known_pair: str | None, pair_name: str) -> A
 @click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535))
 def serve(host: str, port: int) -> None:
     """Serve clamps on the models of the current label file."""
-    from worker.serving import serve_worker
+    import uvicorn  # only here: mapping needs no web server
 
-    serve_worker(Settings(), host, port)
+    from worker.published import PublishedCheckpoints
+    from worker.service import create_service
+
+    settings = Settings()
+    try:
+        service = create_service(settings, PublishedCheckpoints(settings.data))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    uvicorn.run(service, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
 
 
 Choice = TypeVar("Choice", View, Lens)
