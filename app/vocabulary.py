@@ -46,9 +46,6 @@ class Vocabulary:
         tokenizer.no_padding()
         return tokenizer
 
-    def __contains__(self, id_: int) -> bool:
-        return id_ in self._texts
-
     def __len__(self) -> int:
         return len(self._texts)
 

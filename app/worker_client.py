@@ -6,7 +6,7 @@ Knows addresses and statuses; knows nothing of clamps or of the label file.
 import httpx2
 from pydantic import ValidationError
 
-from app.contract import ErrorAnswer, WorkerStatus
+from app.contract import ErrorAnswer
 from app.errors import Problem, Unavailable
 
 _TIMEOUT = httpx2.Timeout(connect=5, read=None, write=30, pool=None)  # a generation may take as long as it takes
@@ -46,11 +46,6 @@ class WorkerClient:
                 await response.aclose()
             raise _refusal(response)
         return response
-
-    async def status(self) -> WorkerStatus:
-        """What the worker says of itself; WorkerAway when it cannot be reached."""
-        response = await self._send(self._http.build_request("GET", "/v1/status", timeout=_PROBE))
-        return WorkerStatus.model_validate_json(response.content)
 
     async def ready(self) -> bool:
         """Whether a clamp would run now."""

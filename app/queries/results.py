@@ -14,7 +14,7 @@ from app.contract import SearchResult, Side, Token
 from app.holdings import Pair
 from app.queries.counterparts import LabelKey, counterparts
 from app.queries.places import neuron_ref
-from app.schema import NAMED, label_by_token
+from app.schema import NAMED
 from app.vocabulary import Vocabulary
 
 KEY = ("model", "layer", "neuron", "view", "lens")  # what makes a result one
@@ -22,11 +22,6 @@ SHOWN = ("layer_z", "strength", *(f"top_{place}" for place in range(NAMED)))  # 
 MATCH = ("token", "rank", "score", "z", "effect")  # differs between the tokens of a label
 
 Row = sa.Row[Any]
-
-
-def columns(*names: str) -> list[sa.Column[Any]]:
-    """Columns of `label_by_token`."""
-    return [label_by_token.c[name] for name in names]
 
 
 @dataclass(frozen=True)

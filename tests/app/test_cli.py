@@ -2,19 +2,24 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
+import app.doctor
 from app.cli import main
 from app.main import create_app
 from app.settings import Settings
 from tests.app.label_files import Plan, write_label_file
-from tests.serving import served
+from tests.serving import served, until
+from worker.checkpoint import open_checkpoint
+from worker.service import create_service
 
 
 def run(data: Path, *arguments: str, **environment: str) -> Result:
@@ -136,6 +141,40 @@ def test_the_doctor_asks_the_app_that_runs(planted_data: Path) -> None:
         found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT=port))
     assert found["worker"]["state"] == "wrong"
     assert "The worker is not ready" in found["worker"]["says"]
+
+
+def test_the_doctor_says_what_the_named_worker_does(planted_data: Path, tiny_llama: Path) -> None:
+    service = create_service(Settings(), {"tiny": partial(open_checkpoint, str(tiny_llama))})
+    with served(service) as address:
+        until(lambda: httpx2.get(f"{address}/readyz").is_success)
+        found = checks(run(planted_data, "doctor", "--json", NEURONYM_WORKER_URL=address))
+    assert found["worker"]["state"] == "ok"
+    assert "tiny ready; 0 running, 0 waiting" in found["worker"]["says"]
+
+
+def test_the_doctor_finds_something_else_on_the_port(planted_data: Path) -> None:
+    with served(PlainTextResponse("hello", 404)) as address:
+        port = str(httpx2.URL(address).port)
+        found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT=port))
+    assert found["worker"]["state"] == "wrong"
+    assert "something else listens" in found["worker"]["says"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line", "said"),
+    [
+        ("ROOM", 10**18, "disk", "NEURONYM_DATA"),
+        ("HTMX", Path("/nowhere"), "pages", "make setup"),
+        ("find_spec", lambda _: None, "worker parts", "torch and transformers not installed"),
+    ],
+)
+def test_the_doctor_names_what_is_missing(
+    planted_data: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, line: str, said: str
+) -> None:
+    monkeypatch.setattr(app.doctor, name, value)
+    found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT="9"))
+    assert found[line]["state"] == "wrong"
+    assert said in found[line]["says"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a console script")

@@ -22,6 +22,10 @@ QUESTIONS = [
     "/api/v1/layers/tiny-chat/2",
     "/api/v1/tokens?q=dog",
     f"/api/v1/tokens/{HASHES[0]}/{token_ids(0)[' dog']}",
+    "/api/v1/compare/tiny-base/tiny-chat",
+    "/api/v1/compare/tiny-base/tiny-chat/2/1",
+    "/api/v1/compare/tiny-base/tiny-chat/changed?view=down",
+    "/api/v1/compare/tiny-base/tiny-chat/concepts?direction=gained",
 ]
 
 
@@ -100,6 +104,23 @@ def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
         ("/api/v1/tokens?q=dog&tokenizer=nope", 404, "There is: aaaa"),
         ("/api/v1/tokens/nope/1", 404, "There is: aaaa"),
         (f"/api/v1/tokens/{HASHES[0]}/99999", 404, "its highest id is"),
+        ("/api/v1/compare/tiny-base/nope", 404, "Mapped pairs: tiny-base with tiny-chat, tiny-base with tiny-second."),
+        ("/api/v1/compare/tiny-chat/tiny-base", 409, "In this pair tiny-base is the base"),
+        (
+            "/api/v1/compare/tiny-base/tiny-gpt",
+            409,
+            "they differ in architecture (LlamaForCausalLM and GPT2LMHeadModel)",
+        ),
+        (
+            "/api/v1/compare/tiny-chat/tiny-second/0/0",
+            409,
+            "`neuronym-worker map planted/tiny-chat planted/tiny-second",
+        ),
+        ("/api/v1/compare/tiny-base/tiny-chat/3/0", 404, "tiny-base has no layer 3: its layers are 0 to 2."),
+        ("/api/v1/compare/tiny-base/tiny-chat/x/0", 422, "layer should be a valid integer"),
+        ("/api/v1/compare/tiny-base/tiny-chat/changed?layer=3", 404, "its layers are 0 to 2"),
+        ("/api/v1/compare/tiny-base/tiny-chat/changed?sort=up", 422, "'drift', 'overlap', 'layer' or 'margin'"),
+        ("/api/v1/compare/tiny-base/tiny-chat/concepts?layer=1", 422, "There is no parameter layer; there are view,"),
         ("/api/v1/nowhere", 404, "There is nothing at /api/v1/nowhere."),
         ("/api/v1/clamp", 405, "GET is not for /api/v1/clamp; use POST."),
     ],
@@ -220,13 +241,17 @@ def test_the_reference_and_the_schema_need_no_other_host(client: TestClient) -> 
         assert address.startswith("/"), address
     assert all(not script.string for script in page.select("script"))
     operations = client.get("/openapi.json").json()["paths"]
-    assert {path for path in operations if path.startswith("/api")} == {
+    assert set(operations) >= {
         "/api/v1/models",
         "/api/v1/search",
         "/api/v1/neurons/{model}/{layer}/{index}",
         "/api/v1/layers/{model}/{layer}",
         "/api/v1/tokens",
         "/api/v1/tokens/{tokenizer}/{token_id}",
+        "/api/v1/compare/{base}/{instruct}",
+        "/api/v1/compare/{base}/{instruct}/{layer}/{index}",
+        "/api/v1/compare/{base}/{instruct}/changed",
+        "/api/v1/compare/{base}/{instruct}/concepts",
         "/api/v1/clamp",
     }
     for path in operations:

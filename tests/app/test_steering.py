@@ -135,6 +135,10 @@ def test_a_value_in_units_of_the_neurons_own_range(both: Both) -> None:
     assert ranged["watch"] != other["watch"]
 
 
+def test_units_without_a_clamp_change_nothing(both: Both) -> None:
+    assert both.clamp(unit="range", clamps=[]).json()["runs"] == both.clamp(clamps=[]).json()["runs"]
+
+
 def test_a_factor_has_no_unit(both: Both) -> None:
     scale = CLAMP | {"mode": "scale", "value": 3, "layer": 0, "index": 0}
     assert both.clamp(unit="range", clamps=[scale]).json()["watch"] == both.clamp(clamps=[scale]).json()["watch"]
