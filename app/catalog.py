@@ -55,7 +55,8 @@ class LabelFile:
         self._vocabularies: dict[str, Vocabulary] = {}
         self._engine = sa.create_engine(
             sa.URL.create("duckdb", database=str(path)),
-            isolation_level="AUTOCOMMIT",  # nothing here writes, so no statement needs a transaction around it
+            isolation_level="AUTOCOMMIT",  # nothing here writes, so no statement needs a transaction around it,
+            pool_reset_on_return=None,  # and none is left open
             pool_size=8,
             max_overflow=32,
             connect_args={"read_only": True, "config": _LOCKED_DOWN | {"memory_limit": memory_limit}},
