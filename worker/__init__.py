@@ -1,1 +1,6 @@
 """Everything that needs torch: maps neurons into label files, measures them, and clamps them live."""
+
+import os
+
+# The libraries below draw progress bars of their own when they load a model; `worker.progress` draws the one we want.
+os.environ.setdefault("TQDM_DISABLE", "1")

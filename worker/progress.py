@@ -30,7 +30,9 @@ class _Bar:
         bar = self._bars.get(progress.model)
         if bar is None:
             total = progress.neurons_done // progress.layers_done * progress.layers
-            bar = tqdm(total=total, desc=progress.model, unit=" neurons", unit_scale=True, file=sys.stderr)
+            bar = tqdm(
+                total=total, desc=progress.model, unit=" neurons", unit_scale=True, file=sys.stderr, disable=False
+            )
             self._bars[progress.model] = bar
         bar.update(progress.neurons_done - bar.n)
         if progress.layers_done == progress.layers:
