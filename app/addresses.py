@@ -18,6 +18,7 @@ HOME = "/"
 SEARCH = "/search"
 TOKENS = "/tokens"
 MODELS = "/models"
+COMPARE = "/compare"
 PLAYGROUND = "/playground"
 METHOD = "/method"
 DOCS = "/docs"
@@ -36,7 +37,7 @@ def with_query(path: str, parameters: Mapping[str, Any]) -> str:
         if isinstance(value, list | tuple):
             pairs += [(name, str(item)) for item in value]
         elif value is not None and value != "":
-            pairs.append((name, str(value)))
+            pairs.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
     query = urlencode(pairs, quote_via=quote, safe=READABLE)
     return f"{path}?{query}" if query else path
 
@@ -75,6 +76,32 @@ def layer(model: str, number: int, **parameters: Any) -> str:
 def token(tokenizer: str, token_id: int) -> str:
     """A token's page."""
     return f"{TOKENS}/{_segment(tokenizer)}/{token_id}"
+
+
+def compare(base: str, instruct: str) -> str:
+    """What tuning did to the labels of a model."""
+    return f"{COMPARE}/{_segment(base)}/{_segment(instruct)}"
+
+
+def side_by_side(base: str, instruct: str, layer: int, index: int) -> str:
+    """A neuron in both models of a pair."""
+    return f"{compare(base, instruct)}/{layer}/{index}"
+
+
+def named_side_by_side(base: str, instruct: str, name: str) -> str:
+    """The same of a neuron given as `L22N57`."""
+    layer, index = name[1:].split("N")
+    return side_by_side(base, instruct, int(layer), int(index))
+
+
+def changed(base: str, instruct: str, **parameters: Any) -> str:
+    """The neurons whose label moved."""
+    return with_query(f"{compare(base, instruct)}/changed", parameters)
+
+
+def concepts(base: str, instruct: str, **parameters: Any) -> str:
+    """The tokens that were gained and lost."""
+    return with_query(f"{compare(base, instruct)}/concepts", parameters)
 
 
 def playground(**parameters: Any) -> str:

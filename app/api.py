@@ -10,21 +10,29 @@ from fastapi.sse import format_sse_event
 
 from app.catalog import Labels
 from app.contract import (
+    ChangedAnswer,
     ClampAnswer,
     ClampEvent,
     ClampRequest,
+    CompareAnswer,
+    ConceptsAnswer,
     ErrorAnswer,
     LayerAnswer,
     ModelsAnswer,
     NeuronAnswer,
     SearchAnswer,
+    SideBySideAnswer,
     TokenAnswer,
     TokensAnswer,
 )
+from app.queries.agreement import compare
+from app.queries.changed import ChangedQuery, changed
+from app.queries.concepts import ConceptsQuery, concepts
 from app.queries.layers import LayerQuery, layer
 from app.queries.models import models
 from app.queries.neuron import neuron
 from app.queries.search import SearchQuery, search
+from app.queries.side_by_side import side_by_side
 from app.queries.tokens import TokensQuery, token, tokens
 from app.steering import EventStream, Worker, clamp, clamp_events
 
@@ -95,6 +103,35 @@ def get_tokens(labels: Labels, query: Annotated[TokensQuery, Query()]) -> Tokens
 def get_token(labels: Labels, tokenizer: str, token_id: int) -> TokenAnswer:
     """A token, and every neuron that names it."""
     return token(labels, tokenizer, token_id)
+
+
+_NO_PAIR: dict[int | str, dict[str, Any]] = {
+    409: {"model": ErrorAnswer, "description": "Both are mapped, but not as a pair; the sentence says why or how to."}
+}
+
+
+@questions.get("/compare/{base}/{instruct}", responses=_NO_PAIR)
+def get_compare(labels: Labels, base: str, instruct: str) -> CompareAnswer:
+    """How much of a model's labels tuning left as they were: overall, by layer, by strength."""
+    return compare(labels, base, instruct)
+
+
+@questions.get("/compare/{base}/{instruct}/changed", responses=_NO_PAIR)
+def get_changed(labels: Labels, base: str, instruct: str, query: Annotated[ChangedQuery, Query()]) -> ChangedAnswer:
+    """Neurons whose label moved: those with another top token, under one view and lens."""
+    return changed(labels, base, instruct, query)
+
+
+@questions.get("/compare/{base}/{instruct}/concepts", responses=_NO_PAIR)
+def get_concepts(labels: Labels, base: str, instruct: str, query: Annotated[ConceptsQuery, Query()]) -> ConceptsAnswer:
+    """Tokens gained and lost: the top token of more neurons in one model than in the other."""
+    return concepts(labels, base, instruct, query)
+
+
+@questions.get("/compare/{base}/{instruct}/{layer}/{index}", responses=_NO_PAIR)
+def get_side_by_side(labels: Labels, base: str, instruct: str, number: LayerNumber, index: int) -> SideBySideAnswer:
+    """A neuron in both models, with the tokens it shares, gained and lost."""
+    return side_by_side(labels, base, instruct, number, index)
 
 
 router.include_router(questions)

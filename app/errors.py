@@ -31,6 +31,12 @@ class NotFound(Problem):
     status = 404
 
 
+class Conflict(Problem):
+    """Things that are there do not fit each other; the sentence names what differs, or how to make them fit."""
+
+    status = 409
+
+
 class Unprocessable(Problem):
     """The request cannot be meant; the sentence names the field and what it may be."""
 

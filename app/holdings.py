@@ -4,6 +4,7 @@ These tables have a handful of rows. It knows nothing of how the file is opened 
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -49,6 +50,20 @@ class Holdings:
     def pairs_of(self, name: str) -> list[Pair]:
         """Pairs that `name` stands in, the first one first: its agreement is what search rows carry."""
         return [known for known in self.pairs.values() if name in (known.base, known.instruct)]
+
+    def pair_between(self, one: str, other: str) -> Pair | None:
+        """The pair these two stand in, in whichever roles."""
+        return next((known for known in self.pairs_of(one) if known.other(one) == other), None)
+
+    def families(self, names: Iterable[str]) -> dict[str, str]:
+        """Of each of these models the first that it is paired with, directly or through another of them."""
+        first = {name: name for name in names}
+        for known in self.pairs.values():
+            heads = {first.get(known.base), first.get(known.instruct)}
+            if None not in heads:
+                head = next(name for name in first if name in heads)
+                first = {name: head if had in heads else had for name, had in first.items()}
+        return first
 
 
 def read_holdings(connection: sa.Connection) -> Holdings:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.catalog import LabelFile
-from app.contract import Counterpart, Lens, View
+from app.contract import Counterpart, Lens, Token, View
 from app.holdings import Pair
 from app.queries.conditions import equal
 from app.schema import NAMED, drift, label
@@ -42,6 +42,22 @@ def counterparts(
     return found
 
 
+def top_tokens(
+    labels: LabelFile, connection: sa.Connection, model: str, keys: list[LabelKey]
+) -> dict[LabelKey, list[Token]]:
+    """The first top tokens of these labels, all of `model`."""
+    if not keys:
+        return {}
+    vocabulary = labels.vocabulary(model)
+    rows = connection.execute(_named(labels.holdings.model_ids[model], keys))
+    return {
+        LabelKey(model, row.layer, row.neuron, row.view, row.lens): [
+            vocabulary.token(id_) for id_ in row.top_ids[:NAMED]
+        ]
+        for row in rows
+    }
+
+
 def _in_pair(
     labels: LabelFile, connection: sa.Connection, pair: Pair, model: str, keys: list[LabelKey]
 ) -> dict[LabelKey, Counterpart]:
@@ -60,12 +76,7 @@ def _moved(pair: int, other: int, keys: list[LabelKey]) -> sa.Select[tuple[objec
 
     Rows are found by their narrow columns first: lists are read only for those that are shown.
     """
-    asked = sa.values(
-        *(sa.column(name, sa.Integer) for name in ("layer", "neuron")),
-        *(sa.column(name, label.c[name].type) for name in ("view", "lens")),
-        name="asked",
-        literal_binds=True,
-    ).data([(key.layer, key.index, key.view, key.lens) for key in keys])
+    asked = _asked(keys)
     same = [drift.c[name] == asked.c[name] for name in _PLACE]
     there = [label.c[name] == asked.c[name] for name in _PLACE]
     columns = (*(drift.c[name] for name in _PLACE), drift.c.cosine, drift.c.same_top, _ROW.label("row"))
@@ -78,6 +89,25 @@ def _moved(pair: int, other: int, keys: list[LabelKey]) -> sa.Select[tuple[objec
         .prefix_with("MATERIALIZED")
     )
     return sa.select(found, label.c.top_ids).select_from(found).join(label, found.c.row == _ROW)
+
+
+def _named(model: int, keys: list[LabelKey]) -> sa.Select[tuple[object, ...]]:
+    """The labels of one model at these places, found by their narrow columns first."""
+    asked = _asked(keys)
+    there = sa.and_(equal(label.c.model, model), *(label.c[name] == asked.c[name] for name in _PLACE))
+    columns = (*(asked.c[name] for name in _PLACE), _ROW.label("row"))
+    found = sa.select(*columns).select_from(asked).join(label, there).cte("found").prefix_with("MATERIALIZED")
+    return sa.select(found, label.c.top_ids).select_from(found).join(label, found.c.row == _ROW)
+
+
+def _asked(keys: list[LabelKey]) -> sa.Values:
+    """The places of these labels as a table."""
+    return sa.values(
+        *(sa.column(name, sa.Integer) for name in ("layer", "neuron")),
+        *(sa.column(name, label.c[name].type) for name in ("view", "lens")),
+        name="asked",
+        literal_binds=True,
+    ).data([(key.layer, key.index, key.view, key.lens) for key in keys])
 
 
 _PLACE = ("layer", "neuron", "view", "lens")

@@ -21,16 +21,21 @@ from app.schema import drift, label_by_token
 
 hit = label_by_token.c
 _COLUMNS = [hit[name] for name in (*KEY, *MATCH, *SHOWN)]
+_GROUP = ("family", *KEY[1:])  # what a page counts: a label, or the same label in all models of a family
 
 
 def read_page(
-    labels: LabelFile, filters: Filters, models: Sequence[str], tokens: dict[str, list[int]]
+    labels: LabelFile, filters: Filters, models: Sequence[str], tokens: dict[str, list[int]], *, folded: bool = False
 ) -> tuple[int, list[SearchResult]]:
-    """How many labels of `models` hold one of `tokens` (ids by vocabulary hash), and the page that is asked for."""
+    """How many labels of `models` hold one of `tokens` (ids by vocabulary hash), and the page that is asked for.
+
+    `folded` counts the same label in paired models once; a page then has all results of each, one a model.
+    """
     if not any(tokens.values()):
         return 0, []
     pair = labels.holdings.pairs[filters.pair] if filters.pair else None
-    hits = _hits(labels, tokens, list(_conditions(labels, filters, models)))
+    family = _family(labels, models) if folded else hit.model
+    hits = _hits(labels, tokens, list(_conditions(labels, filters, models)), family)
     if pair and filters.agreement and not _carried(labels, models, pair):
         hits = _agreeing(hits, pair, filters.agreement == "same")
     best = _best(hits, filters)
@@ -40,11 +45,28 @@ def read_page(
         return total, results(labels, connection, list(_by_label(rows, filters.side)), pair)
 
 
-def _hits(labels: LabelFile, tokens: dict[str, list[int]], conditions: list[sa.ColumnElement[bool]]) -> sa.CTE:
+def _family(labels: LabelFile, models: Sequence[str]) -> sa.ColumnElement[int]:
+    """The model that stands for all that a row's model is paired with."""
+    ids = labels.holdings.model_ids
+    heads = labels.holdings.families(models)
+    others = [
+        (equal(hit.model, ids[name]), literal(hit.model, ids[head])) for name, head in heads.items() if name != head
+    ]
+    return sa.case(*others, else_=hit.model) if others else hit.model
+
+
+def _hits(
+    labels: LabelFile,
+    tokens: dict[str, list[int]],
+    conditions: list[sa.ColumnElement[bool]],
+    family: sa.ColumnElement[int],
+) -> sa.CTE:
     """Every row of these tokens that meets the conditions."""
     ids = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
     scans = [
-        sa.select(*_COLUMNS).where(equal(hit.tokenizer, ids[hash_]), equal(hit.token, token), *conditions)
+        sa.select(*_COLUMNS, family.label("family")).where(
+            equal(hit.tokenizer, ids[hash_]), equal(hit.token, token), *conditions
+        )
         for hash_, found in tokens.items()
         for token in found
     ]
@@ -85,22 +107,22 @@ def _agreeing(hits: sa.CTE, pair: Pair, same_top: bool) -> sa.CTE:
 
 
 def _best(hits: sa.CTE, filters: Filters) -> sa.Select[Any]:
-    """One row a label: its key, its best match's values, by which it is sorted."""
+    """One row a group: its key, its best match's values, by which it is sorted."""
     top = filters.side is Side.top
     sort = {
         "z": sa.func.max(hits.c.z) if top else -sa.func.min(hits.c.z),
         "score": sa.func.max(hits.c.score) if top else -sa.func.min(hits.c.score),
         "effect": sa.func.arg_max_null(hits.c.effect, hits.c.z if top else -hits.c.z),
-        "layer_z": sa.func.any_value(hits.c.layer_z),
+        "layer_z": sa.func.max(hits.c.layer_z),
     }
-    key = [hits.c[name] for name in KEY]
+    key = [hits.c[name] for name in _GROUP]
     best = sa.select(*key, sort["z"].label("best_z"), sa.func.count().over().label("total")).group_by(*key)
     return best if filters.sort == "neuron" else best.add_columns(sort[filters.sort].label("sort"))
 
 
 def _order(best: sa.FromClause) -> list[sa.ColumnElement[Any]]:
     """By what was asked, best first and unmeasured last; then by address, so that pages never overlap."""
-    key: list[sa.ColumnElement[Any]] = [best.c[name] for name in KEY]
+    key: list[sa.ColumnElement[Any]] = [best.c[name] for name in _GROUP]
     return [best.c.sort.desc().nulls_last(), best.c.best_z.desc(), *key] if "sort" in best.c else key
 
 
@@ -110,12 +132,12 @@ def _count(best: sa.Select[Any]) -> sa.Select[int]:
 
 
 def _page(hits: sa.CTE, best: sa.Select[Any], filters: Filters) -> sa.Select[Any]:
-    """All matches of the labels of one page, label by label, best match first."""
+    """All matches of the groups of one page, label by label, best match first."""
     labels = best.subquery()
     page = sa.select(labels).order_by(*_order(labels)).limit(filters.limit).offset(filters.offset).cte("page")
-    same = sa.and_(*(page.c[name] == hits.c[name] for name in KEY))
+    same = sa.and_(*(page.c[name] == hits.c[name] for name in _GROUP))
     nearest = hits.c.z.desc() if filters.side is Side.top else hits.c.z
-    return sa.select(hits, page.c.total).join(page, same).order_by(*_order(page), nearest, hits.c.token)
+    return sa.select(hits, page.c.total).join(page, same).order_by(*_order(page), hits.c.model, nearest, hits.c.token)
 
 
 def _by_label(rows: Sequence[Row], side: Side) -> Iterator[Found]:

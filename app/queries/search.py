@@ -20,15 +20,18 @@ class SearchQuery(Filters, Text):
     """What is searched, where, and in which order."""
 
 
-def search(labels: LabelFile, query: SearchQuery) -> SearchAnswer:
-    """Neurons whose label holds the asked tokens; unknown model or pair: NotFound, bad range: Unprocessable."""
+def search(labels: LabelFile, query: SearchQuery, *, folded: bool = False) -> SearchAnswer:
+    """Neurons whose label holds the asked tokens; unknown model or pair: NotFound, bad range: Unprocessable.
+
+    `folded` counts and pages the same label in paired models once, as the page shows it.
+    """
     pair = find_pair(labels, query.pair) if query.pair else None
     models = _models(labels, query, pair)
     parsed = parse(query.q)
     vocabularies = labels.vocabularies([model.name for model in models])
     found = match(parsed.alternatives, vocabularies)
     neurons, notes = _neurons(models, parsed.addresses)
-    total, results = read_page(labels, query, [model.name for model in models], found.tokens)
+    total, results = read_page(labels, query, [model.name for model in models], found.tokens, folded=folded)
     return SearchAnswer(
         run=labels.run,
         query=query.model_dump(mode="json"),

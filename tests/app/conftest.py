@@ -7,9 +7,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.catalog import Catalog, LabelFile
+from app.contract import Lens, View
 from app.main import create_app
 from app.settings import Settings
-from tests.app.label_files import write_label_file
+from tests.app.label_files import Plan, write_label_file
+from tests.app.pair_files import PairFile, write_pairs
+from tests.checkpoints import make_checkpoint
+from worker.mapping import Recipe
+from worker.run import MapRun
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +28,20 @@ def planted_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def labels(planted_data: Path) -> Iterator[LabelFile]:
     """The planted label file, open."""
-    catalog = Catalog(Settings(data=planted_data))
+    yield from opened(planted_data)
+
+
+@pytest.fixture(scope="session")
+def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelFile]:
+    """A label file without pairs."""
+    data = tmp_path_factory.mktemp("unpaired")
+    write_label_file(data, Plan(top={("tiny-chat", View.up, Lens.cosine, 0, 0): [(" dog", 9.0)]}, pairs=False))
+    yield from opened(data)
+
+
+def opened(data: Path) -> Iterator[LabelFile]:
+    """The current label file of a data folder, while it is needed."""
+    catalog = Catalog(Settings(data=data))
     yield catalog.current()
     catalog.close()
 
@@ -33,3 +51,32 @@ def client(planted_data: Path) -> Iterator[TestClient]:
     """The app on the planted label file, without a worker."""
     with TestClient(create_app(Settings(data=planted_data)), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> PairFile:
+    """The label file of real tiny checkpoints with planted changes, mapped as pairs."""
+    return PairFile(write_pairs(tmp_path_factory.mktemp("pairs")))
+
+
+@pytest.fixture(scope="session")
+def paired_client(pairs: PairFile) -> Iterator[TestClient]:
+    """The app on the label file of `pairs`, without a worker."""
+    with TestClient(create_app(Settings(data=pairs.data)), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def paired(pairs: PairFile) -> Iterator[LabelFile]:
+    """The label file of `pairs`, open."""
+    yield from opened(pairs.data)
+
+
+@pytest.fixture(scope="session")
+def partly_paired(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelFile]:
+    """A pair that is mapped under one view and lens alone."""
+    folder = tmp_path_factory.mktemp("partly")
+    other = make_checkpoint(folder / "b", seed=1)
+    recipe = Recipe((View.up,), (Lens.logit,))
+    MapRun(Settings(data=folder / "data"), recipe).map_pair(str(tiny_llama), str(other), ["a", "b"])
+    yield from opened(folder / "data")

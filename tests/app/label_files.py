@@ -23,8 +23,10 @@ from app.schema import (
     QUANTILES,
     REVISION,
     activity,
+    agreement,
     build,
     code,
+    concept,
     drift,
     effect,
     label,
@@ -43,6 +45,7 @@ MODELS = {"tiny-base": 0, "tiny-chat": 0, "tiny-second": 0, "tiny-gpt": 1}  # na
 PAIRS = {"tiny-pair": ("tiny-base", "tiny-chat"), "tiny-later": ("tiny-base", "tiny-second")}
 GATED = {name: name != "tiny-gpt" for name in MODELS}
 TOP, BOTTOM = 6, 3
+NOTE = "tiny-base is a stand-in, planted by hand."
 
 WORDS = (
     *(" California", "California", " california", "CALIFORNIA", " dog", "dog", " Dogs", " puppy", " king", "Los"),
@@ -153,6 +156,8 @@ def write_label_file(data: Path, plan: Plan | None = None, *, publish: bool = Tr
 
 def _load(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     """All rows at once: an insert a row takes seconds."""
+    if not rows:
+        return
     stored = [
         {name: code(value) if isinstance(value, StrEnum) else value for name, value in row.items()} for row in rows
     ]
@@ -201,11 +206,21 @@ def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
         yield (
             pair,
             [
-                {"id": number, "name": name, "base": ids.index(base), "instruct": ids.index(instruct), "note": None}
+                {
+                    "id": number,
+                    "name": name,
+                    "note": NOTE if number == 0 else None,
+                    "base": ids.index(base),
+                    "instruct": ids.index(instruct),
+                }
                 for number, (name, (base, instruct)) in enumerate(PAIRS.items())
             ],
         )
-        yield drift, list(_drift(plan))
+        tops = {key: values["top_ids"][0] for key, values in labels}
+        moved = list(_drift(plan, tops))
+        yield drift, moved
+        yield agreement, list(_agreements(moved))
+        yield concept, list(_concepts(moved))
     yield neighbour, [{**_at("tiny-chat", 2, 1), "view": View.up, "neurons": [3, 0], "cosines": [0.75, 0.5]}]
     yield (
         activity,
@@ -293,15 +308,40 @@ def _agreement(plan: Plan, key: Key) -> bool | None:
     return None if first is None or not plan.pairs else (first, *key[1:]) not in plan.changed
 
 
-def _drift(plan: Plan) -> Iterator[dict[str, Any]]:
-    for number, name in enumerate(PAIRS):
+def _drift(plan: Plan, tops: dict[Key, int]) -> Iterator[dict[str, Any]]:
+    """What a pair's top tokens say is planted apart from them: those drawn from the filler never agree."""
+    for number, (name, (base, instruct)) in enumerate(PAIRS.items()):
         for view, lens, layer, neuron in product(View, Lens, range(LAYERS), range(NEURONS)):
+            place = (view, lens, layer, neuron)
+            same_top = (name, *place) not in plan.changed
             yield {
                 "pair": number, "view": view, "lens": lens, "layer": layer, "neuron": neuron,
-                "cosine": 0.9 - number / 10, "same_top": (name, view, lens, layer, neuron) not in plan.changed,
-                "near_tie": False, "base_margin": 0.5, "instruct_margin": 0.5, "overlap": 0.5, "base_rank": 0,
-                "instruct_rank": 0, "base_token": 0, "instruct_token": 0,
+                "cosine": 0.9 - number / 10, "same_top": same_top, "near_tie": False, "base_margin": 0.5,
+                "instruct_margin": 0.5, "overlap": 0.5, "base_rank": 0 if same_top else None,
+                "instruct_rank": 0 if same_top else None, "base_token": tops[base, *place],
+                "instruct_token": tops[base if same_top else instruct, *place],
             }  # fmt: skip
+
+
+def _agreements(moved: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Of every pair, view and lens, and of each of their layers."""
+    for group, layer in product(product(range(len(PAIRS)), View, Lens), (None, *range(LAYERS))):
+        rows = [row for row in moved if (row["pair"], row["view"], row["lens"]) == group]
+        rows = [row for row in rows if layer in (None, row["layer"])]
+        yield {
+            **dict(zip(("pair", "view", "lens"), group, strict=True)), "layer": layer, "strength": None,
+            "neurons": len(rows), "agreement": sum(row["same_top"] for row in rows) / len(rows), "near_ties": 0.0,
+            "mean_cosine": rows[0]["cosine"], "mean_overlap": 0.5,
+        }  # fmt: skip
+
+
+def _concepts(moved: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Two tokens of each changed neuron: the one it had and the one it has."""
+    for row in moved:
+        for side, other in (("base", "instruct"), ("instruct", "base")):
+            if not row["same_top"]:
+                where = {name: row[name] for name in ("pair", "view", "lens")}
+                yield {**where, "token": row[f"{side}_token"], f"{side}_neurons": 1, f"{other}_neurons": 0}
 
 
 def _effects() -> Iterator[dict[str, Any]]:

@@ -1,17 +1,14 @@
 """The search against planted labels: what is found, in which order, under which filters."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.catalog import Catalog, LabelFile
+from app.catalog import LabelFile
 from app.contract import Lens, SearchAnswer, SearchResult, Side, Strength, View
 from app.errors import NotFound, Unprocessable
 from app.queries.search import SearchQuery, search
-from app.settings import Settings
-from tests.app.label_files import FILLER, HASHES, Plan, token_ids, write_label_file
+from tests.app.label_files import FILLER, HASHES, token_ids
 
 
 def ask(labels: LabelFile, q: str = "California", **filters: Any) -> SearchAnswer:
@@ -238,16 +235,6 @@ def test_refusals_name_what_there_is(
 ) -> None:
     with pytest.raises(problem, match=said.replace("(", r"\(").replace(")", r"\)")):
         ask(labels, **filters)
-
-
-@pytest.fixture
-def unpaired(tmp_path: Path) -> Iterator[LabelFile]:
-    """A label file without pairs."""
-    plan = Plan(top={("tiny-chat", View.up, Lens.cosine, 0, 0): [(" dog", 9.0)]}, pairs=False)
-    write_label_file(tmp_path, plan)
-    catalog = Catalog(Settings(data=tmp_path))
-    yield catalog.current()
-    catalog.close()
 
 
 def test_without_pairs_there_is_no_counterpart_and_no_agreement(unpaired: LabelFile) -> None:
