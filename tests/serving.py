@@ -1,5 +1,6 @@
 """A real uvicorn on a free port of 127.0.0.1, in a thread."""
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -12,14 +13,17 @@ PATIENCE = 60.0  # seconds; the machine may be busy
 
 
 @contextmanager
-def served(service: ASGIApp) -> Iterator[str]:
-    """The address of a service while it is served."""
+def served(service: ASGIApp, send_buffer: int | None = None) -> Iterator[str]:
+    """The address of a service while it is served; a small `send_buffer` makes it feel slow readers soon."""
     server = uvicorn.Server(uvicorn.Config(service, port=0, log_level="error", ws="none", timeout_graceful_shutdown=5))
     thread = Thread(target=server.run)
     thread.start()
     until(lambda: server.started or not thread.is_alive())
+    listening = server.servers[0].sockets[0]
+    if send_buffer:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

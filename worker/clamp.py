@@ -6,7 +6,7 @@ Knows modules and tensors; knows nothing of tokens, prompts or requests beyond t
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ from worker.families import Family
 class Sites:
     """The places of a live model where a clamp can take hold."""
 
-    model: nn.Module
+    model: nn.Module = field(repr=False)
     family: Family
     layers: int
     neurons: int

@@ -6,7 +6,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -34,7 +34,7 @@ class Live:
     """A loaded model with all that a run needs to know of it."""
 
     name: str
-    model: PreTrainedModel
+    model: PreTrainedModel = field(repr=False)
     codec: Codec
     sites: Sites
     stop: frozenset[int]

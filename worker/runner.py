@@ -70,10 +70,11 @@ class Runner:
         return await asyncio.to_thread(plan, request, await self.live(request.model, place))
 
     async def run(self, plan: Plan, place: Place) -> AsyncGenerator[Progress]:
-        """Wait, then run. Closing it ends the run after the step it is in."""
+        """Wait, run, and give the place up. Closing it ends the run after the step it is in."""
         outcome: Outcome = "left"
         with ExitStack() as ending:
             ending.callback(lambda: self.metrics.ended(outcome))
+            ending.callback(self.turns.leave, place)  # not when the answer has been read, which may take forever
             try:
                 while position := place.position:
                     yield position

@@ -12,14 +12,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from app.contract import ClampEvent, ClampRequest, ClampResult, TokenizeAnswer, TokenizeRequest, WorkerStatus
+from app.contract import ClampEvent, ClampRequest, ClampResult, Token, TokenizeAnswer, TokenizeRequest, WorkerStatus
 from app.settings import Settings
 from worker import refusals
+from worker.codec import Codec
 from worker.generation import collect
 from worker.live import Opener
 from worker.refusals import NotReady, unless_gone
 from worker.runner import VERSION, Progress, Runner
 from worker.turns import Busy, Place
+
+STALL = 30.0  # seconds after which a client that does not read what it is sent has left
 
 
 def create_service(settings: Settings, models: Mapping[str, Opener]) -> FastAPI:
@@ -92,9 +95,7 @@ async def tokenize(body: TokenizeRequest, runner: RunnerDep, request: Request) -
     if live is None:
         with runner.turns.admit() as place:
             live = await unless_gone(request, runner.live(body.model, place))
-    codec = live.codec
-    reading = (codec.chat, body.messages) if body.messages else (codec.prompt, body.text or "")
-    tokens = codec.pieces(await asyncio.to_thread(*reading))
+    tokens = await asyncio.to_thread(_pieces, live.codec, body)
     return TokenizeAnswer(model=live.name, context=live.context, tokens=tokens)
 
 
@@ -125,18 +126,26 @@ async def metrics(runner: RunnerDep) -> Response:
     return Response(runner.metrics.text(runner.status()), media_type="text/plain; version=0.0.4")
 
 
+def _pieces(codec: Codec, body: TokenizeRequest) -> list[Token]:
+    return codec.pieces(codec.chat(body.messages) if body.messages else codec.prompt(body.text or ""))
+
+
 async def _whole(run: AsyncIterator[Progress]) -> ClampResult:
     return collect([event async for step in run if not isinstance(step, int) for event in step])
 
 
 async def _written(run: AsyncIterator[Progress]) -> AsyncIterator[bytes]:
     """A run as Server-Sent Events; the place in the queue and signs of life are comments."""
+    sending = asyncio.current_task()
+    assert sending is not None
     try:
         async for step in run:
+            stalled = asyncio.get_running_loop().call_later(STALL, sending.cancel)
             if isinstance(step, int):
                 yield format_sse_event(comment=f"queued {step}")
             else:
                 yield b"".join(map(_event, step)) or KEEPALIVE_COMMENT
+            stalled.cancel()
     except Exception as error:
         yield _event(refusals.event(error))
 

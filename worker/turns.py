@@ -67,7 +67,7 @@ class Turns:
 
     @contextmanager
     def admit(self) -> Iterator[Place]:
-        """Take the last place, and leave it with the block, whether its turn came or not.
+        """Take the last place, and leave it with the block at the latest, whether its turn came or not.
 
         Raises:
             Busy: all places are taken.
@@ -81,9 +81,12 @@ class Turns:
         try:
             yield place
         finally:
-            self._leave(place)
+            self.leave(place)
 
-    def _leave(self, place: Place) -> None:
+    def leave(self, place: Place) -> None:
+        """Give a place up; those behind move on. To do it twice does nothing."""
+        if place not in self._line:
+            return
         now = monotonic()
         if place.position == 0:
             self._usual += (now - self._began - self._usual) / 4

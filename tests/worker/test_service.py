@@ -1,6 +1,7 @@
 """The worker over HTTP, against a real server: answers, refusals, the queue, clients that leave, faults."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ from app.contract import (
 )
 from app.settings import Settings
 from tests.serving import PATIENCE, served, until
+from worker import service as serving_http
 from worker.checkpoint import open_checkpoint
 from worker.generation import collect
 from worker.live import Opener, footprint
@@ -66,6 +68,11 @@ class Served:
         """What it says of itself."""
         return WorkerStatus.model_validate(self.http.get("/v1/status").json())
 
+    def ended(self, outcome: str) -> float:
+        """How many clamps ended so."""
+        value = self.runner.metrics.registry.get_sample_value("neuronym_worker_clamps_total", {"outcome": outcome})
+        return value or 0
+
     def idle(self) -> bool:
         """Whether nobody runs or waits."""
         status = self.status()
@@ -84,10 +91,10 @@ class Served:
 
 
 @contextmanager
-def serving(models: Mapping[str, Opener], **settings: Any) -> Iterator[Served]:
+def serving(models: Mapping[str, Opener], send_buffer: int | None = None, **settings: Any) -> Iterator[Served]:
     """A service of the given models."""
     service = create_service(Settings(**settings), models)
-    with served(service) as url:
+    with served(service, send_buffer) as url:
         worker = Served(url, service.state.runner)
         with worker.http:
             yield worker
@@ -168,7 +175,9 @@ def test_it_says_how_it_is(worker: Served) -> None:
     assert status.capacity == 3
     assert [(model.name, model.state) for model in status.models] == [("tiny", "ready")]
     assert worker.http.get("/healthz").is_success
+    before = worker.ended("done")
     worker.clamp(max_new_tokens=1)
+    assert worker.ended("done") == before + 1
     metrics = worker.http.get("/metrics").text
     assert 'neuronym_worker_models{state="ready"} 1.0' in metrics
     assert "neuronym_worker_running 0.0" in metrics
@@ -286,6 +295,26 @@ def test_a_client_that_leaves_its_run_stops_it(worker: Served, stream: bool) -> 
         worker.clamp(max_new_tokens=1)  # its turn comes after the step the other was in
         assert len(passes) <= at_leaving + 2
     assert 0 < at_leaving < 150
+
+
+def test_a_client_that_does_not_read_has_left(tiny: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_http, "STALL", 0.5)
+    asked = json.dumps(ASKED | {"stream": True, "max_new_tokens": 240, "top_logprobs": 20}).encode()
+    head = f"POST /v1/clamp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(asked)}"
+    with serving({"tiny": tiny}, send_buffer=4096) as worker, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((worker.http.base_url.host, worker.http.base_url.port))
+        client.sendall(head.encode() + b"\r\n\r\n" + asked)
+        until(lambda: worker.ended("left") == 1)
+        assert worker.idle()
+        assert worker.clamp(max_new_tokens=1).is_success
+
+
+@pytest.mark.parametrize("fields", [{"prompt": "\ud800"}, {"messages": [{"role": "user", "content": "\udfff"}]}])
+def test_text_that_is_no_text_is_refused(worker: Served, fields: dict[str, Any]) -> None:
+    asked = json.dumps({key: value for key, value in ASKED.items() if key != "prompt"} | fields)
+    headers = {"Content-Type": "application/json"}
+    assert "valid string" in refusal(worker.http.post("/v1/clamp", content=asked, headers=headers), 422)
 
 
 # --- faults --------------------------------------------------------------------------------------------------------
