@@ -76,13 +76,9 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens on host and port; ClickException with one sentence when it cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(family)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(2048)
+        return socket.create_server(address, family=family, backlog=2048)
     except OSError as error:
         raise click.ClickException(_why_not(host, port, error)) from error
-    return listening
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:

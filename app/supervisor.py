@@ -66,7 +66,8 @@ class Supervisor:
 
     def _run_once(self) -> int:
         """Run the worker until it ends or is to end; its exit code."""
-        with subprocess.Popen(self._command, stdin=subprocess.DEVNULL) as process:
+        # A group of its own: Ctrl-C is for the app, which then ends the worker.
+        with subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0) as process:
             while process.poll() is None:
                 if self._stopping.wait(0.1):
                     self._end(process)

@@ -60,8 +60,10 @@ def test_stopping_ends_the_process(notes: Path) -> None:
     kept = Supervisor([sys.executable, "-c", f"{NOTED}; time.sleep(600)", str(notes)])
     kept.start()
     until(lambda: starts(notes))
+    worker = starts(notes)[0]
+    assert os.getpgid(worker) != os.getpgid(0)  # Ctrl-C in a terminal does not reach it
     kept.stop()
-    assert not runs(starts(notes)[0])
+    assert not runs(worker)
 
 
 def test_a_process_that_will_not_end_is_killed(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
