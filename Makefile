@@ -50,7 +50,7 @@ check: .venv/.dev-ready ## Lint, types and the import laws of the house.
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/lint-imports
 
 test: check browser ## Everything CI checks: lint, types, laws, unit, real-model and browser tests, coverage.
 	@rm -f .coverage .coverage.*

@@ -81,7 +81,7 @@ def make_tokenizer(chat: bool = True) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(TEXT, trainer)
-    fast = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, bos_token="<s>", unk_token="<unk>", eos_token="<|im_end|>"
     )
     if chat:
@@ -92,7 +92,7 @@ def make_tokenizer(chat: bool = True) -> PreTrainedTokenizerFast:
 def make_checkpoint(folder: Path, family: str = "llama", seed: int = 0, chat: bool = True) -> Path:
     """Save a random fp32 checkpoint of `family` with its tokenizer; the same seed gives the same weights."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(configurations()[family], dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(configurations()[family], dtype=torch.float32)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     make_tokenizer(chat).save_pretrained(folder)
     return folder

@@ -24,10 +24,11 @@ from sqlalchemy.exc import DBAPIError
 
 from app.schema import build, metadata, model
 from app.settings import ROOT, Settings
-from worker.contents import Contents
+from worker.contents import Contents, Measured
 from worker.errors import LabelFileError
 from worker.mapping import Mapped
 from worker.pairs import MappedPair
+from worker.shards import ShardFolder
 
 CURRENT = "current"
 KEPT = 2  # published files that stay on disk: the one served, and the one before it
@@ -53,8 +54,23 @@ def published_models(data: Path) -> list[PublishedModel]:
         return [PublishedModel(*row) for row in connection.execute(sa.select(*wanted).order_by(model.c.id))]
 
 
-def publish(mapped: Sequence[Mapped], pairs: Sequence[MappedPair], settings: Settings) -> str:
-    """Build a label file of the current one's contents, these models and pairs, publish it, and return its run id.
+@dataclass(frozen=True)
+class Additions:
+    """What a new label file holds beyond the current one."""
+
+    models: Sequence[Mapped] = ()
+    pairs: Sequence[MappedPair] = ()
+    measured: Sequence[Measured] = ()
+
+    @property
+    def shards(self) -> list[ShardFolder]:
+        """What is not needed once the file is published."""
+        parts: list[Mapped | MappedPair | Measured] = [*self.models, *self.pairs, *self.measured]
+        return [part.shards for part in parts]
+
+
+def publish(additions: Additions, settings: Settings) -> str:
+    """Build a label file of the current one's contents and what is added, publish it, and return its run id.
 
     Raises:
         LabelFileError: another build is running, a name is taken, the disk is full, or a count is wrong. The
@@ -66,24 +82,22 @@ def publish(mapped: Sequence[Mapped], pairs: Sequence[MappedPair], settings: Set
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         building = data / f".building-{run}.duckdb"
         with _cleaned_up(building):
-            _build(building, data, run, mapped, pairs, settings.memory_limit)
+            _build(building, data, run, additions, settings.memory_limit)
             _point_current_at(building, data / f"labels-{run}.duckdb")
         _prune(data)
-    for one in (*mapped, *pairs):
-        one.shards.discard()
+    for shards in additions.shards:
+        shards.discard()
     return run
 
 
-def _build(
-    path: Path, data: Path, run: str, mapped: Sequence[Mapped], pairs: Sequence[MappedPair], memory_limit: str
-) -> None:
+def _build(path: Path, data: Path, run: str, additions: Additions, memory_limit: str) -> None:
     config = {"memory_limit": memory_limit, "temp_directory": f"{path}.spill"}
     with _opened(path, config) as connection:
         migrate(connection)
         old = data / CURRENT
         contents = Contents(connection, old.resolve() if old.exists() else None)
-        contents.add_models(mapped)
-        contents.add_pairs(pairs)
+        contents.add_models(additions.models, additions.measured)
+        contents.add_pairs(additions.pairs)
         contents.derive()
         contents.check()
         connection.execute(sa.insert(build).values(run=run, built_at=now(), versions=json.dumps(_versions())))

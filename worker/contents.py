@@ -5,9 +5,11 @@ Works on an open connection to a file that has its tables; opens and publishes n
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -17,6 +19,7 @@ from worker import derived
 from worker.errors import LabelFileError
 from worker.mapping import Mapped
 from worker.pairs import MappedPair
+from worker.shards import ShardFolder
 
 OLD = "old"
 SORTED_BY = {
@@ -24,8 +27,19 @@ SORTED_BY = {
     "neighbour": ("view", "layer", "neuron"),
     "activity": ("site", "layer", "neuron"),
     "effect": ("site", "direction", "layer", "neuron"),
-    "measurement": ("kind",),
 }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on a mapped model: rows of `table`, and how and with what outcome as a whole."""
+
+    model: str
+    table: Literal["activity", "effect"]
+    shards: ShardFolder
+    settings: Mapping[str, object]
+    result: Mapping[str, object]
+    seconds: float
 
 
 class Contents:
@@ -43,19 +57,40 @@ class Contents:
         if self._old_columns:
             self._run(f"DETACH {OLD}")
 
-    def add_models(self, mapped: Sequence[Mapped]) -> None:
-        """Old models and new ones, in order of id, so that every large table comes out sorted."""
+    def add_models(self, mapped: Sequence[Mapped], measured: Sequence[Measured] = ()) -> None:
+        """Old models and new ones with their measurements, in order of id: every large table comes out sorted."""
         self._copy("tokenizer", order="id")
         self._copy("token", order="tokenizer, id")
         self._copy("model", order="id")
         new = {self._register(one): one for one in mapped}
+        measurements: dict[tuple[int, str], Measured] = {(self._model_id(one.model), one.table): one for one in measured}
         for model_id in self._column(f"SELECT id FROM {schema.model.name} ORDER BY id"):
             for table in SORTED_BY:
                 if model_id in new and table in ("label", "neighbour"):
                     self._ingest(table, model_id, new[model_id].shards.shards(table))
-                elif model_id not in new:
+                elif (model_id, table) in measurements:
+                    self._ingest(table, model_id, measurements[model_id, table].shards.shards(table))
+                else:  # a renewed model has the weights it had: what was measured on it still holds
                     self._copy(table, f"model = {model_id}", order=", ".join(SORTED_BY[table]))
+        self._copy("measurement", order="model, pair, kind")
+        for (model_id, table), one in measurements.items():
+            self._record(model_id, table, one)
         self._connection.commit()
+
+    def _record(self, model_id: int, kind: str, one: Measured) -> None:
+        """How a measurement was made, in place of an earlier one of its kind."""
+        table = schema.measurement
+        self._connection.execute(sa.delete(table).where(table.c.model == model_id, table.c.kind == kind))
+        self._connection.execute(
+            sa.insert(table).values(
+                model=model_id,
+                kind=kind,
+                settings=json.dumps(one.settings),
+                result=json.dumps(one.result),
+                measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                seconds=one.seconds,
+            )
+        )
 
     def add_pairs(self, pairs: Sequence[MappedPair]) -> None:
         """Old pairs and new ones, and in `moved` how far each of their rows moved."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.settings import Settings
-from worker.artifact import publish
+from worker.artifact import Additions, publish
 from worker.checkpoint import Checkpoint, open_checkpoint
 from worker.errors import CheckpointError
 from worker.mapping import Mapped, Progress, Recipe, map_model
@@ -36,7 +36,7 @@ class MapRun:
             LabelFileError: the file cannot be built.
         """
         opened = _opened(specs, names)
-        return publish([self._map(*one) for one in opened], [], self.settings)
+        return publish(Additions([self._map(*one) for one in opened]), self.settings)
 
     def map_pair(self, base: str, instruct: str, names: Sequence[str] = (), pair: str = "", note: str = "") -> str:
         """Map two checkpoints of one model and what became of each neuron between them; returns the run id.
@@ -54,7 +54,8 @@ class MapRun:
         shards = ShardFolder(self.settings.data, f"{called}.pair", identity)
         shards.open(self.resume)
         measure_drift(before[1], after[1], self.recipe.of(before[1]).views, shards)
-        return publish(mapped, [MappedPair(called, before[0], after[0], note or None, shards)], self.settings)
+        pair_rows = MappedPair(called, before[0], after[0], note or None, shards)
+        return publish(Additions(mapped, [pair_rows]), self.settings)
 
     def _map(self, name: str, checkpoint: Checkpoint) -> Mapped:
         vocabulary = read_vocabulary(checkpoint.tokenizer)

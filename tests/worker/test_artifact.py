@@ -3,6 +3,7 @@
 import fcntl
 import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -18,7 +19,7 @@ from worker.mapping import Recipe
 from worker.run import MapRun
 
 
-def rows(data: Path, statement: str) -> list[tuple[object, ...]]:
+def rows(data: Path, statement: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str((data / "current").resolve()), read_only=True) as connection:
         return connection.execute(statement).fetchall()
 
@@ -45,10 +46,10 @@ def test_migrations_and_tables_agree() -> None:
 def test_every_neuron_is_there_once_and_in_order(data_folder: Path) -> None:
     labels = rows(data_folder, "SELECT model, view, lens, layer, neuron FROM label")
     assert len(labels) == LAYERS * NEURONS * 3 * 2
-    assert labels == sorted(set(labels))  # type: ignore[type-var]
+    assert labels == sorted(set(labels))
     by_token = rows(data_folder, "SELECT tokenizer, token, side, -z FROM label_by_token")
     assert len(by_token) == len(labels) * 30
-    assert by_token == sorted(by_token)  # type: ignore[type-var]
+    assert by_token == sorted(by_token)
 
 
 def test_a_search_row_says_what_its_label_says(data_folder: Path) -> None:
@@ -89,7 +90,7 @@ def test_models_are_added_and_renewed(tmp_path: Path) -> None:
     assert rows(data, "SELECT id, name FROM model ORDER BY id") == [(0, "first"), (1, "second")]
     assert rows(data, "SELECT DISTINCT len(top_ids) FROM label WHERE model = 0") == [(7,)]
     keys = rows(data, "SELECT model, view, lens, layer, neuron FROM label")
-    assert keys == sorted(keys)  # type: ignore[type-var]
+    assert keys == sorted(keys)
     assert [one.name for one in published_models(data)] == ["first", "second"]
     assert {path.name for path in data.glob("labels-*")} == {f"labels-{run}.duckdb" for run in (second, third)}
 

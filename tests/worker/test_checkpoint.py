@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from app.contract import View
 from tests.checkpoints import LAYERS, NEURONS, WIDTH, configurations, make_checkpoint
@@ -22,7 +22,7 @@ def modules(checkpoint: Checkpoint, layer: int) -> dict[View, torch.Tensor]:
     family = checkpoint.family
     names = {View.up: family.up, View.gate: family.gate, View.down: family.down}
     weights = {
-        view: model.get_submodule(f"{family.layers_path}.{layer}.{name}").weight for view, name in names.items() if name
+        view: model.get_parameter(f"{family.layers_path}.{layer}.{name}.weight") for view, name in names.items() if name
     }
     return {view: weight if weight.shape == (NEURONS, WIDTH) else weight.T for view, weight in weights.items()}
 
@@ -35,9 +35,10 @@ def test_rows_and_head_of_every_family(family: str, tmp_path: Path) -> None:
     assert checkpoint.views == list(expected)
     for view, weight in expected.items():
         assert torch.equal(checkpoint.rows(view, 2), weight)
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / family)
-    assert torch.equal(checkpoint.head(), model.get_output_embeddings().weight)
-    assert checkpoint.tied == (model.get_output_embeddings().weight is model.get_input_embeddings().weight)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(tmp_path / family)
+    output = model.get_output_embeddings().weight  # type: ignore[no-untyped-call]
+    assert torch.equal(checkpoint.head(), output)
+    assert checkpoint.tied == (output is model.get_input_embeddings().weight)
 
 
 def test_every_known_family_is_tested() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -23,7 +24,7 @@ UP = "model.layers.{}.mlp.up_proj.weight"
 DOWN = "model.layers.{}.mlp.down_proj.weight"
 
 
-def rows(data: Path, statement: str) -> list[tuple[object, ...]]:
+def rows(data: Path, statement: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str((data / "current").resolve()), read_only=True) as connection:
         return connection.execute(statement).fetchall()
 
@@ -119,7 +120,7 @@ def test_a_permuted_layer_and_ranks(tiny_llama: Path, tmp_path: Path) -> None:
         tensors[UP.format(1)] = tensors[UP.format(1)][order].contiguous()
 
     data = compare(tiny_llama, changed(tiny_llama, tmp_path / "permuted", permute), tmp_path / "data")
-    labels = dict(rows(data, "SELECT neuron, top_ids FROM label WHERE model=0 AND view=0 AND lens=0 AND layer=1"))  # type: ignore[arg-type]
+    labels = dict(rows(data, "SELECT neuron, top_ids FROM label WHERE model=0 AND view=0 AND lens=0 AND layer=1"))
     found = rows(
         data,
         """SELECT neuron, same_top, overlap, base_rank, instruct_rank, base_token, instruct_token FROM drift
@@ -127,7 +128,7 @@ def test_a_permuted_layer_and_ranks(tiny_llama: Path, tmp_path: Path) -> None:
     )
     assert len(found) == NEURONS
     for neuron, same_top, overlap, base_rank, instruct_rank, base_token, instruct_token in found:
-        before, after = list(labels[neuron]), list(labels[int(order[int(str(neuron))])])
+        before, after = list(labels[neuron]), list(labels[int(order[neuron])])
         assert same_top == (before[0] == after[0])
         assert overlap == pytest.approx(len(set(before) & set(after)) / len(before))
         assert base_rank == (before.index(after[0]) if after[0] in before else None)
@@ -162,7 +163,7 @@ def test_a_near_tie_is_told_from_a_change(tmp_path: Path) -> None:
 
 
 def test_pairs_survive_the_next_build(tiny_llama: Path, tmp_path: Path) -> None:
-    data = compare(tiny_llama, changed(tiny_llama, tmp_path / "b", lambda t: t[UP.format(0)].neg_()), tmp_path / "data")  # type: ignore[arg-type, return-value]
+    data = compare(tiny_llama, changed(tiny_llama, tmp_path / "b", lambda t: t[UP.format(0)].neg_()), tmp_path / "data")  # type: ignore[arg-type]
     before = rows(data, "FROM drift"), rows(data, "FROM agreement ORDER BY ALL")
     MapRun(Settings(data=data)).map([str(make_checkpoint(tmp_path / "c", "gpt2"))], ["third"])
     assert (rows(data, "FROM drift"), rows(data, "FROM agreement ORDER BY ALL")) == before
