@@ -11,21 +11,26 @@ from app.queries.question import Limit, Offset, Question
 class Filters(Question):
     """Which labels are meant; an unset filter lets all pass."""
 
-    model: str | None = None
-    pair: str | None = None
-    view: Literal["any", View.up, View.gate, View.down] = "any"
-    lens: Lens = Lens.cosine
-    side: Side = Side.top
-    layer_min: Annotated[int, Field(ge=0, le=32767)] | None = None
-    layer_max: Annotated[int, Field(ge=0, le=32767)] | None = None
-    min_z: Annotated[FiniteFloat, Field(ge=0, description="Least |z| of the matching token.")] | None = None
-    strength: Strength | None = None
+    model: Annotated[str | None, Field(description="Only this model.")] = None
+    pair: Annotated[str | None, Field(description="Only the two models of this pair; counterparts are in it.")] = None
+    view: Annotated[
+        Literal["any", View.up, View.gate, View.down],
+        Field(description="Which weight vector: up and gate read the residual stream, down writes to it."),
+    ] = "any"
+    lens: Annotated[Lens, Field(description="How it is decoded.")] = Lens.cosine
+    side: Annotated[Side, Field(description="Among a label's highest or lowest tokens.")] = Side.top
+    layer_min: Annotated[int | None, Field(ge=0, le=32767, description="First layer.")] = None
+    layer_max: Annotated[int | None, Field(ge=0, le=32767, description="Last layer.")] = None
+    min_z: Annotated[FiniteFloat | None, Field(ge=0, description="Least |z| of the matching token.")] = None
+    strength: Annotated[Strength | None, Field(description="How far the label stands above its control.")] = None
     agreement: Annotated[
         Literal["same", "changed"] | None,
         Field(
             description="Whether the counterpart in the pair (`pair`, else the model's first) has the same top token."
         ),
     ] = None
-    sort: Literal["z", "score", "effect", "layer_z", "neuron"] = "z"
+    sort: Annotated[
+        Literal["z", "score", "effect", "layer_z", "neuron"], Field(description="Best first; unmeasured last.")
+    ] = "z"
     limit: Limit = 50
     offset: Offset = 0
