@@ -105,21 +105,18 @@ def test_a_long_prompt_can_be_left_between_its_chunks(llama: Live, monkeypatch: 
 
 
 def test_between_two_steps_the_model_is_unhooked_and_the_threads_are_as_they_were(llama: Live) -> None:
-    before = torch.get_num_threads()
-    run = decode(
-        llama.model,
-        PROMPT,
-        prepare([Clamp(layer=0, index=0, value=1)], llama.sites),
-        rows=2,
-        positions="all",
-        sampler=Sampler(),
-        max_new_tokens=9,
-    )
-    for _ in range(4):
-        next(run)
-        assert not llama.sites.module(0, Site.up)._forward_hooks
-        assert torch.get_num_threads() == before
-    run.close()
+    threads: list[int] = []
+    edits = prepare([Clamp(layer=0, index=0, value=1)], llama.sites)
+    run = decode(llama.model, PROMPT * 3, edits, rows=2, positions="all", sampler=Sampler(), max_new_tokens=9)
+    handle = llama.model.register_forward_pre_hook(lambda *_: threads.append(torch.get_num_threads()))
+    with decoding.threads(3):
+        for _ in range(4):
+            next(run)
+            assert not llama.sites.module(0, Site.up)._forward_hooks
+            assert torch.get_num_threads() == 3
+        run.close()
+    handle.remove()
+    assert threads == [3, 1, 1]  # a prompt is worth all of them, a step of a small model is not
     assert not torch.is_inference_mode_enabled()
 
 
