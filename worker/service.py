@@ -141,13 +141,16 @@ async def _written(run: AsyncIterator[Progress]) -> AsyncIterator[bytes]:
     try:
         async for step in run:
             stalled = asyncio.get_running_loop().call_later(STALL, sending.cancel)
-            if isinstance(step, int):
-                yield format_sse_event(comment=f"queued {step}")
-            else:
-                yield b"".join(map(_event, step)) or KEEPALIVE_COMMENT
-            stalled.cancel()
+            try:
+                yield _comment(step) if isinstance(step, int) else b"".join(map(_event, step)) or KEEPALIVE_COMMENT
+            finally:
+                stalled.cancel()
     except Exception as error:
         yield _event(refusals.event(error))
+
+
+def _comment(position: int) -> bytes:
+    return format_sse_event(comment=f"queued {position}")
 
 
 def _event(event: ClampEvent) -> bytes:
