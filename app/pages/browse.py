@@ -1,25 +1,27 @@
-"""The pages one reads: home, search, neuron, layer, tokens, models, method.
+"""The pages one reads: home, neuron, layer, tokens, models, method.
 
 Each asks the same question as its JSON twin and shows the same answer; the address is the whole state.
 """
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from app import addresses
 from app.catalog import LabelFile, Labels
-from app.contract import Counterpart, LayerAnswer, Lens, NeuronAnswer, SearchAnswer, View, VocabularyToken
-from app.pages.naming import naming, namings
+from app.contract import Agreement, Counterpart, Lens, NeuronAnswer, View
+from app.holdings import Pair
+from app.pages.naming import ORDER, naming, namings
 from app.pages.tour import named, tour
+from app.queries.agreement import overall
 from app.queries.layers import LayerQuery, layer
 from app.queries.models import models
 from app.queries.neuron import neuron
-from app.queries.search import SearchQuery, search
+from app.queries.question import Question
 from app.queries.tokens import TokensQuery, token, tokens
-from app.templating import is_partial, page
+from app.templating import page
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,6 +39,7 @@ STATISTICS = (  # field, title, a word of explanation, digits
     ("logsumexp", "log-sum-exp", "log of the softmax’s denominator", 3),
 )
 CLAMP_VALUE = "20"
+GLANCES = 3  # pairs that the start page shows
 LENSES = (Lens.cosine, Lens.logit)  # in the order they are shown
 
 
@@ -62,55 +65,37 @@ def home(request: Request, labels: Labels) -> Response:
         "tour": stops,
         "tour_model": model,
         "tour_most": max((stop.z for stop in stops), default=0),
+        "glances": glances(labels),
         "suggestions": suggestions(labels),
     }
     return page(request, "home.html", context, twin=addresses.twin(addresses.MODELS))
 
 
-@router.get(addresses.SEARCH)
-def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, Query()]) -> Response:
-    """Results for a text; a neuron's name leads to the neuron."""
-    here = addresses.asked(addresses.SEARCH, query)
-    answer = search(labels, query)
-    if not is_partial(request) and (elsewhere := _elsewhere(request, labels, query, answer, here)):
-        return RedirectResponse(elsewhere, 303)
-    context = {
-        "run": labels.run,
-        "models": list(labels.models.values()),
-        "model_choices": [("", "every model"), *((name, name) for name in labels.models)],
-        "query": query,
-        "answer": answer,
-        "filtered": bool(query.model_dump(exclude_defaults=True).keys() - {"q", "limit", "offset"}),
-        "readings": readings(answer.pieces),
-        "suggestions": [] if query.q.strip() else suggestions(labels),
-        **_turning(addresses.SEARCH, query, answer),
-    }
-    response = page(request, "search.html", context, block="results", twin=addresses.twin(here))
-    response.headers["HX-Replace-Url"] = here
-    return response
+def glances(labels: LabelFile) -> list[tuple[Pair, list[Agreement]]]:
+    """Of each of the first pairs, how many neurons kept their name, view by view under the lens that is shown first."""
+    with labels.connect() as connection:
+        measured = [(pair, overall(connection, pair)) for pair in list(labels.holdings.pairs.values())[:GLANCES]]
+    return [(pair, shown_first(found)) for pair, found in measured]
 
 
-def readings(pieces: list[VocabularyToken]) -> list[list[str]]:
-    """The ways the vocabularies read a text in pieces, each once."""
-    by_tokenizer: dict[str, list[str]] = {}
-    for piece in pieces:
-        by_tokenizer.setdefault(piece.tokenizer, []).append(piece.text)
-    return [list(reading) for reading in dict.fromkeys(map(tuple, by_tokenizer.values()))]
+def shown_first(measured: list[Agreement]) -> list[Agreement]:
+    """The measures under the first lens there is, the views as the signal runs."""
+    lens = next((lens for lens in LENSES if any(one.lens is lens for one in measured)), None)
+    return sorted((one for one in measured if one.lens is lens), key=lambda one: ORDER.index(one.view))
 
 
-def _elsewhere(request: Request, labels: LabelFile, query: SearchQuery, answer: SearchAnswer, here: str) -> str | None:
-    """Where a whole page is answered better: at a neuron, or at its own address without empty fields."""
-    if answer.neurons and not answer.results:
-        model = query.model or first_model(labels)
-        ref = next((ref for ref in answer.neurons if ref.model == model), answer.neurons[0])
-        return addresses.neuron(ref.model, ref.layer, ref.index)
-    return here if "" in request.query_params.values() and query.q else None
+class Paged(Protocol):
+    """An answer of which a page is shown."""
+
+    total: int
+    limit: int
+    offset: int
 
 
-def _turning(path: str, query: LayerQuery | SearchQuery, answer: LayerAnswer | SearchAnswer) -> dict[str, str | None]:
+def turning(path: str, query: Question, answer: Paged) -> dict[str, str | None]:
     """Links to the pages of results before and after."""
-    before, after = query.offset - query.limit, query.offset + query.limit
-    back = addresses.asked(path, query, offset=max(before, 0) or None) if query.offset else None
+    before, after = answer.offset - answer.limit, answer.offset + answer.limit
+    back = addresses.asked(path, query, offset=max(before, 0) or None) if answer.offset else None
     return {"back": back, "on": addresses.asked(path, query, offset=after) if after < answer.total else None}
 
 
@@ -129,6 +114,8 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
         "statistics": STATISTICS,
         "clamp_at": addresses.playground(model=model, clamp=f"{answer.neuron}:up:set:{CLAMP_VALUE}"),
         "counterpart": _counterpart(answer),
+        "beside": _beside(labels, answer),
+        "note": labels.models[model].note,
     }
     return page(request, "neuron.html", context, twin=addresses.twin(here))
 
@@ -140,6 +127,28 @@ def _counterpart(answer: NeuronAnswer) -> Callable[[View, Lens], Counterpart | N
         return answer.counterpart.views.get(view, {}).get(lens) if answer.counterpart else None
 
     return look
+
+
+def _beside(labels: LabelFile, answer: NeuronAnswer) -> list[dict[str, Any]]:
+    """The pairs this neuron can be compared in, the first with what became of each view's name."""
+    return [
+        {
+            "other": pair.other(answer.model),
+            "role": pair.role(pair.other(answer.model)),
+            "note": labels.models[pair.other(answer.model)].note
+            or (pair.note if answer.model == pair.instruct else None),
+            "address": addresses.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
+            "views": _kept(answer) if place == 0 else [],
+        }
+        for place, pair in enumerate(labels.holdings.pairs_of(answer.model))
+    ]
+
+
+def _kept(answer: NeuronAnswer) -> list[tuple[View, bool]]:
+    """Of each view, whether the counterpart has the same top token, under the lens that is shown first."""
+    views = answer.counterpart.views if answer.counterpart else {}
+    lens = next((lens for lens in LENSES if any(lens in view for view in views.values())), Lens.cosine)
+    return [(view, views[view][lens].same_top) for view in ORDER if lens in views.get(view, {})]
 
 
 @router.get("/layers/{model}/{number}")
@@ -155,7 +164,8 @@ def layer_page(
         "answer": answer,
         "query": query,
         "views": [(view.value, view.value) for view in labels.models[model].views],
-        **_turning(path, query, answer),
+        "note": labels.models[model].note,
+        **turning(path, query, answer),
     }
     response = page(request, "layer.html", context, block="results", twin=addresses.twin(here))
     response.headers["HX-Replace-Url"] = here

@@ -89,6 +89,7 @@ class PairFile:
 
     def __init__(self, data: Path) -> None:
         self.data = data
+        self._labels: dict[tuple[str, Lens], dict[tuple[View, int, int], Label]] = {}
         self._copy = shutil.copy((data / "current").resolve(), data / "copy.duckdb")
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
@@ -98,11 +99,15 @@ class PairFile:
 
     def labels(self, model: str, lens: Lens) -> dict[tuple[View, int, int], Label]:
         """All labels of a model under a lens, by view, layer and index."""
-        found = self.rows(
-            "SELECT view, layer, neuron, top_ids, margin FROM label "
-            f"WHERE model = (SELECT id FROM model WHERE name = '{model}') AND lens = {code(lens)}"
-        )
-        return {(list(View)[view], layer, index): Label(ids, margin) for view, layer, index, ids, margin in found}
+        if (model, lens) not in self._labels:
+            found = self.rows(
+                "SELECT view, layer, neuron, top_ids, margin FROM label "
+                f"WHERE model = (SELECT id FROM model WHERE name = '{model}') AND lens = {code(lens)}"
+            )
+            self._labels[model, lens] = {
+                (list(View)[view], layer, index): Label(ids, margin) for view, layer, index, ids, margin in found
+            }
+        return self._labels[model, lens]
 
     def moved(self, instruct: str, lens: Lens) -> set[tuple[View, int, int]]:
         """Where the top token of `before` is another one in `instruct`."""

@@ -1,0 +1,67 @@
+"""The search page: results for a text as rows, or the way to a neuron that is named.
+
+The same label in the models of a pair is one row; everything else is as in its JSON twin.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from app import addresses
+from app.catalog import LabelFile, Labels
+from app.contract import SearchAnswer, VocabularyToken
+from app.pages.browse import first_model, suggestions, turning
+from app.pages.rows import folded
+from app.queries.search import SearchQuery, search
+from app.templating import is_partial, page
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get(addresses.SEARCH)
+def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, Query()]) -> Response:
+    """Results for a text; a neuron's name leads to the neuron."""
+    here = addresses.asked(addresses.SEARCH, query)
+    answer = search(labels, query, folded=True)
+    if not is_partial(request) and (elsewhere := _elsewhere(request, labels, query, answer, here)):
+        return RedirectResponse(elsewhere, 303)
+    context = {
+        "run": labels.run,
+        "models": list(labels.models.values()),
+        "model_choices": [("", "every model"), *((name, name) for name in labels.models)],
+        "pair_choices": [("", "any"), *((name, name) for name in labels.holdings.pairs)],
+        "notes": notes(labels),
+        "query": query,
+        "answer": answer,
+        "rows": folded(labels, answer.results),
+        "filtered": bool(query.model_dump(exclude_defaults=True).keys() - {"q", "limit", "offset"}),
+        "readings": readings(answer.pieces),
+        "suggestions": [] if query.q.strip() else suggestions(labels),
+        **turning(addresses.SEARCH, query, answer),
+    }
+    response = page(request, "search.html", context, block="results", twin=addresses.twin(here))
+    response.headers["HX-Replace-Url"] = here
+    return response
+
+
+def notes(labels: LabelFile) -> dict[str, str]:
+    """What has to be known of a model wherever it is named, by its name."""
+    return {model.name: model.note for model in labels.models.values() if model.note}
+
+
+def readings(pieces: list[VocabularyToken]) -> list[list[str]]:
+    """The ways the vocabularies read a text in pieces, each once."""
+    by_tokenizer: dict[str, list[str]] = {}
+    for piece in pieces:
+        by_tokenizer.setdefault(piece.tokenizer, []).append(piece.text)
+    return [list(reading) for reading in dict.fromkeys(map(tuple, by_tokenizer.values()))]
+
+
+def _elsewhere(request: Request, labels: LabelFile, query: SearchQuery, answer: SearchAnswer, here: str) -> str | None:
+    """Where a whole page is answered better: at a neuron, or at its own address without empty fields."""
+    if answer.neurons and not answer.results:
+        model = query.model or first_model(labels)
+        ref = next((ref for ref in answer.neurons if ref.model == model), answer.neurons[0])
+        return addresses.neuron(ref.model, ref.layer, ref.index)
+    return here if "" in request.query_params.values() and query.q else None
