@@ -56,7 +56,7 @@ def test_the_overview_shows_the_figures_of_its_twin(paired_client: TestClient) -
     quoted = words(one(page, ".quoted"))
     assert "authors’ figure for Llama 3.1 8B" in quoted and "not measured here" in quoted
     rows = [[cell.text.strip() for cell in row.select("th, td")] for row in page.select("table.agreements tbody tr")]
-    shown = {(row[0], row[1].split()[0]): row[3:] for row in rows}
+    shown = {(row[0], row[1].split()[0]): [row[2], *row[4:]] for row in rows}
     assert len(shown) == 6
     for figures in answer["overall"]:
         same, ties, renamed, cosine, overlap = shown[figures["lens"], figures["view"]]
