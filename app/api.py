@@ -22,6 +22,8 @@ from app.contract import (
     NeuronAnswer,
     SearchAnswer,
     SideBySideAnswer,
+    SweepAnswer,
+    SweepRequest,
     TokenAnswer,
     TokensAnswer,
 )
@@ -35,6 +37,7 @@ from app.queries.search import SearchQuery, search
 from app.queries.side_by_side import side_by_side
 from app.queries.tokens import TokensQuery, token, tokens
 from app.steering import EventStream, Worker, clamp, clamp_events
+from app.sweeping import sweep
 
 
 class NotModified(Exception):
@@ -148,6 +151,12 @@ async def post_clamp(labels: Labels, worker: Worker, request: ClampRequest) -> C
     if request.stream:
         return EventStream(await clamp_events(labels, worker, request), as_json_event)
     return await clamp(labels, worker, request)
+
+
+@router.post("/sweep", tags=["clamp"])
+async def post_sweep(labels: Labels, worker: Worker, request: SweepRequest) -> SweepAnswer:
+    """Watched tokens at the first generated position over a range of values of one clamp, in one model or its pair."""
+    return await sweep(labels, worker, request)
 
 
 def as_json_event(event: ClampEvent) -> bytes:

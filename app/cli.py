@@ -1,5 +1,6 @@
-"""The command `neuronym`: serve, search, doctor. Says what went wrong in one sentence, never in a traceback."""
+"""The command `neuronym`: serve, search, sweep, doctor. Says what went wrong in one sentence, never in a traceback."""
 
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -78,6 +79,52 @@ def search(text: tuple[str, ...], as_json: bool, **filters: str | None) -> None:
     finally:
         catalog.close()
     click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(listing(answer)))
+
+
+@main.command()
+@click.argument("neuron")
+@click.argument("text")
+@click.option("--watch", multiple=True, required=True, help="A token's exact text, as ' dog'; may be given again.")
+@click.option("--from", "start", type=float, help="First value.")
+@click.option("--to", type=float, help="Last value.")
+@click.option("--steps", default="21", show_default=True, help="Values from first to last.")
+@click.option("--values", help="Values with commas between, instead of --from and --to.")
+@click.option("--model", required=True, help="A mapped model.")
+@click.option("--pair", is_flag=True, help="The other model of its pair, too.")
+@click.option("--chat", is_flag=True, help="TEXT is a user's message rather than the text to go on with.")
+@click.option("--site", default="up", show_default=True, help="up, gate or act.")
+@click.option("--mode", default="set", show_default=True, help="set, add or scale.")
+@click.option("--unit", default="raw", show_default=True, help="raw, or range: the neuron's own.")
+@click.option("--positions", default="all", show_default=True, help="all, prompt or generated.")
+@click.option("--server", help="Address of a running Neuronym (default: where `neuronym serve` would listen).")
+@click.option("--json", "as_json", is_flag=True, help="The answer of POST /api/v1/sweep.")
+@_plainly
+def sweep(neuron: str, text: str, as_json: bool, server: str | None, **options: Any) -> None:
+    """Probability of tokens after TEXT while NEURON, as L29N808, goes through a range of values."""
+    from app.contract import SweepAnswer
+    from app.listing import swept
+    from app.remote import post
+
+    settings = Settings()
+    body = sweep_body(neuron, text, **options)
+    answer = SweepAnswer.model_validate(
+        post(server or f"http://{settings.host}:{settings.port}", "/api/v1/sweep", body)
+    )
+    click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(swept(answer)))
+
+
+def sweep_body(neuron: str, text: str, *, chat: bool, site: str, mode: str, **options: Any) -> dict[str, Any]:
+    """The request that the options mean. UsageError: no neuron, or no values."""
+    found = re.fullmatch(r"[Ll](\d+)[Nn](\d+)", neuron)
+    if not found:
+        raise click.UsageError(f"{neuron} is not a neuron; write it as L29N808.")
+    start, to, steps, values = (options.pop(name) for name in ("start", "to", "steps", "values"))
+    if values is None and (start is None or to is None):
+        raise click.UsageError("Give --from and --to, or --values.")
+    given = {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
+    clamp = {"layer": int(found[1]), "index": int(found[2]), "site": site, "mode": mode, "value": 0}
+    swept = values.split(",") if values is not None else {"from": start, "to": to, "steps": steps}
+    return {**given, **options, "clamps": [clamp], "values": swept, "watch": list(options["watch"])}
 
 
 @main.command()

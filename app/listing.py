@@ -1,11 +1,12 @@
-"""Answers of a search as text for a terminal.
+"""Answers of a search or a sweep as text for a terminal.
 
 Token texts come from a model: nothing in them reaches the terminal raw.
 """
 
 from collections.abc import Iterator, Sequence
+from math import exp
 
-from app.contract import SearchAnswer, SearchResult, Token
+from app.contract import SearchAnswer, SearchResult, SweepAnswer, Token
 
 HEADINGS = ("neuron", "model", "view", "token", "z", "score", "strength", "effect", "named")
 
@@ -44,3 +45,19 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def swept(answer: SweepAnswer) -> Iterator[str]:
+    """A sweep as a table for each model: a line a value, a column a token, probabilities in per cent."""
+    for curve in answer.curves:
+        yield f"{answer.neuron} {answer.site.value} {answer.mode.value}, {answer.unit} values, in {curve.model}"
+        base = ["no clamp", *(_share(exp(token.baseline)) for token in curve.tokens)]
+        rows = [
+            [f"{value:g}", *(_share(token.probabilities[place]) for token in curve.tokens)]
+            for place, value in enumerate(answer.values)
+        ]
+        yield from _table([["value", *map(shown, curve.tokens)], base, *rows])
+
+
+def _share(probability: float) -> str:
+    return f"{100 * probability:.3f}%"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import httpx2
 from fastapi import Depends, Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app.catalog import LabelFile
@@ -23,7 +23,7 @@ __all__ = ["ClampStream", "EventStream", "Steering", "Worker", "clamp", "clamp_e
 _CLAMP = "/v1/clamp"
 _EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
 _BROKE_OFF = "The worker broke off before the text was finished. It is started again; try once more in a moment."
-_UNKNOWN = "The worker sent what this version does not understand. App and worker must be of one version."
+UNKNOWN = "The worker sent what this version does not understand. App and worker must be of one version."
 
 
 class Steering:
@@ -33,9 +33,9 @@ class Steering:
         self.client = client
         self.request = request
 
-    async def post(self, asked: ClampRequest) -> httpx2.Response:
-        """The worker's answer to a clamp, open if it streams."""
-        work = self.client.post(_CLAMP, asked.model_dump_json(), stream=asked.stream)
+    async def post(self, path: str, asked: BaseModel, *, stream: bool = False) -> httpx2.Response:
+        """The worker's answer, open if it streams."""
+        work = self.client.post(path, asked.model_dump_json(by_alias=True), stream=stream)
         return await unless_gone(self.request, work)
 
 
@@ -50,17 +50,17 @@ Worker = Annotated[Steering, Depends(steering)]
 async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> ClampAnswer:
     """Run to the end. Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After)."""
     asked = await run_in_threadpool(checked, labels, request.model_copy(update={"stream": False}))
-    response = await worker.post(asked)
+    response = await worker.post(_CLAMP, asked)
     try:
         return ClampAnswer.model_validate(response.json() | {"run": labels.run})
     except (ValidationError, ValueError, TypeError) as error:
-        raise WorkerAway(_UNKNOWN) from error
+        raise WorkerAway(UNKNOWN) from error
 
 
 async def clamp_events(labels: LabelFile, worker: Steering, request: ClampRequest) -> "ClampStream":
     """Open a stream; everything that can be refused is refused here, before a status line is sent."""
     asked = await run_in_threadpool(checked, labels, request.model_copy(update={"stream": True}))
-    return ClampStream(await worker.post(asked), labels.run)
+    return ClampStream(await worker.post(_CLAMP, asked, stream=True), labels.run)
 
 
 class ClampStream:
@@ -81,7 +81,7 @@ class ClampStream:
                 if isinstance(event, ClampEnd | ClampError):
                     return
         except ValueError:  # not JSON, or not an event of the contract
-            yield _error(_UNKNOWN)
+            yield _error(UNKNOWN)
         except httpx2.TransportError:
             yield _error(_BROKE_OFF)
         else:

@@ -1,10 +1,10 @@
-"""Clamps as forward hooks: single neurons of the last row of a batch held, moved or scaled.
+"""Clamps as forward hooks: single neurons of the last rows of a batch held, moved or scaled, each row by its own.
 
 Every clamp is an affine map `v -> scale * v + shift` of one neuron's value, so several on one neuron compose into one.
 Knows modules and tensors; knows nothing of tokens, prompts or requests beyond the list of clamps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -15,6 +15,9 @@ from torch.utils.hooks import RemovableHandle
 from app.contract import Clamp, Mode, Site
 from worker.errors import RequestError
 from worker.families import Family
+
+Affine = tuple[float, float]  # scale, shift
+SAME: Affine = (1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,13 @@ class Sites:
 
 @dataclass(frozen=True)
 class Edit:
-    """What all clamps together do at one site of one layer."""
+    """What all clamps together do at one site of one layer, in as many of the last rows as there are scales."""
 
     module: nn.Module
     site: Site
     indices: torch.Tensor  # (clamped,)
-    scale: torch.Tensor  # (clamped,)
-    shift: torch.Tensor  # (clamped,)
+    scale: torch.Tensor  # (edited rows, clamped)
+    shift: torch.Tensor  # (edited rows, clamped)
 
     def attach(self, rows: int, since: int) -> RemovableHandle:
         """Hook the module; see `apply` for `rows` and `since`."""
@@ -63,20 +66,21 @@ class Edit:
         return self.module.register_forward_hook(lambda _, _inputs, output: self.apply(output, rows, since))
 
     def apply(self, values: torch.Tensor, rows: int, since: int) -> torch.Tensor:
-        """Edit the last of `rows` rows from position `since` on. Takes `(1 or rows, positions, neurons)`.
+        """Edit the last rows of `rows` from position `since` on. Takes `(1 or rows, positions, neurons)`.
 
         One row becomes `rows` here: below the first clamp the rows are alike, so they are computed once. The residual
         additions above broadcast what is still one row.
         """
         edited = values.repeat(rows // len(values), 1, 1)  # (rows, positions, neurons), a copy
-        last = edited[-1, since:]
-        last[:, self.indices] = (last[:, self.indices].float() * self.scale + self.shift).to(values.dtype)
+        last = edited[-len(self.scale) :, since:]  # (edited rows, positions, neurons)
+        before = last[..., self.indices].float()
+        last[..., self.indices] = (before * self.scale[:, None] + self.shift[:, None]).to(values.dtype)
         return edited
 
 
 @dataclass(frozen=True)
 class Edits:
-    """The clamps of one request, ready to be hooked. `first` is the lowest clamped layer, infinite when none is."""
+    """The clamps of one batch, ready to be hooked. `first` is the lowest clamped layer, infinite when none is."""
 
     edits: tuple[Edit, ...] = ()
     first: float = float("inf")
@@ -91,17 +95,23 @@ class Edits:
 
 
 def prepare(clamps: Sequence[Clamp], sites: Sites) -> Edits:
-    """Group clamps by the module they hook, composing those on one neuron in the order given."""
-    sites.check(clamps)
-    grouped: dict[tuple[int, Site], dict[int, tuple[float, float]]] = {}
-    for clamp in clamps:
-        maps = grouped.setdefault((clamp.layer, clamp.site), {})
-        maps[clamp.index] = _then(maps.get(clamp.index, (1.0, 0.0)), clamp)
-    edits = tuple(_edit(sites.module(*where), where[1], maps) for where, maps in grouped.items())
+    """The clamps of the last row; those on one neuron are composed in the order given."""
+    return prepare_rows([clamps], sites)
+
+
+def prepare_rows(rows: Sequence[Sequence[Clamp]], sites: Sites) -> Edits:
+    """The clamps of the last rows, one list a row, grouped by the module they hook."""
+    grouped: dict[tuple[int, Site], dict[int, dict[int, Affine]]] = {}  # place, row, index
+    for row, clamps in enumerate(rows):
+        sites.check(clamps)
+        for clamp in clamps:
+            maps = grouped.setdefault((clamp.layer, clamp.site), {}).setdefault(row, {})
+            maps[clamp.index] = _then(maps.get(clamp.index, SAME), clamp)
+    edits = tuple(_edit(sites.module(*where), where[1], maps, len(rows)) for where, maps in grouped.items())
     return Edits(edits, min((layer for layer, _ in grouped), default=float("inf")))
 
 
-def _then(before: tuple[float, float], clamp: Clamp) -> tuple[float, float]:
+def _then(before: Affine, clamp: Clamp) -> Affine:
     """The affine map `before`, followed by a clamp."""
     scale, shift = before
     if clamp.mode is Mode.set:
@@ -111,13 +121,9 @@ def _then(before: tuple[float, float], clamp: Clamp) -> tuple[float, float]:
     return scale * clamp.value, shift * clamp.value
 
 
-def _edit(module: nn.Module, site: Site, maps: dict[int, tuple[float, float]]) -> Edit:
+def _edit(module: nn.Module, site: Site, by_row: Mapping[int, Mapping[int, Affine]], rows: int) -> Edit:
     device = next(module.parameters()).device
-    scale, shift = zip(*maps.values(), strict=True)
-    return Edit(
-        module,
-        site,
-        torch.tensor(list(maps), device=device),
-        torch.tensor(scale, dtype=torch.float32, device=device),
-        torch.tensor(shift, dtype=torch.float32, device=device),
-    )
+    indices = list(dict.fromkeys(index for maps in by_row.values() for index in maps))
+    maps = [[by_row.get(row, {}).get(index, SAME) for index in indices] for row in range(rows)]
+    affine = torch.tensor(maps, dtype=torch.float32, device=device)  # (rows, clamped, 2)
+    return Edit(module, site, torch.tensor(indices, device=device), affine[..., 0], affine[..., 1])

@@ -94,7 +94,7 @@ class Codec:
         """
         known = token if isinstance(token, int) else self._ids.get(token)
         if known is None:
-            known = next(iter(self._plain(str(token))), None)
+            known = next(iter(self.plain(str(token))), None)
         if known not in self._texts:
             raise RequestError(f"watch: there is no token {token!r}. Give a token's text, or an id below {self._end}.")
         return known
@@ -112,7 +112,8 @@ class Codec:
     def _end(self) -> int:
         return max(self._texts) + 1
 
-    def _plain(self, text: str) -> list[int]:
+    def plain(self, text: str) -> list[int]:
+        """The ids of a text with nothing put around it."""
         with self._lock:
             ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return ids

@@ -1,7 +1,7 @@
 """The generation loop: one column of tokens a step, one token a row, all rows from the same prompt.
 
 A plain generator: the caller owns streaming and stopping, and closing it is the cancel. It knows nothing of text, of
-stop tokens, or of what the rows mean, except that clamps touch the last one.
+stop tokens, or of what the rows mean, except that clamps touch the last ones.
 """
 
 from collections.abc import Generator, Iterator
@@ -19,6 +19,7 @@ CHUNK = 512  # prompt tokens a step: bounds memory, and how long a cancelled run
 COLDEST = 1e-4  # temperatures below are greedy: fp32 cannot tell them apart
 SMALL = 500_000_000  # parameters, and
 THIN = 16  # tokens, below which one thread is about as quick as all, and five times quicker on a busy machine
+FEW = 4  # rows, above which the part of a prompt that no clamp touches is read apart
 
 Positions = Literal["all", "prompt", "generated"]
 UNCLAMPED = Edits()
@@ -92,7 +93,8 @@ def decode(
         return logits  # (1 or rows, vocab)
 
     # The prompt goes in as one row and becomes `rows` at the first clamp: the layers below it are computed once.
-    for chunk, clamped, since in _chunks(torch.tensor([prompt], device=model.device), edits, positions):
+    tokens = torch.tensor([prompt], device=model.device)
+    for chunk, clamped, since in _chunks(tokens, edits, positions, apart=rows > FEW):
         yield None
         _widen(cache, rows, above=clamped.first)
         logits = forward(chunk, clamped, since)
@@ -107,14 +109,19 @@ def decode(
             logits = forward(chosen[:, None], clamped)
 
 
-def _chunks(tokens: torch.Tensor, edits: Edits, positions: Positions) -> Iterator[tuple[torch.Tensor, Edits, int]]:
-    """Cut a prompt, `(1, positions)`; with each chunk come its clamps and the place in it from which they hold."""
+def _chunks(
+    tokens: torch.Tensor, edits: Edits, positions: Positions, apart: bool
+) -> Iterator[tuple[torch.Tensor, Edits, int]]:
+    """Cut a prompt, `(1, positions)`; with each chunk come its clamps and the place in it from which they hold.
+
+    With `apart` what no clamp touches goes in first: one pass more, of one row instead of many.
+    """
     length = tokens.shape[1]
     first = length - 1 if positions == "generated" else 0
-    for start in range(0, length, CHUNK):
-        chunk = tokens[:, start : start + CHUNK]
+    starts = sorted({*range(0, length, CHUNK), *([first] if apart else [])})
+    for start, end in zip(starts, [*starts[1:], length], strict=True):
         since = max(0, first - start)
-        yield chunk, edits if since < chunk.shape[1] else UNCLAMPED, since
+        yield tokens[:, start:end], edits if since < end - start else UNCLAMPED, since
 
 
 def _widen(cache: DynamicCache, rows: int, above: float = -1) -> None:

@@ -22,6 +22,7 @@ from app.contract import (
     ClampToken,
     GeneratedText,
     GeneratedToken,
+    SweepRequest,
     TopToken,
     Watched,
 )
@@ -57,15 +58,25 @@ def plan(request: ClampRequest, live: Live) -> Plan:
     if request.unit != "raw":
         raise RequestError("unit: the worker takes raw values only; ranges are in the label file.")
     live.sites.check(request.clamps)
+    prompt = read_prompt(request, live, room=request.max_new_tokens)
+    return Plan(request, prompt, [live.codec.find(token) for token in request.watch])
+
+
+def read_prompt(request: ClampRequest | SweepRequest, live: Live, room: int) -> list[int]:
+    """The ids of a request's prompt or chat, with `room` for new tokens.
+
+    Raises:
+        RequestError: it does not fit.
+    """
     prompt = live.codec.chat(request.messages) if request.messages else live.codec.prompt(request.prompt or "")
-    if len(prompt) + request.max_new_tokens > live.context:
+    if len(prompt) + room > live.context:
         raise RequestError(
-            f"prompt: its {len(prompt)} tokens and {request.max_new_tokens} new ones are more than this model's "
+            f"prompt: its {len(prompt)} tokens and {room} new ones are more than this model's "
             f"context of {live.context}. Shorten the prompt or lower max_new_tokens."
         )
     if max(prompt) >= live.vocab:
         raise RequestError(f"prompt: token {max(prompt)} has no embedding in this model of {live.vocab} rows.")
-    return Plan(request, prompt, [live.codec.find(token) for token in request.watch])
+    return prompt
 
 
 def generate(plan: Plan, live: Live) -> Generator[list[ClampEvent], None, None]:

@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 
-from app.contract import ClampEnd, ClampEvent, ClampRequest, ClampToken, WorkerStatus
+from app.contract import ClampEnd, ClampEvent, ClampRequest, ClampToken, SweepCurve, SweepRequest, WorkerStatus
 from app.settings import Settings
 from worker.device import choose_device, model_memory
 from worker.generation import Plan, generate, plan
 from worker.live import Live, LiveModels, Opener
 from worker.metrics import Metrics, Outcome
+from worker.sweeping import plan_sweep, sweep
 from worker.thread import ModelThread
 from worker.turns import Place, Turns
 
@@ -89,6 +90,13 @@ class Runner:
             except Exception:
                 outcome = "failed"
                 raise
+
+    async def sweep(self, request: SweepRequest, place: Place) -> SweepCurve:
+        """Wait for the turn, and run a sweep. The place is left by whoever admitted it."""
+        planned = await asyncio.to_thread(plan_sweep, request, await self.live(request.model, place))
+        await place.turn()
+        live = await self.thread.run(self.models.get, request.model)
+        return await self.thread.run(sweep, planned, live)
 
     def _count(self, events: list[ClampEvent]) -> None:
         self.metrics.tokens.inc(sum(isinstance(event, ClampToken) for event in events))

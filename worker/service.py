@@ -1,4 +1,4 @@
-"""The worker over HTTP: clamps, plain or streamed, the tokens of a text, and how the worker is.
+"""The worker over HTTP: clamps, plain or streamed, sweeps, the tokens of a text, and how the worker is.
 
 Knows who waits for whom and who has left; what a run does is `generation`'s business.
 """
@@ -12,7 +12,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from app.contract import ClampEvent, ClampRequest, ClampResult, Token, TokenizeAnswer, TokenizeRequest, WorkerStatus
+from app.contract import (
+    ClampEvent,
+    ClampRequest,
+    ClampResult,
+    SweepCurve,
+    SweepRequest,
+    Token,
+    TokenizeAnswer,
+    TokenizeRequest,
+    WorkerStatus,
+)
 from app.settings import Settings
 from worker import refusals
 from worker.codec import Codec
@@ -86,6 +96,12 @@ async def clamp(body: ClampRequest, runner: RunnerDep, visit: VisitDep, request:
     if body.stream:
         return EventSourceResponse(_written(run), headers={"Cache-Control": "no-store"})
     return await unless_gone(request, _whole(run))
+
+
+@router.post("/v1/sweep")
+async def sweep(body: SweepRequest, runner: RunnerDep, visit: VisitDep, request: Request) -> SweepCurve:
+    """Watched tokens over the values of one clamp."""
+    return await unless_gone(request, runner.sweep(body, visit.place))
 
 
 @router.post("/v1/tokenize")

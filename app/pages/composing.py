@@ -6,17 +6,19 @@ Values stay as they were typed until they are asked for as a request, so that a 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from starlette.datastructures import FormData, QueryParams
 
 from app import addresses
-from app.contract import MAX_CLAMPS, ClampRequest, ModelSummary
+from app.contract import MAX_CLAMPS, ClampRequest, ModelSummary, SweepRequest
 from app.errors import Unprocessable
 
+Asked = TypeVar("Asked", ClampRequest, SweepRequest)
 NEURON = re.compile(r"\s*[Ll](\d{1,9})[Nn](\d{1,9})\s*")
 DEFAULTS = {"positions": "all", "max_new_tokens": "48", "temperature": "0", "top_p": "1", "seed": "0"}
+SWEEP = {"sweep_clamp": "1", "sweep_from": "-20", "sweep_to": "40", "sweep_steps": "25", "sweep_pair": ""}
 ALTERNATIVES = 5
 EXAMPLE_CHAT = "What is your favourite animal?"
 EXAMPLE_PROMPT = "My favourite animal is the"
@@ -57,10 +59,12 @@ class Composition:
     rows: tuple[Row, ...] = (Row(),)
     knobs: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULTS))
     watch: str = ""
+    sweep: Mapping[str, str] = field(default_factory=lambda: dict(SWEEP))
 
     def address(self) -> str:
         """The address that reproduces this state."""
-        kept = {name: value for name, value in self.knobs.items() if value != DEFAULTS[name]}
+        settings = {**self.knobs, **self.sweep}
+        kept = {name: value for name, value in settings.items() if value != (DEFAULTS | SWEEP)[name]}
         rows = [row.written() for row in self.rows] if self.rows != (Row(),) else []
         state = {"model": self.model, self.kind: self.text, "system": self.system, "clamp": rows, **kept}
         return addresses.playground(**state, watch=self.watch)
@@ -88,6 +92,7 @@ def from_address(query: QueryParams, models: Mapping[str, ModelSummary]) -> Comp
         rows=rows or (Row(),),
         knobs={name: query.get(name, default) for name, default in DEFAULTS.items()},
         watch=", ".join(query.getlist("watch")),
+        sweep={name: query.get(name, default) for name, default in SWEEP.items()},
     )
 
 
@@ -109,6 +114,7 @@ def from_form(form: FormData) -> Composition:
         rows=tuple(Row(*(part.strip() for part in row)) for row in columns)[:MAX_CLAMPS] or (Row(),),
         knobs={name: text(name, default).strip() or default for name, default in DEFAULTS.items()},
         watch=text("watch").strip(),
+        sweep={name: text(name, default).strip() or default for name, default in SWEEP.items()},
     )
 
 
@@ -121,14 +127,49 @@ def to_request(composition: Composition, watch: Iterable[int | str]) -> ClampReq
         "top_logprobs": ALTERNATIVES,
         "watch": list(watch),
         **composition.knobs,
+        **_input(composition),
     }
+    return _valid(ClampRequest, body)
+
+
+def to_sweep(composition: Composition, watch: Iterable[int | str]) -> SweepRequest:
+    """The sweep that is asked for; Unprocessable names each field that cannot be meant."""
+    rows = [row for row in composition.rows if row.neuron or row.value]
+    chosen = composition.sweep["sweep_clamp"]
+    if not rows:
+        raise Unprocessable("Give a clamp to sweep.")
+    if not chosen.isdecimal() or not 1 <= int(chosen) <= len(rows):
+        raise Unprocessable(f"Sweep: “{chosen}” is no clamp; there are clamps 1 to {len(rows)}.")
+    place = int(chosen) - 1
+    rows[place] = rows[place]._replace(value="0")
+    tokens = list(watch)
+    if not tokens:
+        raise Unprocessable("Give a token to watch; these neurons have no name to watch by themselves.")
+    body = {
+        "model": composition.model,
+        "clamps": [clamp_of(row, number) for number, row in enumerate(rows, 1)],
+        "clamp": place,
+        "values": {
+            name: composition.sweep[f"sweep_{name}"].replace("\N{MINUS SIGN}", "-") for name in ("from", "to", "steps")
+        },
+        "watch": tokens,
+        "positions": composition.knobs["positions"],
+        "pair": bool(composition.sweep["sweep_pair"]),
+        **_input(composition),
+    }
+    return _valid(SweepRequest, body)
+
+
+def _input(composition: Composition) -> dict[str, Any]:
     if composition.kind == "prompt":
-        body["prompt"] = composition.text
-    else:
-        turns = [("system", composition.system), ("user", composition.text)]
-        body["messages"] = [{"role": role, "content": content} for role, content in turns if content or role == "user"]
+        return {"prompt": composition.text}
+    turns = [("system", composition.system), ("user", composition.text)]
+    return {"messages": [{"role": role, "content": content} for role, content in turns if content or role == "user"]}
+
+
+def _valid(kind: type[Asked], body: dict[str, Any]) -> Asked:
     try:
-        return ClampRequest.model_validate(body)
+        return kind.model_validate(body)
     except ValidationError as error:
         raise Unprocessable(*(_sentence(problem["loc"], problem["msg"]) for problem in error.errors())) from None
 

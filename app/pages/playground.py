@@ -12,13 +12,15 @@ from app.catalog import LabelFile, Labels
 from app.contract import ClampRequest, NeuronAnswer, Site, View
 from app.errors import Problem
 from app.pages.browse import CLAMP_VALUE, first_model
-from app.pages.composing import DEFAULTS, Composition, Row, from_address, from_form, to_request
+from app.pages.composing import DEFAULTS, SWEEP, Composition, Row, from_address, from_form, to_request, to_sweep
+from app.pages.curve import curve_charts
 from app.pages.naming import Naming, namings
 from app.pages.running import Unrolling, finished
 from app.pages.tour import named, tour
 from app.pages.watching import watched
 from app.queries.neuron import neuron
 from app.steering import EventStream, Worker, clamp, clamp_events
+from app.sweeping import sweep
 from app.templating import VARY, fragment, is_partial, page
 
 router = APIRouter(include_in_schema=False)
@@ -62,6 +64,9 @@ def _context(labels: LabelFile, composition: Composition, **more: Any) -> dict[s
         "tour": _starts(labels, composition.model),
         "problem": None,
         "names": None,
+        "sweep": None,
+        "sweeping": dict(composition.sweep) != SWEEP,
+        "paired": bool(composition.model in labels.models and labels.models[composition.model].pairs),
     } | more
 
 
@@ -96,8 +101,8 @@ async def submitted(request: Request, labels: Labels, worker: Worker) -> Respons
         raise Problem("This form is only taken from Neuronym's own page.", status=403)
     form = await request.form()
     act, composition = str(form.get("act", "run")), from_form(form)
-    if act == "run":
-        return await _run(request, labels, worker, composition)
+    if act in ("run", "sweep"):
+        return await _run(request, labels, worker, composition, act)
     return await run_in_threadpool(_rows, request, labels, composition, act)
 
 
@@ -115,8 +120,10 @@ def _rows(request: Request, labels: LabelFile, composition: Composition, act: st
     return page(request, "playground.html", _context(labels, changed, focus=focus), block="clamps")
 
 
-async def _run(request: Request, labels: LabelFile, worker: Worker, composition: Composition) -> Response:
+async def _run(request: Request, labels: LabelFile, worker: Worker, composition: Composition, act: str) -> Response:
     try:
+        if act == "sweep":
+            return await _swept(request, labels, worker, composition)
         asked = await run_in_threadpool(_asked, labels, composition)
         if is_partial(request) and "text/event-stream" in request.headers.get("Accept", ""):
             return await _streamed(labels, worker, composition, asked)
@@ -128,6 +135,20 @@ async def _run(request: Request, labels: LabelFile, worker: Worker, composition:
     return page(request, "playground.html", context, block="run", status=status, headers=headers)
 
 
+async def _swept(request: Request, labels: LabelFile, worker: Worker, composition: Composition) -> Response:
+    asked = to_sweep(composition, await run_in_threadpool(watched, labels, composition))
+    answer = await sweep(labels, worker, asked)
+    found = {"sweep": answer, "charts": curve_charts(answer), "sweeping": True}
+    context = await run_in_threadpool(_context, labels, composition, **found)
+    return page(request, "playground.html", context, block="run", headers=_replacing(composition))
+
+
+def _replacing(composition: Composition) -> dict[str, str]:
+    """The header that puts a run's address into the browser."""
+    address = composition.address()
+    return {"HX-Replace-Url": address} if len(address) < addresses.LONGEST else {}
+
+
 def _asked(labels: LabelFile, composition: Composition) -> ClampRequest:
     return to_request(composition, watched(labels, composition))
 
@@ -136,7 +157,5 @@ async def _streamed(labels: LabelFile, worker: Worker, composition: Composition,
     events = await clamp_events(labels, worker, asked.model_copy(update={"stream": True}))
     response = EventStream(events, Unrolling(asked.baseline))
     response.headers["Vary"] = VARY
-    address = composition.address()
-    if len(address) < addresses.LONGEST:
-        response.headers["HX-Replace-Url"] = address
+    response.headers.update(_replacing(composition))
     return response

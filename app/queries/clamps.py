@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from app.catalog import LabelFile
-from app.contract import Clamp, ClampRequest, Mode, ModelSummary, Site
+from app.contract import Clamp, ClampRequest, Mode, ModelSummary, Site, SweepRequest
 from app.errors import Unprocessable
 from app.queries.places import find_model, neuron_name
 from app.schema import QUANTILES, activity
@@ -24,6 +24,33 @@ def checked(labels: LabelFile, request: ClampRequest) -> ClampRequest:
     if request.unit == "raw":
         return request
     return request.model_copy(update={"unit": "raw", "clamps": _in_raw(labels, model, request.clamps)})
+
+
+def swept(labels: LabelFile, request: SweepRequest) -> list[SweepRequest]:
+    """A sweep with raw values for the model, and with `pair` for the other of its first pair; refused as `checked`."""
+    names = [request.model]
+    if request.pair:
+        find_model(labels, request.model)
+        pairs = labels.holdings.pairs_of(request.model)
+        if not pairs:
+            raise Unprocessable(f"pair: {request.model} is in no pair; leave it out.")
+        names.append(pairs[0].other(request.model))
+    return [_swept(labels, request.model_copy(update={"model": name})) for name in names]
+
+
+def _swept(labels: LabelFile, request: SweepRequest) -> SweepRequest:
+    """One model's sweep: what the value 1 of the swept clamp comes to is the unit of all values."""
+    place = request.clamp
+    clamps = list(request.clamps)
+    clamps[place] = clamps[place].model_copy(update={"value": 1.0})
+    asked = checked(
+        labels,
+        ClampRequest(
+            model=request.model, prompt=request.prompt, messages=request.messages, clamps=clamps, unit=request.unit
+        ),
+    )
+    values = [value * asked.clamps[place].value for value in request.swept()]
+    return request.model_copy(update={"unit": "raw", "clamps": asked.clamps, "values": values, "pair": False})
 
 
 def _errors(model: ModelSummary, place: int, clamp: Clamp) -> list[str]:

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +74,16 @@ def test_an_example_answers_as_the_page_says(site: httpx2.Client, example: Examp
     else:
         told = [line for line in response.text.splitlines() if line.startswith("event:")]
         assert told == example.answer.split("\n")[:-1]
+
+
+def test_the_python_example_runs_as_it_stands(site: httpx2.Client) -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    (source,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in source.splitlines() if line.strip()]) <= 20
+    source = source.replace(ORIGIN, str(site.base_url).rstrip("/"))
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["baseline", "clamped", "'"]
 
 
 def test_every_route_has_an_example_or_a_word(site: httpx2.Client) -> None:

@@ -1,0 +1,27 @@
+"""Questions to a running Neuronym, for commands that need its worker. Its refusals come back as Problems."""
+
+from typing import Any
+
+import httpx2
+
+from app.errors import Problem, Unavailable
+
+_TIMEOUT = httpx2.Timeout(connect=5, read=None, write=30, pool=None)  # the worker may have a queue
+
+
+def post(server: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The JSON that `server` answers to a POST. Problem: its refusal, or that nobody answers there."""
+    try:
+        response = httpx2.post(server.rstrip("/") + path, json=body, timeout=_TIMEOUT, trust_env=False)
+        answer: dict[str, Any] = response.json()
+    except (httpx2.TransportError, httpx2.InvalidURL, httpx2.UnsupportedProtocol):
+        raise Unavailable(
+            f"Nobody answers at {server}. Start `neuronym serve`, or name a server with --server."
+        ) from None
+    except ValueError:
+        raise Unavailable(f"What answers at {server} is not Neuronym.") from None
+    if not response.is_success:
+        raise Problem(
+            *answer.get("errors", [f"{server} answered {response.status_code}."]), status=response.status_code
+        )
+    return answer

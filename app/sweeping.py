@@ -1,0 +1,39 @@
+"""Sweeps: one clamp at many values, on a model or on both of its pair, by the worker.
+
+Knows nothing of torch or of HTML. The JSON route, the command line and the playground come to the same function.
+"""
+
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from app.catalog import LabelFile
+from app.contract import SweepAnswer, SweepCurve, SweepRequest
+from app.queries.clamps import swept
+from app.queries.places import neuron_name
+from app.steering import UNKNOWN, Steering
+from app.worker_client import WorkerAway
+
+_SWEEP = "/v1/sweep"
+
+
+async def sweep(labels: LabelFile, worker: Steering, request: SweepRequest) -> SweepAnswer:
+    """The curves. Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After)."""
+    asked = await run_in_threadpool(swept, labels, request)
+    clamp = request.clamps[request.clamp]
+    return SweepAnswer(
+        run=labels.run,
+        neuron=neuron_name(clamp.layer, clamp.index),
+        site=clamp.site,
+        mode=clamp.mode,
+        unit=request.unit,
+        values=request.swept(),
+        curves=[await _curve(worker, one) for one in asked],
+    )
+
+
+async def _curve(worker: Steering, asked: SweepRequest) -> SweepCurve:
+    response = await worker.post(_SWEEP, asked)
+    try:
+        return SweepCurve.model_validate_json(response.content)
+    except ValidationError as error:
+        raise WorkerAway(UNKNOWN) from error
