@@ -4,7 +4,7 @@ Also checks itself: a few rows of every batch are decoded in fp32 as well, and a
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from app.contract import Lens
-from worker.lens import Decoded, Head, decode
-from worker.screen import Bound, Screen
+from worker.decoded import Decoded
+from worker.lens import BOTH, Head, decode
+from worker.rounding import TILE, Bound
+from worker.screen import Screen
 
 Precision = Literal["auto", "fp32", "certified", "verified"]
-FASTER = 2.0  # int8 products must be this much faster than fp32 to be worth their rescoring
-MANY = 0.05  # share of rows that may go the fp32 way before the worst-case bound is given up
+FASTER = 2.0  # int8 products must be this much faster than fp32 to be worth what goes with them
+MANY = 1 / 300  # share of the vocabulary scored in fp32, a search, from which that costs more than the int8 product
 CHECKED = 4  # rows of each batch that are decoded both ways
 
 
@@ -37,41 +39,45 @@ class Decoder:
     Args:
         head: the prepared head.
         precision: a way to decode, or `auto` to measure which is best here; `sample` then shows it typical rows.
+        lenses: those asked for.
     """
 
-    def __init__(self, head: Head, precision: Precision, sample: Tensor) -> None:
-        self.head = head
-        self.precision = _measured(head, sample) if precision == "auto" else precision
+    def __init__(self, head: Head, precision: Precision, sample: Tensor, lenses: Sequence[Lens] = BOTH) -> None:
+        self.head, self.lenses = head, lenses
+        self.precision = _measured(head, sample, lenses) if precision == "auto" else precision
         self._screen = None if self.precision == "fp32" else Screen(head, Bound(self.precision))
 
     def decode(self, rows: Tensor, top_k: int, bottom_k: int) -> tuple[dict[Lens, Decoded], Outcome]:
-        """Both lenses on `rows` `(rows, width)`, and how it went."""
+        """The lenses on `rows` `(rows, width)`, and how it went."""
         if self._screen is None:
-            return decode(rows, self.head, top_k, bottom_k), Outcome(len(rows), len(rows), 0, 0)
-        decoded, left = self._screen.decode(rows, top_k, bottom_k)
+            return decode(rows, self.head, top_k, bottom_k, self.lenses), Outcome(len(rows), len(rows), 0, 0)
+        decoded, effort = self._screen.decode(rows, top_k, bottom_k, self.lenses)
         picked = torch.linspace(0, len(rows) - 1, min(CHECKED, len(rows))).long()
-        exact = decode(rows[picked], self.head, top_k, bottom_k)
+        exact = decode(rows[picked], self.head, top_k, bottom_k, self.lenses)
         differed = sum(not _same(decoded, exact, int(row), place) for place, row in enumerate(picked))
         if differed:
-            return decode(rows, self.head, top_k, bottom_k), Outcome(len(rows), len(rows), len(picked), differed)
-        return decoded, Outcome(len(rows), left, len(picked), 0)
+            exact = decode(rows, self.head, top_k, bottom_k, self.lenses)
+            return exact, Outcome(len(rows), len(rows), len(picked), differed)
+        return decoded, Outcome(len(rows), effort.left_to_fp32, len(picked), 0)
 
 
-def _measured(head: Head, sample: Tensor) -> Literal["fp32", "certified", "verified"]:
+def _measured(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Literal["fp32", "certified", "verified"]:
     if not _int8_pays(head):
         return "fp32"
-    _, left = Screen(head, Bound.certified).decode(sample)
-    return "certified" if left <= MANY * len(sample) else "verified"
+    _, effort = Screen(head, Bound.certified).decode(sample, lenses=lenses)
+    scored = effort.rescored / (2 * len(lenses)) + effort.left_to_fp32 * head.vocab  # tokens, a search
+    return "certified" if scored <= MANY * len(sample) * head.vocab else "verified"
 
 
 def _int8_pays(head: Head) -> bool:
-    """Whether this machine multiplies int8 so much faster that screening is worth it."""
-    tile = head.weight[:1024]
-    codes = tile.clamp(-1, 1).mul(127).to(torch.int8)
+    """Whether this machine multiplies int8 so much faster that screening is worth it, in products as they will be."""
+    rows, tile = head.weight[: head.rows_at_once], head.weight[:TILE]
+    codes = [vectors.clamp(-1, 1).mul(127).to(torch.int8) for vectors in (rows, tile)]
     try:
-        return _seconds(lambda: torch.mm(tile, tile.T)) > FASTER * _seconds(lambda: torch._int_mm(codes, codes.T))
+        int8 = _seconds(lambda: torch._int_mm(codes[0], codes[1].T))
     except RuntimeError:  # no int8 product for this width or device
         return False
+    return _seconds(lambda: torch.mm(rows, tile.T)) > FASTER * int8
 
 
 def _seconds(run: Callable[[], Tensor]) -> float:
@@ -87,7 +93,7 @@ def _seconds(run: Callable[[], Tensor]) -> float:
 
 def _same(screened: dict[Lens, Decoded], exact: dict[Lens, Decoded], row: int, place: int) -> bool:
     """Whether both ways name the same tokens, up to scores that fp32 cannot tell apart."""
-    for lens in Lens:
+    for lens in screened:
         for one, other in (
             (screened[lens].top, exact[lens].top),
             (screened[lens].bottom, exact[lens].bottom),

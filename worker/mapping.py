@@ -16,9 +16,10 @@ import torch
 from app.contract import Lens, View
 from app.schema import code
 from worker.checkpoint import Checkpoint
+from worker.decoded import Decoded
 from worker.decoder import Decoder, Outcome, Precision
 from worker.errors import CheckpointError
-from worker.lens import Decoded, Head, nearest, robust_z
+from worker.lens import Head, nearest, robust_z
 from worker.shards import ShardFolder, column, constant
 from worker.vocabulary import Vocabulary
 
@@ -34,7 +35,7 @@ class Recipe:
     top_k: int = 20
     bottom_k: int = 10
     gain: str = "none"  # norm gain folded into the rows
-    precision: Precision = "fp32"  # what was asked; what was done is recorded with the model
+    precision: Precision = "auto"  # what was asked; what was done is recorded with the model
 
     def of(self, checkpoint: Checkpoint) -> "Recipe":
         """The same with the views this checkpoint has."""
@@ -152,7 +153,7 @@ def _decoder(checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe) -> 
     weight = checkpoint.head()
     ids = [id_ for id_ in vocabulary.ids if id_ < len(weight)]
     sample = checkpoint.rows(recipe.views[0], checkpoint.layers // 2)[:256]
-    return Decoder(Head(weight, torch.tensor(ids)), recipe.precision, sample)
+    return Decoder(Head(weight, torch.tensor(ids)), recipe.precision, sample, recipe.lenses)
 
 
 def _map_layer(checkpoint: Checkpoint, layer: int, decoder: Decoder, recipe: Recipe, shards: ShardFolder) -> None:

@@ -54,9 +54,13 @@ def test_statistics_are_those_of_the_whole_vocabulary(lens: Lens) -> None:
     std = scores.std(1, unbiased=False)
     torch.testing.assert_close(decoded.mean.double(), scores.mean(1), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(decoded.std.double(), std, rtol=1e-5, atol=0)
+    torch.testing.assert_close(decoded.z.double(), away.max(1).values / std, rtol=1e-4, atol=0)
+    if lens is Lens.logit:
+        assert decoded.skew is None and decoded.kurtosis is None
+        return
+    assert decoded.skew is not None and decoded.kurtosis is not None
     torch.testing.assert_close(decoded.skew.double(), away.pow(3).mean(1) / std**3, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(decoded.kurtosis.double(), away.pow(4).mean(1) / std**4 - 3, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(decoded.z.double(), away.max(1).values / std, rtol=1e-4, atol=0)
 
 
 def test_log_sum_exp_survives_large_scores() -> None:
@@ -106,7 +110,31 @@ def test_a_zero_row_has_scores_of_zero_and_no_spread() -> None:
     decoded = decode(torch.zeros(1, 8), Head(weight, torch.arange(300)))
     for lens in Lens:
         assert decoded[lens].top.scores.eq(0).all()
-        assert decoded[lens].z.item() == decoded[lens].skew.item() == decoded[lens].kurtosis.item() == 0
+        assert decoded[lens].z.item() == 0
+    skew, kurtosis = decoded[Lens.cosine].skew, decoded[Lens.cosine].kurtosis
+    assert skew is not None and kurtosis is not None and skew.item() == kurtosis.item() == 0
+
+
+def test_only_what_is_asked_for_is_decoded() -> None:
+    rows, weight = draw(600, 400, 16)  # more rows than are decoded at a time
+    whole = Head(weight, torch.arange(400))
+    both = decode(rows, whole, 5, 3)
+    for lens in Lens:
+        alone = decode(rows, whole, 5, 0, (lens,))
+        assert list(alone) == [lens]
+        assert torch.equal(alone[lens].top.ids, both[lens].top.ids)
+        assert torch.equal(alone[lens].std, both[lens].std)
+        assert alone[lens].bottom.ids.shape == alone[lens].bottom.scores.shape == (600, 0)
+
+
+def test_moments_are_those_of_the_rows_in_fp64() -> None:
+    _, weight = draw(1, 9000, 24)  # more rows than are summed at a time
+    weight[:, 3] += 50  # a mean far larger than the spread
+    moments = Head(weight, torch.arange(9000)).moments(Lens.logit)
+    wide = weight.double()
+    torch.testing.assert_close(moments.mean, wide.mean(0), rtol=1e-12, atol=0)
+    away = wide - wide.mean(0)
+    torch.testing.assert_close(moments.covariance.double(), away.T @ away / 9000, rtol=1e-4, atol=1e-5)
 
 
 def test_rows_of_the_head_beyond_the_tokenizer_are_never_labels() -> None:

@@ -11,11 +11,13 @@ from torch import Tensor
 from app.contract import Lens
 from app.settings import Settings
 from worker import decoder as decoder_module
+from worker.decoded import Decoded
 from worker.decoder import Decoder
-from worker.lens import Decoded, Head, decode
+from worker.lens import Head, decode
 from worker.mapping import Progress, Recipe
+from worker.rounding import BUCKET, Bound, rotation, round_to_int8
 from worker.run import MapRun
-from worker.screen import Bound, Screen, rotation, round_to_int8
+from worker.screen import Screen
 
 WIDTH, VOCAB = 64, 5000 + 7  # not a multiple of a tile or a bucket
 
@@ -63,6 +65,17 @@ def same(one: Decoded, other: Decoded) -> bool:
     return True
 
 
+def errors(screen: Screen, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each screened score is off, `(rows, buckets, BUCKET)`, and may be, `(rows, buckets)`; unit head rows."""
+    screened = screen._product.run(rows, (1,), ())
+    of_rows, buckets = torch.ones(len(rows), len(screened.head.tokens)).nonzero(as_tuple=True)
+    scores = screened.of_tokens(1, of_rows, buckets).view(len(rows), -1, BUCKET)
+    units = screen.head.weight.double() * screen.head.scale[:, None]
+    exact = (rows.double() @ units.T)[:, screened.head.tokens]  # (rows, buckets, BUCKET)
+    torch.testing.assert_close(screened.of_buckets(1), scores.amax(2))
+    return (scores - exact).abs(), screened.bound
+
+
 @pytest.mark.parametrize("bound", Bound)
 def test_equals_the_fp32_path_on_adversarial_rows(bound: Bound) -> None:
     whole = head()
@@ -82,39 +95,42 @@ def test_statistics_from_screened_scores_are_close(bound: Bound) -> None:
     rows = torch.randn(200, WIDTH, generator=torch.Generator().manual_seed(2))
     screened, _ = Screen(whole, bound).decode(rows)
     exact = decode(rows, whole)
-    for lens in Lens:
-        assert (screened[lens].skew - exact[lens].skew).abs().max() < 0.02
-        fourth = exact[lens].kurtosis + 3
-        assert ((screened[lens].kurtosis - exact[lens].kurtosis).abs() / fourth).max() < 0.01
-    ours, theirs = screened[Lens.logit].logsumexp, exact[Lens.logit].logsumexp
+    ours, theirs = screened[Lens.cosine], exact[Lens.cosine]
+    assert ours.skew is not None and theirs.skew is not None
+    assert ours.kurtosis is not None and theirs.kurtosis is not None
+    # Rounding tilts a row a little towards some directions of the head, in this narrow one more than in a real one.
+    assert (ours.skew - theirs.skew).abs().max() < 0.04
+    assert ((ours.kurtosis - theirs.kurtosis).abs() / (theirs.kurtosis + 3)).max() < 0.02
+    assert screened[Lens.logit].skew is None and screened[Lens.logit].kurtosis is None
+
+
+@pytest.mark.parametrize("bound", Bound)
+def test_log_sum_exp_is_off_by_no_more_than_a_score(bound: Bound) -> None:
+    """It follows the highest scores, and moves no further than the one of them that moves most."""
+    whole = head()
+    rows = torch.randn(200, WIDTH, generator=torch.Generator().manual_seed(2))
+    screen = Screen(whole, bound)
+    ours, theirs = screen.decode(rows)[0][Lens.logit].logsumexp, decode(rows, whole)[Lens.logit].logsumexp
     assert ours is not None and theirs is not None
-    torch.testing.assert_close(ours, theirs, rtol=5e-3, atol=2e-2)
+    off, _ = errors(screen, rows)
+    logits_off = (off * screen._product.head.norms).flatten(1).amax(1)  # (rows,)
+    assert ((ours - theirs).abs() <= logits_off + 1e-4).all()
+    assert (ours - theirs).abs().median() < 0.5 * logits_off.median()  # and mostly far less
 
 
 def test_most_rows_need_no_fp32() -> None:
     rows = torch.randn(300, WIDTH, generator=torch.Generator().manual_seed(3))
-    _, left = Screen(head(), Bound.verified).decode(rows)
-    assert left < 30
+    _, effort = Screen(head(), Bound.verified).decode(rows)
+    assert effort.left_to_fp32 < 30
+    assert effort.rescored < 300 * 4 * VOCAB / 20  # of four searches a row
 
 
 @pytest.mark.parametrize("bound", Bound)
 def test_no_screened_score_is_off_by_more_than_its_bound(bound: Bound) -> None:
     whole = head()
-    screen = Screen(whole, bound)
     rows = torch.cat([adversarial(whole.weight), torch.randn(100, WIDTH)])
-    rows = rows[rows.abs().amax(1) > 0]
-    rounded = screen._round(rows, seed=0)
-    products = rounded.codes.double() @ screen._codes.double().T
-    shift = rows.double() @ screen._mean.double()
-    screened = products * rounded.step[:, None] * screen._steps[Lens.logit] + shift[:, None]
-    off = (screened - rows.double() @ whole.weight.double().T).abs()  # (rows, vocab)
-    rounded_length = torch.linalg.vector_norm(rounded.codes.float(), dim=1) * rounded.step
-    allowed = (
-        rounded.error[:, None] * screen._lengths[Lens.logit]
-        + rounded_length[:, None] * screen._errors[Lens.logit]
-        + 2e-6 * rounded.length[:, None] * (screen._lengths[Lens.logit] + whole.weight.norm(dim=1))
-    )
-    assert (off <= allowed).all()
+    off, allowed = errors(Screen(whole, bound), rows)
+    assert (off <= allowed[:, :, None]).all()
     assert off.max() > 0  # rounding does happen
 
 
@@ -124,7 +140,7 @@ def test_random_rounding_is_right_on_average() -> None:
     mean = torch.stack([draw.codes.float() * draw.step for draw in draws]).mean(0)
     step = draws[0].step.item()
     assert (mean - vector).abs().max() < 5 * step / (400**0.5)
-    assert (round_to_int8(vector, Bound.certified, 1.0).codes.float() * step - vector).abs().max() <= step / 2 + 1e-6
+    assert (round_to_int8(vector, Bound.certified, 1.0, 0).codes.float() * step - vector).abs().max() <= step / 2 + 1e-6
 
 
 @pytest.mark.parametrize("width", [576, 4096, 37, 2 * 1031])
@@ -159,10 +175,7 @@ def test_a_batch_that_differs_is_decoded_anew() -> None:
     _, outcome = decoder.decode(rows, 20, 10)
     assert (outcome.checked, outcome.differed) == (4, 0)
     assert decoder._screen is not None
-    decoder._screen._steps = {lens: step.roll(1) for lens, step in decoder._screen._steps.items()}
-    decoder._screen._errors = {lens: torch.zeros_like(error) for lens, error in decoder._screen._errors.items()}
-    decoder._screen._lengths = {lens: torch.zeros_like(length) for lens, length in decoder._screen._lengths.items()}
-    decoder._screen._bucket_bounds = {lens: decoder._screen._bounds_by_bucket(lens) for lens in Lens}
+    decoder._screen._product.head.step[::2] *= 0.3  # tokens of every other bucket look worse than they are
     decoded, outcome = decoder.decode(rows, 20, 10)  # a broken screen is found out by the rows decoded both ways
     assert outcome.differed > 0 and outcome.left_to_fp32 == len(rows)
     assert all(same(decoded[lens], decode(rows, whole)[lens]) for lens in Lens)

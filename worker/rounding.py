@@ -1,0 +1,111 @@
+"""Vectors as int8, and what that loses at most. Knows nothing of rows, lenses' scores or searches.
+
+Head rows share a large mean, and a few channels stand out: both would waste int8's 255 levels. So the mean is taken
+off first, and every vector is rotated, which changes no product and spreads outliers.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from app.contract import Lens
+from worker.lens import Head
+
+TILE = 1024  # tokens a product
+BUCKET = 16  # tokens that share a step, and that a screened maximum stands for: every (TILE / BUCKET)-th of a tile
+FAILURE = 1e-9  # probability, a row, that a random rounding error exceeds its bound
+_OF_ROWS = 2**40  # seed of the rows' rounding, far from those of the head's tiles: the two must be independent
+
+
+class Bound(StrEnum):
+    """What a label found by screening rests on."""
+
+    certified = "certified"  # the worst case
+    verified = "verified"  # all but FAILURE a row
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Vectors as int8: `codes * step` is the rounded vector, `(vectors, width)` and `(vectors,)`."""
+
+    codes: Tensor
+    step: Tensor
+    error: Tensor  # what rounding changes in a product with a vector of length 1, at most
+
+    @property
+    def length(self) -> Tensor:
+        """Of the rounded vectors."""
+        length: Tensor = torch.linalg.vector_norm(self.codes.float(), dim=1) * self.step
+        return length
+
+
+def round_to_int8(vectors: Tensor, bound: Bound, factor: float, seed: int, together: int = 1) -> Rounded:
+    """Round each vector to 255 levels of its largest value: to the nearest, or at random.
+
+    Args:
+        vectors: `(vectors, width)`, fp32.
+        factor: Hoeffding's `sqrt(ln(2 / p) / 2)`; the error is then `factor * step`.
+        together: so many neighbours share a step.
+    """
+    peak = vectors.abs().amax(1).view(-1, together).amax(1)
+    step = torch.where(peak > 0, peak / 127, 1.0).repeat_interleave(together)
+    scaled = vectors / step[:, None]
+    if bound is Bound.certified:
+        codes = scaled.round_().clamp_(-127, 127)
+        error = torch.linalg.vector_norm(vectors - codes * step[:, None], dim=1)
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        codes = scaled.add_(torch.rand(scaled.shape, generator=generator)).floor_().clamp_(-127, 127)
+        error = factor * step
+    return Rounded(codes.to(torch.int8), step, error)
+
+
+def rotation(width: int, largest: int = 1024) -> Tensor:
+    """An orthogonal matrix for each run of `block` channels; `(block, block)`, where `block` divides `width`."""
+    block = max(size for size in range(1, min(width, largest) + 1) if width % size == 0)
+    generator = torch.Generator().manual_seed(0)
+    random = torch.randn(block, block, generator=generator, dtype=torch.float64)
+    orthogonal: Tensor = torch.linalg.qr(random)[0]
+    return orthogonal.float()
+
+
+class RoundedHead:
+    """The head's rows at unit length, less their mean, in int8: tile by tile, in order of their length.
+
+    Tokens of like length lie together, so that one bound on a bucket's lengths holds closely for each of its tokens.
+    A token that fills up the last bucket is a copy of the last one, and not `real`.
+    """
+
+    def __init__(self, head: Head, bound: Bound) -> None:
+        self._bound = bound
+        self._factor = math.sqrt(math.log(16 * head.vocab / FAILURE) / 2)  # two sides, two errors, two lenses, two ends
+        self._rotation = rotation(head.weight.shape[1])
+        self.mean = head.moments(Lens.cosine).mean.float()  # (width,)
+        order = head.norms.argsort(stable=True)
+        self.tokens = torch.cat([order, order[-1:].expand(-len(order) % BUCKET)]).view(-1, BUCKET)  # (buckets, BUCKET)
+        self.real = (torch.arange(self.tokens.numel()) < head.vocab).view_as(self.tokens)
+        self.norms = head.norms[self.tokens]  # (buckets, BUCKET)
+        a_tile = TILE // BUCKET
+        self.tiles = [(i, min(i + a_tile, len(self.tokens))) for i in range(0, len(self.tokens), a_tile)]  # of buckets
+        self.sizes = torch.tensor([stop - start for start, stop in self.tiles])  # (tiles,), in buckets
+        tiles = [self._round_tile(head, start, stop) for start, stop in self.tiles]
+        self.codes = [tile.codes.view(-1, BUCKET, len(self.mean)).transpose(0, 1).flatten(0, 1) for tile, _ in tiles]
+        self.step = torch.cat([tile.step.view(-1, BUCKET)[:, 0] for tile, _ in tiles])  # (buckets,)
+        self.error = torch.cat([tile.error.view(-1, BUCKET).amax(1) for tile, _ in tiles])  # (buckets,), the largest
+        self.length = torch.cat([lengths.view(-1, BUCKET).amax(1) for _, lengths in tiles])  # (buckets,), the largest
+
+    def _round_tile(self, head: Head, start: int, stop: int) -> tuple[Rounded, Tensor]:
+        tokens = self.tokens[start:stop].flatten()
+        away = head.weight[tokens].mul_(head.scale[tokens, None]).sub_(self.mean)
+        rounded = round_to_int8(self._rotated(away), self._bound, self._factor, seed=start, together=BUCKET)
+        return rounded, torch.linalg.vector_norm(away, dim=1)
+
+    def round_rows(self, rows: Tensor) -> Rounded:
+        """Rows `(rows, width)` made ready for a product with `codes`."""
+        return round_to_int8(self._rotated(rows), self._bound, self._factor, seed=_OF_ROWS)
+
+    def _rotated(self, vectors: Tensor) -> Tensor:
+        return (vectors.reshape(-1, len(self._rotation)) @ self._rotation).view_as(vectors)
