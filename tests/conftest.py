@@ -10,6 +10,11 @@ from tests.checkpoints import make_checkpoint
 from worker.run import MapRun
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: once Playwright runs, its event loop stays in this thread, and no other can start."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random 4-layer Llama with tied head and chat template."""

@@ -48,7 +48,7 @@ class MapRun:
         before, after = _opened([base, instruct], names)
         hashes = [read_vocabulary(checkpoint.tokenizer).hash for _, checkpoint in (before, after)]
         check_comparable(before[1], after[1], (hashes[0], hashes[1]))
-        mapped = [self._map(*before), self._map(*after)]
+        mapped = [self._map(*after), self._map(*before)]  # the first model is the one that pages and clamps start with
         called = slug(pair) if pair else f"{before[0]}-to-{after[0]}"
         identity = {"base": before[1].source_hash, "instruct": after[1].source_hash, **self.recipe.record()}
         shards = ShardFolder(self.settings.data, f"{called}.pair", identity)

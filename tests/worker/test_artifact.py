@@ -3,9 +3,7 @@
 import fcntl
 import json
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -13,15 +11,11 @@ from alembic.config import Config
 
 from app.settings import ROOT, Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
+from tests.reading import rows
 from worker.artifact import expected_tables, migrate, published_models
 from worker.errors import CheckpointError, LabelFileError
 from worker.mapping import Recipe
 from worker.run import MapRun
-
-
-def rows(data: Path, statement: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str((data / "current").resolve()), read_only=True) as connection:
-        return connection.execute(statement).fetchall()
 
 
 def map_into(data: Path, folder: Path, name: str, recipe: Recipe | None = None) -> str:

@@ -9,13 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-import duckdb
 import pytest
 from click.testing import CliRunner
 
 from app.contract import View
 from app.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
+from tests.reading import rows
 from worker.checkpoint import open_checkpoint
 from worker.cli import main
 from worker.errors import CheckpointError
@@ -24,8 +24,7 @@ from worker.run import MapRun
 
 
 def labels(data: Path) -> list[tuple[object, ...]]:
-    with duckdb.connect(str((data / "current").resolve()), read_only=True) as connection:
-        return connection.execute("SELECT * FROM label ORDER BY ALL").fetchall()
+    return rows(data, "SELECT * FROM label ORDER BY ALL")
 
 
 class Cut(Exception):
@@ -61,8 +60,7 @@ def test_another_recipe_starts_anew(tiny_llama: Path, tmp_path: Path) -> None:
     with pytest.raises(Cut):
         MapRun(settings, Recipe(top_k=9), report=cut).map([str(tiny_llama)], ["tiny"])
     MapRun(settings, Recipe(top_k=8)).map([str(tiny_llama)], ["tiny"])
-    with duckdb.connect(str((tmp_path / "current").resolve()), read_only=True) as connection:
-        assert connection.execute("SELECT DISTINCT len(top_ids) FROM label").fetchall() == [(8,)]
+    assert rows(tmp_path, "SELECT DISTINCT len(top_ids) FROM label") == [(8,)]
 
 
 def test_kill_at_random_points(tiny_llama: Path, data_folder: Path, tmp_path: Path) -> None:
@@ -123,5 +121,4 @@ def test_an_ungated_model_has_no_gate_view(tmp_path: Path) -> None:
 def test_chosen_views_and_lenses_only(tiny_llama: Path, tmp_path: Path) -> None:
     arguments = ["map", str(tiny_llama), "--views", "down", "--lenses", "cosine", "--data", str(tmp_path)]
     assert CliRunner().invoke(main, arguments).exit_code == 0
-    with duckdb.connect(str((tmp_path / "current").resolve()), read_only=True) as connection:
-        assert connection.execute("SELECT DISTINCT view, lens FROM label").fetchall() == [(2, 1)]
+    assert rows(tmp_path, "SELECT DISTINCT view, lens FROM label") == [(2, 1)]

@@ -3,9 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
 import torch
 from click.testing import CliRunner
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from app.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint, make_tokenizer
+from tests.reading import rows
 from worker.cli import main
 from worker.errors import CheckpointError, LabelFileError
 from worker.mapping import Recipe
@@ -22,11 +21,6 @@ from worker.run import MapRun
 
 UP = "model.layers.{}.mlp.up_proj.weight"
 DOWN = "model.layers.{}.mlp.down_proj.weight"
-
-
-def rows(data: Path, statement: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str((data / "current").resolve()), read_only=True) as connection:
-        return connection.execute(statement).fetchall()
 
 
 def changed(source: Path, target: Path, change: Callable[[dict[str, Tensor]], None]) -> Path:
@@ -51,7 +45,7 @@ def test_a_model_compared_with_itself(tiny_llama: Path, tmp_path: Path) -> None:
     assert rows(data, "SELECT count(*) FROM drift") == [(LAYERS * NEURONS * 3 * 2,)]
     assert rows(data, "FROM concept") == []
     assert rows(data, "SELECT DISTINCT agreement FROM label_by_token") == [(True,)]
-    assert rows(data, "SELECT name, base, instruct FROM pair") == [("planted", 0, 1)]
+    assert rows(data, "SELECT name, base, instruct FROM pair") == [("planted", 1, 0)]
 
 
 def test_scaled_rows_change_no_cosine_label(tiny_llama: Path, tmp_path: Path) -> None:
@@ -94,9 +88,12 @@ def test_swapped_rows_are_the_only_ones_that_moved(tiny_llama: Path, tmp_path: P
     assert rows(data, "SELECT agreement, neurons FROM agreement WHERE view = 0 AND lens = 1 AND layer = 2") == [
         (pytest.approx(1 - 2 / NEURONS), NEURONS)
     ]
-    assert rows(data, "SELECT agreement FROM agreement WHERE view = 0 AND lens = 1 AND layer IS NULL") == [
+    group = "view = 0 AND lens = 1 AND layer IS NULL AND strength IS"
+    assert rows(data, f"SELECT agreement FROM agreement WHERE {group} NULL") == [
         (pytest.approx(1 - 2 / (NEURONS * LAYERS)),)
     ]
+    by_strength = f"SELECT sum(neurons), count(*) > 1 FROM agreement WHERE {group} NOT NULL"
+    assert rows(data, by_strength) == [(NEURONS * LAYERS, True)]
 
 
 def test_concepts_are_gained_where_others_are_lost(tiny_llama: Path, tmp_path: Path) -> None:
@@ -106,7 +103,7 @@ def test_concepts_are_gained_where_others_are_lost(tiny_llama: Path, tmp_path: P
         tensors[DOWN.format(3)][:, 7] = tensors[DOWN.format(3)][:, 8]
 
     data = compare(tiny_llama, changed(tiny_llama, tmp_path / "over", overwrite), tmp_path / "data")
-    top = "SELECT top_ids[1] FROM label WHERE model = 0 AND view = 2 AND lens = 1 AND layer = 3 AND neuron = {}"
+    top = "SELECT top_ids[1] FROM label WHERE model = 1 AND view = 2 AND lens = 1 AND layer = 3 AND neuron = {}"
     ((lost,),), ((gained,),) = rows(data, top.format(7)), rows(data, top.format(8))
     assert lost != gained
     found = rows(data, "SELECT token, instruct_neurons - base_neurons FROM concept WHERE view = 2 AND lens = 1")
@@ -120,7 +117,7 @@ def test_a_permuted_layer_and_ranks(tiny_llama: Path, tmp_path: Path) -> None:
         tensors[UP.format(1)] = tensors[UP.format(1)][order].contiguous()
 
     data = compare(tiny_llama, changed(tiny_llama, tmp_path / "permuted", permute), tmp_path / "data")
-    labels = dict(rows(data, "SELECT neuron, top_ids FROM label WHERE model=0 AND view=0 AND lens=0 AND layer=1"))
+    labels = dict(rows(data, "SELECT neuron, top_ids FROM label WHERE model=1 AND view=0 AND lens=0 AND layer=1"))
     found = rows(
         data,
         """SELECT neuron, same_top, overlap, base_rank, instruct_rank, base_token, instruct_token FROM drift
