@@ -21,6 +21,14 @@ def code(value: StrEnum) -> int:
     return list(type(value)).index(value)
 
 
+LABELS = len(View) * len(Lens)  # as many labels as a neuron can have
+
+
+def label_place(view: View, lens: Lens) -> int:
+    """Where a label stands in the lists of `effect`, whichever views and lenses its model has."""
+    return code(view) * len(Lens) + code(lens)
+
+
 class Coded(sa.types.TypeDecorator[StrEnum]):
     """A StrEnum stored as its position in the class."""
 
@@ -222,7 +230,7 @@ activity = sa.Table(  # sorted by (model, site, layer, neuron)
     sa.Column("contexts", sa.String),  # JSON: short texts around the strongest positions
 )
 
-effect = sa.Table(  # sorted by (model, site, direction, layer, neuron); lists run over (view, lens)
+effect = sa.Table(  # sorted by (model, site, direction, layer, neuron); lists run over labels, see `label_place`
     "effect",
     metadata,
     sa.Column("model", sa.SmallInteger, nullable=False),
@@ -230,10 +238,10 @@ effect = sa.Table(  # sorted by (model, site, direction, layer, neuron); lists r
     sa.Column("direction", Coded(Direction), nullable=False),
     *_neuron_key(),
     sa.Column("value", sa.REAL, nullable=False),
-    sa.Column("tokens", sa.ARRAY(sa.Integer), nullable=False),
-    sa.Column("deltas", sa.ARRAY(sa.REAL), nullable=False),
+    sa.Column("tokens", sa.ARRAY(sa.Integer), nullable=False),  # -1: the model has no such label
+    sa.Column("deltas", sa.ARRAY(sa.REAL), nullable=False),  # null there
     sa.Column("controls", sa.ARRAY(sa.REAL), nullable=False),
-    sa.Column("ranks", sa.ARRAY(sa.Integer), nullable=False),
+    sa.Column("ranks", sa.ARRAY(sa.Integer), nullable=False),  # -1 there
     sa.Column("kl", sa.REAL, nullable=False),
     sa.Column("moved", sa.Integer, nullable=False),
     sa.Column("moved_delta", sa.REAL, nullable=False),

@@ -17,12 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from numpy.typing import NDArray
 from sqlalchemy.exc import DBAPIError
 
-from app.schema import build, metadata, model
+from app.schema import LABELS, build, label, label_place, measurement, metadata, model
 from app.settings import ROOT, Settings
 from worker.contents import Contents, Measured
 from worker.errors import LabelFileError
@@ -52,6 +54,26 @@ def published_models(data: Path) -> list[PublishedModel]:
     wanted = [model.c[name] for name in PublishedModel.__dataclass_fields__]
     with _opened(data / CURRENT, {}, read_only=True) as connection:
         return [PublishedModel(*row) for row in connection.execute(sa.select(*wanted).order_by(model.c.id))]
+
+
+def published_tokens(data: Path, name: str) -> NDArray[np.int32]:
+    """The token each label of a model names, `(labels, layers, neurons)`, by `label_place`; -1 where there is none."""
+    top = sa.select(label.c.view, label.c.lens, label.c.layer, label.c.neuron, label.c.top_ids[1])
+    shape = sa.select(model.c.layers, model.c.neurons).where(model.c.name == name)
+    with _opened(data / CURRENT, {}, read_only=True) as connection:
+        tokens = np.full((LABELS, *connection.execute(shape).one()), -1, np.int32)
+        for view, lens, *place, token in connection.execute(
+            top.join(model, model.c.id == label.c.model).where(model.c.name == name)
+        ):
+            tokens[label_place(view, lens), *place] = token
+    return tokens
+
+
+def published_measurements(data: Path) -> set[tuple[str, str]]:
+    """Model and kind of what is measured in the current label file."""
+    kinds = sa.select(model.c.name, measurement.c.kind).join(measurement, measurement.c.model == model.c.id)
+    with _opened(data / CURRENT, {}, read_only=True) as connection:
+        return {(name, kind) for name, kind in connection.execute(kinds)}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ class Family:
     gate: str | None
     down: str
     embedding: str
+    norm: str  # the last one, before the head
     head: str
     transposed: bool = False  # GPT-2's Conv1D stores (in, out)
 
@@ -24,7 +25,9 @@ class Family:
         return self.gate is not None
 
 
-_LLAMA = Family("model.layers", "mlp.up_proj", "mlp.gate_proj", "mlp.down_proj", "model.embed_tokens", "lm_head")
+_LLAMA = Family(
+    "model.layers", "mlp.up_proj", "mlp.gate_proj", "mlp.down_proj", "model.embed_tokens", "model.norm", "lm_head"
+)
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
@@ -34,8 +37,23 @@ FAMILIES: dict[str, Family] = {
     "gemma": _LLAMA,
     "gemma2": _LLAMA,
     "gemma3_text": _LLAMA,
-    "gpt2": Family("transformer.h", "mlp.c_fc", None, "mlp.c_proj", "transformer.wte", "lm_head", transposed=True),
+    "gpt2": Family(
+        "transformer.h",
+        "mlp.c_fc",
+        None,
+        "mlp.c_proj",
+        "transformer.wte",
+        "transformer.ln_f",
+        "lm_head",
+        transposed=True,
+    ),
     "gpt_neox": Family(
-        "gpt_neox.layers", "mlp.dense_h_to_4h", None, "mlp.dense_4h_to_h", "gpt_neox.embed_in", "embed_out"
+        "gpt_neox.layers",
+        "mlp.dense_h_to_4h",
+        None,
+        "mlp.dense_4h_to_h",
+        "gpt_neox.embed_in",
+        "gpt_neox.final_layer_norm",
+        "embed_out",
     ),
 }

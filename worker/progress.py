@@ -3,12 +3,20 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import NoReturn
 
 from tqdm import tqdm
 
 from worker.mapping import Progress
+
+
+@dataclass(frozen=True)
+class Measuring(Progress):
+    """One layer measured, or the whole."""
+
+    kind: str
+
 
 Report = Callable[[Progress], None]
 
@@ -27,13 +35,12 @@ class _Bar:
         self._bars: dict[str, tqdm[NoReturn]] = {}
 
     def __call__(self, progress: Progress) -> None:
-        bar = self._bars.get(progress.model)
+        name = f"{progress.model} {progress.kind}" if isinstance(progress, Measuring) else progress.model
+        bar = self._bars.get(name)
         if bar is None:
             total = progress.neurons_done // progress.layers_done * progress.layers
-            bar = tqdm(
-                total=total, desc=progress.model, unit=" neurons", unit_scale=True, file=sys.stderr, disable=False
-            )
-            self._bars[progress.model] = bar
+            bar = tqdm(total=total, desc=name, unit=" neurons", unit_scale=True, file=sys.stderr, disable=False)
+            self._bars[name] = bar
         bar.update(progress.neurons_done - bar.n)
         if progress.layers_done == progress.layers:
             bar.close()

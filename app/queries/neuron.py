@@ -1,7 +1,6 @@
 """All that is known of one neuron: its labels, what it does on text, what clamping it does, and where to go from it."""
 
 import json
-from itertools import product
 from math import exp
 from typing import Any
 
@@ -26,7 +25,7 @@ from app.contract import (
 from app.queries.conditions import equal
 from app.queries.counterparts import LabelKey, counterparts
 from app.queries.places import find_model, find_neuron, neuron_name, neuron_ref
-from app.schema import QUANTILES, activity, effect, label, neighbour
+from app.schema import QUANTILES, activity, effect, label, label_place, neighbour
 from app.vocabulary import Vocabulary
 
 Row = sa.Row[Any]
@@ -126,10 +125,8 @@ def _effect_answer(row: Row, model: ModelSummary, vocabulary: Vocabulary) -> Eff
 
 def _place(model: ModelSummary, site: Site) -> int:
     """Where an effect's lists hold the label of the site's own view; cosine where the model has it."""
-    labels = list(product(model.views, model.lenses))
-    lens = Lens.cosine if Lens.cosine in model.lenses else model.lenses[0]
-    wanted = (VIEW_OF_SITE[site], lens)
-    return labels.index(wanted) if wanted in labels else 0
+    view = VIEW_OF_SITE[site] if VIEW_OF_SITE[site] in model.views else model.views[0]
+    return label_place(view, Lens.cosine if Lens.cosine in model.lenses else model.lenses[0])
 
 
 def _neighbours(rows: list[Row], model: ModelSummary, layer: int, index: int) -> Neighbours:

@@ -1,0 +1,40 @@
+"""Giving way: long work on a machine where people clamp neurons runs at low priority and stands still while they do.
+
+Knows the worker service's address; knows nothing of the work.
+"""
+
+import os
+import time
+
+import httpx2
+from pydantic import ValidationError
+
+from app.contract import WorkerStatus
+
+NICE = 10
+LOOK_AGAIN = 0.5  # seconds
+PATIENCE = 5.0
+
+
+def give_way() -> None:
+    """Take the processor only when nobody else wants it."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+class Polite:
+    """Returns when the worker service at `url` runs no clamp. One that cannot be asked runs none."""
+
+    def __init__(self, url: str) -> None:
+        self._status = f"{url.rstrip('/')}/v1/status"
+
+    def __call__(self) -> None:
+        while self._busy():
+            time.sleep(LOOK_AGAIN)
+
+    def _busy(self) -> bool:
+        try:
+            answer = httpx2.get(self._status, timeout=PATIENCE)
+            status = WorkerStatus.model_validate_json(answer.raise_for_status().content)
+        except (httpx2.HTTPError, ValidationError):
+            return False
+        return status.running + status.waiting > 0

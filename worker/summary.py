@@ -1,0 +1,57 @@
+"""What a measurement came to as a whole: a few figures out of its shards, kept beside its settings.
+
+Knows the columns of the shards; measures nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from app.contract import Direction, Lens, Site, View
+from app.schema import code, label_place
+
+NATURAL = {View.up: Site.up, View.gate: Site.act, View.down: Site.act}  # the site at which a view's label is tried
+Figures = dict[str, float]
+
+
+def effect_summary(shards: Sequence[Path]) -> dict[str, object]:
+    """How often clamping high raises the label token, and how often it raises another neuron's: by view and lens."""
+    rows = pa.concat_tables([pq.read_table(shard) for shard in shards])
+    return {
+        "rows": len(rows),
+        "mean_kl": round(float(np.mean(rows["kl"].to_numpy())), 5),
+        "high": {
+            f"{view} {lens}": figures
+            for view, site in NATURAL.items()
+            for lens in Lens
+            if (figures := label_figures(rows, site, label_place(view, lens)))
+        },
+    }
+
+
+def label_figures(rows: pa.Table, site: Site, place: int) -> Figures | None:
+    """Of the labels at one place: shares that rise and mean changes in nats, beside the control's; None without any."""
+    here = (rows["site"].to_numpy() == code(site)) & (rows["direction"].to_numpy() == code(Direction.high))
+    tokens, deltas, controls = (
+        _at(rows[name].filter(pa.array(here)), place) for name in ("tokens", "deltas", "controls")
+    )
+    if not len(tokens) or (tokens < 0).all():
+        return None
+    figures = {
+        "rises": (deltas > 0).mean(),
+        "control_rises": (controls > 0).mean(),
+        "beyond_control": (deltas > controls).mean(),
+        "mean": deltas.mean(),
+        "control_mean": controls.mean(),
+    }
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def _at(lists: pa.ChunkedArray, place: int) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = pc.list_element(lists, place).to_numpy().astype(np.float64)
+    return values
