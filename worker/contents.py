@@ -18,6 +18,7 @@ from app.schema import metadata
 from worker import derived
 from worker.errors import LabelFileError
 from worker.mapping import Mapped
+from worker.noise_level import NoiseLevel, noise_level
 from worker.pairs import MappedPair
 from worker.shards import ShardFolder
 
@@ -63,7 +64,9 @@ class Contents:
         self._copy("token", order="tokenizer, id")
         self._copy("model", order="id")
         new = {self._register(one): one for one in mapped}
-        measurements: dict[tuple[int, str], Measured] = {(self._model_id(one.model), one.table): one for one in measured}
+        measurements: dict[tuple[int, str], Measured] = {
+            (self._model_id(one.model), one.table): one for one in measured
+        }
         for model_id in self._column(f"SELECT id FROM {schema.model.name} ORDER BY id"):
             for table in SORTED_BY:
                 if model_id in new and table in ("label", "neighbour"):
@@ -73,11 +76,13 @@ class Contents:
                 else:  # a renewed model has the weights it had: what was measured on it still holds
                     self._copy(table, f"model = {model_id}", order=", ".join(SORTED_BY[table]))
         self._copy("measurement", order="model, pair, kind")
+        for model_id, mapped_one in new.items():
+            self._record(model_id, "control", noise_level(mapped_one.shards))
         for (model_id, table), one in measurements.items():
             self._record(model_id, table, one)
         self._connection.commit()
 
-    def _record(self, model_id: int, kind: str, one: Measured) -> None:
+    def _record(self, model_id: int, kind: str, one: Measured | NoiseLevel) -> None:
         """How a measurement was made, in place of an earlier one of its kind."""
         table = schema.measurement
         self._connection.execute(sa.delete(table).where(table.c.model == model_id, table.c.kind == kind))

@@ -3,16 +3,37 @@
 Statements on an open connection, each one table. Everything here is made anew in every file.
 """
 
-from app.contract import Side
-from app.schema import NAMED, code
+from app.contract import Direction, Lens, Side, Strength, View
+from app.schema import NAMED, code, label_place
+from worker.summary import NATURAL
 
 NEAR_TIE = 0.1  # standard deviations between a model's top token and the other model's: less is a tie, not a change
 
 _TOPS = ", ".join(f"top_{place}" for place in range(NAMED))
 
+# Where noise ends in each layer, by its control. A model that was mapped without one has no strengths.
+THRESHOLDS = f"""
+    CREATE TEMP TABLE threshold AS
+    SELECT model, list_position({[str(view) for view in View]}, view) - 1 AS view,
+        list_position({[str(lens) for lens in Lens]}, lens) - 1 AS lens, layer, weak_above, strong_above
+    FROM (
+        SELECT model, unnest(from_json(result->'layers', '[{{"view": "VARCHAR", "lens": "VARCHAR", "layer": "SMALLINT",
+            "weak_above": "REAL", "strong_above": "REAL"}}]'), recursive := true)
+        FROM measurement WHERE kind = 'control')"""
+
+
+def _strength(label: str, scores: str) -> str:
+    """The strength of one end of a label, of which `scores` are the tokens, beside the threshold `t` of its layer."""
+    reach = f"abs({label}.{scores}[1] - {label}.mean) / {label}.std"
+    return f"""CASE WHEN t.model IS NULL THEN NULL
+        WHEN {label}.std > 0 AND {reach} > t.strong_above THEN {code(Strength.strong)}
+        WHEN {label}.std > 0 AND {reach} > t.weak_above THEN {code(Strength.weak)}
+        ELSE {code(Strength.noise)} END"""
+
+
 _ENDS = " UNION ALL ".join(
     f"""SELECT *, unnest({side}_ids) AS token, unnest({side}_scores) AS score,
-        unnest(range(len({side}_ids))) AS rank, {code(side)} AS side,
+        unnest(range(len({side}_ids))) AS rank, {code(side)} AS side, {side}_scores AS end_scores,
         {", ".join(f"top_ids[{place + 1}] AS top_{place}" for place in range(NAMED))}
     FROM label"""
     for side in Side
@@ -24,13 +45,30 @@ _FIRST_AGREEMENT = """
     FROM (SELECT id, (SELECT min(p.id) FROM pair p WHERE model.id IN (p.base, p.instruct)) AS pair FROM model) m
     JOIN drift d ON d.pair = m.pair"""
 
+_PLACES = ", ".join(
+    f"({code(view)}, {code(lens)}, {code(site)}, {label_place(view, lens)})"
+    for view, site in NATURAL.items()
+    for lens in Lens
+)
+
+# What a search row says of effect is its label's: the change of the label's first token when the neuron is clamped
+# high, at `up` for labels of the up view, at `act` for the others. Rows of the lowest tokens have none.
+_EFFECT_OF_LABEL = f"""
+    SELECT model, view, lens, layer, neuron, deltas[place + 1] AS effect
+    FROM effect
+    JOIN (VALUES {_PLACES}) natural_clamp (view, lens, site, place) USING (site)
+    WHERE direction = {code(Direction.high)}"""
+
 SEARCH_ROWS = f"""
     INSERT INTO label_by_token (tokenizer, token, side, z, model, view, lens, layer, neuron, rank, score,
-        {_TOPS}, layer_z, strength, agreement)
+        {_TOPS}, layer_z, strength, effect, agreement)
     SELECT m.tokenizer, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z,
-        e.model, e.view, e.lens, e.layer, e.neuron, rank, score, {_TOPS}, layer_z, strength, a.same_top
+        e.model, e.view, e.lens, e.layer, e.neuron, rank, score, {_TOPS}, layer_z,
+        {_strength("e", "end_scores")}, CASE WHEN side = {code(Side.top)} THEN x.effect END, a.same_top
     FROM ({_ENDS}) e
     JOIN model m ON m.id = e.model
+    LEFT JOIN threshold t USING (model, view, lens, layer)
+    LEFT JOIN ({_EFFECT_OF_LABEL}) x USING (model, view, lens, layer, neuron)
     LEFT JOIN ({_FIRST_AGREEMENT}) a USING (model, view, lens, layer, neuron)
     ORDER BY m.tokenizer, token, side, z DESC, e.model, e.view, e.lens, e.layer, e.neuron"""
 
@@ -61,12 +99,12 @@ AGREEMENT = f"""
     SELECT d.pair, d.view, d.lens, d.layer, NULL, {_MEASURES} FROM drift d
     GROUP BY GROUPING SETS ((d.pair, d.view, d.lens), (d.pair, d.view, d.lens, d.layer))
     UNION ALL
-    SELECT d.pair, d.view, d.lens, NULL, l.strength, {_MEASURES}
+    SELECT d.pair, d.view, d.lens, NULL, {_strength("l", "top_scores")} AS top_strength, {_MEASURES}
     FROM drift d
     JOIN pair p ON p.id = d.pair
     JOIN label l ON (l.model, l.view, l.lens, l.layer, l.neuron) = (p.base, d.view, d.lens, d.layer, d.neuron)
-    WHERE l.strength IS NOT NULL
-    GROUP BY d.pair, d.view, d.lens, l.strength"""
+    JOIN threshold t ON (t.model, t.view, t.lens, t.layer) = (l.model, l.view, l.lens, l.layer)
+    GROUP BY d.pair, d.view, d.lens, top_strength"""
 
 CONCEPTS = """
     INSERT INTO concept (pair, view, lens, token, base_neurons, instruct_neurons)
@@ -77,4 +115,4 @@ CONCEPTS = """
     HAVING sum(base) <> sum(instruct)
     ORDER BY pair, view, lens, token"""
 
-IN_ORDER = (DRIFT, AGREEMENT, CONCEPTS, SEARCH_ROWS)
+IN_ORDER = (THRESHOLDS, DRIFT, AGREEMENT, CONCEPTS, SEARCH_ROWS)

@@ -16,14 +16,15 @@ import torch
 from app.contract import Lens, View
 from app.schema import code
 from worker.checkpoint import Checkpoint
-from worker.decoded import Decoded
+from worker.control import CONTROLS, Thresholds, mixtures, reach
 from worker.decoder import Decoder, Outcome, Precision
 from worker.errors import CheckpointError
-from worker.lens import Head, nearest, robust_z
-from worker.shards import ShardFolder, column, constant
+from worker.label_rows import label_rows, neighbour_rows, token_rows
+from worker.lens import Head
+from worker.noise_level import layer_figures, write_figures
+from worker.odd_tokens import odd_share, odd_tokens
+from worker.shards import ShardFolder
 from worker.vocabulary import Vocabulary
-
-SIMILAR = 5
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Recipe:
             "bottom_k": self.bottom_k,
             "gain": self.gain,
             "precision": self.precision,
+            "controls": CONTROLS,
         }
 
 
@@ -125,49 +127,60 @@ def map_model(
     """
     started = time.monotonic()
     shards.open(resume)
-    shards.write("token", 0, _token_rows(vocabulary))
-    decoder: Decoder | None = None
+    shards.write("token", 0, token_rows(vocabulary))
+    tools: _Tools | None = None
     for layer in range(checkpoint.layers):
         if not shards.has("label", layer):
-            decoder = decoder or _decoder(checkpoint, vocabulary, recipe)
-            _map_layer(checkpoint, layer, decoder, recipe, shards)
+            tools = tools or _tools(checkpoint, vocabulary, recipe)
+            _map_layer(checkpoint, layer, tools, recipe, shards)
         done = layer + 1
         elapsed = time.monotonic() - started
         report(Progress(name, done, checkpoint.layers, done * checkpoint.neurons, elapsed))
     return Mapped(name, checkpoint, vocabulary, recipe, shards, time.monotonic() - started, "cpu")
 
 
-def _token_rows(vocabulary: Vocabulary) -> pa.Table:
-    entries = vocabulary.entries
-    return pa.table(
-        {
-            "id": pa.array([entry.id for entry in entries], pa.int32()),
-            "text": [entry.text for entry in entries],
-            "folded": [entry.folded for entry in entries],
-            "kind": pa.array([code(entry.kind) for entry in entries], pa.int16()),
-        }
-    )
+@dataclass(frozen=True)
+class _Tools:
+    """What every layer of a model is mapped with."""
+
+    decoder: Decoder
+    odd: torch.Tensor  # which token ids make a poor name
+
+    def thresholds(self, rows: torch.Tensor, seed: int) -> dict[Lens, Thresholds]:
+        """Where noise ends among `rows` `(neurons, width)`, from control rows decoded as they are."""
+        control, _ = self.decoder.decode(mixtures(rows, seed), top_k=2, bottom_k=1)
+        return {lens: Thresholds.of(reach(decoded)) for lens, decoded in control.items()}
 
 
-def _decoder(checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe) -> Decoder:
+def _tools(checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe) -> _Tools:
     weight = checkpoint.head()
     ids = [id_ for id_ in vocabulary.ids if id_ < len(weight)]
+    head = Head(weight, torch.tensor(ids))
     sample = checkpoint.rows(recipe.views[0], checkpoint.layers // 2)[:256]
-    return Decoder(Head(weight, torch.tensor(ids)), recipe.precision, sample, recipe.lenses)
+    return _Tools(Decoder(head, recipe.precision, sample, recipe.lenses), odd_tokens(head, vocabulary))
 
 
-def _map_layer(checkpoint: Checkpoint, layer: int, decoder: Decoder, recipe: Recipe, shards: ShardFolder) -> None:
+def _map_layer(checkpoint: Checkpoint, layer: int, tools: _Tools, recipe: Recipe, shards: ShardFolder) -> None:
     """One layer's shards; the label shard last, because it says that the layer is done."""
-    labels, neighbours, outcomes = [], [], []
+    labels, neighbours, outcomes, figures = [], [], [], []
+    spent = 0.0  # seconds on the control
     for view in recipe.views:
         rows = checkpoint.rows(view, layer)  # (neurons, width)
         norm = torch.linalg.vector_norm(rows, dim=1)
-        decoded, outcome = decoder.decode(rows, recipe.top_k, recipe.bottom_k)
-        labels += [_label_rows(layer, view, lens, norm, decoded[lens]) for lens in recipe.lenses]
-        neighbours.append(_neighbour_rows(layer, view, rows))
+        decoded, outcome = tools.decoder.decode(rows, recipe.top_k, recipe.bottom_k)
+        started = time.monotonic()
+        thresholds = tools.thresholds(rows, seed=layer * len(View) + code(view))
+        spent += time.monotonic() - started
+        for lens in recipe.lenses:
+            strength = thresholds[lens].strength(reach(decoded[lens]).furthest)
+            odd = odd_share(decoded[lens].top.ids, tools.odd)
+            labels.append(label_rows(layer, view, lens, norm, decoded[lens], strength, odd))
+            figures.append(layer_figures(layer, view, lens, thresholds[lens], strength))
+        neighbours.append(neighbour_rows(layer, view, rows))
         outcomes.append(outcome)
     shards.write("neighbour", layer, pa.concat_tables(neighbours))
-    shards.write("label", layer, pa.concat_tables(labels), _account(decoder.precision, outcomes))
+    write_figures(shards, layer, figures, spent)
+    shards.write("label", layer, pa.concat_tables(labels), _account(tools.decoder.precision, outcomes))
 
 
 def _account(precision: str, outcomes: Sequence[Outcome]) -> dict[str, str | int]:
@@ -179,47 +192,3 @@ def _account(precision: str, outcomes: Sequence[Outcome]) -> dict[str, str | int
         "checked": sum(outcome.checked for outcome in outcomes),
         "differed": sum(outcome.differed for outcome in outcomes),
     }
-
-
-def _key(layer: int, view: View, lens: Lens | None, neurons: int) -> dict[str, pa.Array]:
-    key = {"view": constant(code(view), neurons)}
-    if lens:
-        key["lens"] = constant(code(lens), neurons)
-    return key | {"layer": constant(layer, neurons), "neuron": pa.array(range(neurons), pa.int32())}
-
-
-def _label_rows(layer: int, view: View, lens: Lens, norm: torch.Tensor, decoded: Decoded) -> pa.Table:
-    neurons = len(norm)
-
-    def real(tensor: torch.Tensor | None) -> pa.Array:
-        return column(tensor, neurons, pa.float32())
-
-    return pa.table(
-        _key(layer, view, lens, neurons)
-        | {
-            "top_ids": column(decoded.top.ids, neurons, pa.int32()),
-            "top_scores": real(decoded.top.scores),
-            "bottom_ids": column(decoded.bottom.ids, neurons, pa.int32()),
-            "bottom_scores": real(decoded.bottom.scores),
-            "norm": real(norm),
-            "mean": real(decoded.mean),
-            "std": real(decoded.std),
-            "skew": real(decoded.skew),
-            "kurtosis": real(decoded.kurtosis),
-            "logsumexp": real(decoded.logsumexp),
-            "z": real(decoded.z),
-            "margin": real(decoded.margin),
-            "layer_z": real(robust_z(decoded.top.scores[:, 0])),
-        }
-    )
-
-
-def _neighbour_rows(layer: int, view: View, rows: torch.Tensor) -> pa.Table:
-    similar = nearest(rows, SIMILAR)
-    return pa.table(
-        _key(layer, view, None, len(rows))
-        | {
-            "neurons": column(similar.ids, len(rows), pa.int32()),
-            "cosines": column(similar.scores, len(rows), pa.float32()),
-        }
-    )
