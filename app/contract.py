@@ -163,6 +163,7 @@ class Counterpart(BaseModel):
 
     model: str
     same_top: bool
+    near_tie: bool
     cosine: float
     top_tokens: list[Token]
 
@@ -569,11 +570,12 @@ class GeneratedToken(Token):
 
 
 class GeneratedText(BaseModel):
-    """One finished run."""
+    """One finished run. `repeated` is the share of its 4-grams of tokens that came before in it."""
 
     text: str
     tokens: list[GeneratedToken]
     finish_reason: Literal["length", "stop"]
+    repeated: float = 0.0
 
 
 class Watched(BaseModel):
@@ -630,6 +632,7 @@ class ClampDone(BaseModel):
     run: Literal["baseline", "clamped"]
     text: str
     finish_reason: Literal["length", "stop"]
+    repeated: float = 0.0
 
 
 class ClampEnd(ClampSummary):

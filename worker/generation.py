@@ -31,6 +31,7 @@ from worker.codec import TextStream
 from worker.decode import Column, Sampler, decode
 from worker.errors import RequestError
 from worker.live import Live
+from worker.repetition import repeated
 
 RunName = Literal["baseline", "clamped"]
 
@@ -118,7 +119,9 @@ def collect(events: Iterable[ClampEvent]) -> ClampResult:
                 tokens.setdefault(event.run, []).append(GeneratedToken.model_validate(token))
             case ClampDone():
                 reason = event.finish_reason
-                runs[event.run] = GeneratedText(text=event.text, tokens=tokens[event.run], finish_reason=reason)
+                runs[event.run] = GeneratedText(
+                    text=event.text, tokens=tokens[event.run], finish_reason=reason, repeated=event.repeated
+                )
             case ClampEnd():
                 summary = event.model_dump(exclude={"event"})
     return ClampResult(runs=runs, **summary)
@@ -133,7 +136,7 @@ class _Run:
     live: Live
     stream: TextStream = field(init=False)
     text: str = ""
-    count: int = 0
+    ids: list[int] = field(default_factory=list)
     ended: bool = False
 
     def __post_init__(self) -> None:
@@ -153,14 +156,20 @@ class _Run:
         new = "" if stopped else self.stream.add(token_id)
         events: list[ClampEvent] = [
             ClampToken(
-                run=self.name, index=self.count, token_id=token_id, text=new, logprob=logprob, top=self._top(logprobs)
+                run=self.name,
+                index=len(self.ids),
+                token_id=token_id,
+                text=new,
+                logprob=logprob,
+                top=self._top(logprobs),
             )
         ]
         self.text += new
-        self.count += 1
-        if stopped or self.count == self.plan.request.max_new_tokens:
+        self.ids.append(token_id)
+        if stopped or len(self.ids) == self.plan.request.max_new_tokens:
             self.ended = True
-            events.append(ClampDone(run=self.name, text=self.text, finish_reason="stop" if stopped else "length"))
+            reason: Literal["stop", "length"] = "stop" if stopped else "length"
+            events.append(ClampDone(run=self.name, text=self.text, finish_reason=reason, repeated=repeated(self.ids)))
         return events
 
     def _top(self, logprobs: torch.Tensor) -> list[TopToken]:

@@ -4,9 +4,12 @@ Values stay as they were typed until they are asked for as a request, so that a 
 """
 
 import re
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from starlette.datastructures import FormData, QueryParams
@@ -19,6 +22,7 @@ Asked = TypeVar("Asked", ClampRequest, SweepRequest)
 NEURON = re.compile(r"\s*[Ll](\d{1,9})[Nn](\d{1,9})\s*")
 DEFAULTS = {"positions": "all", "max_new_tokens": "48", "temperature": "0", "top_p": "1", "seed": "0"}
 SWEEP = {"sweep_clamp": "1", "sweep_from": "-20", "sweep_to": "40", "sweep_steps": "25", "sweep_pair": ""}
+LARGEST = 2_000_000  # bytes of a query, percent-encoded prompts included
 ALTERNATIVES = 5
 EXAMPLE_CHAT = "What is your favourite animal?"
 EXAMPLE_PROMPT = "My favourite animal is the"
@@ -41,6 +45,14 @@ class Row(NamedTuple):
     def written(self) -> str:
         """For an address."""
         return ":".join(self) if self.neuron or self.value else ""
+
+    def gentler(self) -> "Row":
+        """The same with its value halfway back to no change, which is 1 for a factor."""
+        try:
+            value = float(self.value.replace("\N{MINUS SIGN}", "-"))
+        except ValueError:
+            return self
+        return self._replace(value=f"{(value + 1) / 2 if self.mode == 'scale' else value / 2:.4g}")
 
     def place(self) -> tuple[int, int] | None:
         """Layer and index, or None while it is not a neuron's name."""
@@ -69,6 +81,16 @@ class Composition:
         state = {"model": self.model, self.kind: self.text, "system": self.system, "clamp": rows, **kept}
         return addresses.playground(**state, watch=self.watch)
 
+    def link(self) -> str:
+        """The same, packed where it would be too long for browsers and chats to carry."""
+        address = self.address()
+        return address if len(address) <= addresses.LONGEST else addresses.playground(packed=pack(address))
+
+    def gentler(self) -> "Composition | None":
+        """With every value halfway back to no change; None if there is none that is a number."""
+        rows = tuple(row.gentler() for row in self.rows)
+        return replace(self, rows=rows) if rows != self.rows else None
+
     def with_row(self) -> "Composition":
         """One more empty row."""
         return replace(self, rows=(*self.rows, Row())) if len(self.rows) < MAX_CLAMPS else self
@@ -78,8 +100,27 @@ class Composition:
         return replace(self, rows=tuple(row for at, row in enumerate(self.rows) if at != place) or (Row(),))
 
 
+def pack(address: str) -> str:
+    """The query of an address as one parameter."""
+    return urlsafe_b64encode(zlib.compress(urlsplit(address).query.encode(), 9)).decode().rstrip("=")
+
+
+def unpack(packed: str) -> str:
+    """The query that was packed. Unprocessable: it is not whole, or larger than any that is made here."""
+    inflate = zlib.decompressobj()
+    try:
+        query = inflate.decompress(urlsafe_b64decode(packed + "=" * (-len(packed) % 4)), LARGEST)
+        if not inflate.eof:
+            raise ValueError
+        return query.decode()
+    except (ValueError, zlib.error):
+        raise Unprocessable("packed: this link is not whole. Copy it again from where it came from.") from None
+
+
 def from_address(query: QueryParams, models: Mapping[str, ModelSummary]) -> Composition:
-    """Read a link; what it leaves out has its default."""
+    """Read a link, packed or not; what it leaves out has its default."""
+    if packed := query.get("packed"):
+        query = QueryParams(unpack(packed))
     model = query.get("model") or next(iter(models), "")
     chats = model in models and models[model].chat
     kind = "prompt" if "prompt" in query or ("chat" not in query and not chats) else "chat"

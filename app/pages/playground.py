@@ -15,7 +15,8 @@ from app.pages.browse import CLAMP_VALUE, first_model
 from app.pages.composing import DEFAULTS, SWEEP, Composition, Row, from_address, from_form, to_request, to_sweep
 from app.pages.curve import curve_charts
 from app.pages.naming import Naming, namings
-from app.pages.running import Unrolling, finished
+from app.pages.running import Aside, Unrolling, finished
+from app.pages.scripting import scripts
 from app.pages.tour import named, tour
 from app.pages.watching import watched
 from app.queries.neuron import neuron
@@ -24,6 +25,8 @@ from app.sweeping import sweep
 from app.templating import VARY, fragment, is_partial, page
 
 router = APIRouter(include_in_schema=False)
+
+LONGEST_HEADER = 16_000  # characters of an address that a server and a browser still take
 
 KNOBS = (  # field, label, attributes
     ("max_new_tokens", "New tokens", {"min": 1, "max": 1024, "step": 1}),
@@ -114,8 +117,8 @@ def _rows(request: Request, labels: LabelFile, composition: Composition, act: st
         row = composition.rows[at] if at < len(composition.rows) else Row()
         return HTMLResponse(fragment("_row_name.html", {"named": row_name(labels, composition.model, row)}))
     changed = composition.without_row(at) if verb == "remove" else composition.with_row()
-    if not is_partial(request) and len(changed.address()) < addresses.LONGEST:
-        return RedirectResponse(changed.address(), 303)
+    if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
+        return RedirectResponse(changed.link(), 303)
     focus = len(changed.rows) - 1 if verb == "add" else None
     return page(request, "playground.html", _context(labels, changed, focus=focus), block="clamps")
 
@@ -126,8 +129,9 @@ async def _run(request: Request, labels: LabelFile, worker: Worker, composition:
             return await _swept(request, labels, worker, composition)
         asked = await run_in_threadpool(_asked, labels, composition)
         if is_partial(request) and "text/event-stream" in request.headers.get("Accept", ""):
-            return await _streamed(labels, worker, composition, asked)
-        outcome: dict[str, Any] = finished(await clamp(labels, worker, asked))
+            return await _streamed(request, labels, worker, composition, asked)
+        aside = _aside(request, composition, asked)
+        outcome: dict[str, Any] = finished(await clamp(labels, worker, asked), aside)
         status, headers = 200, {}
     except Problem as problem:
         outcome, status, headers = {"problem": problem.answer()}, problem.status, problem.headers
@@ -143,19 +147,26 @@ async def _swept(request: Request, labels: LabelFile, worker: Worker, compositio
     return page(request, "playground.html", context, block="run", headers=_replacing(composition))
 
 
+def _aside(request: Request, composition: Composition, asked: ClampRequest) -> Aside:
+    gentler = composition.gentler()
+    return Aside(scripts(asked, str(request.base_url)), gentler.link() if gentler else None)
+
+
 def _replacing(composition: Composition) -> dict[str, str]:
     """The header that puts a run's address into the browser."""
-    address = composition.address()
-    return {"HX-Replace-Url": address} if len(address) < addresses.LONGEST else {}
+    link = composition.link()
+    return {"HX-Replace-Url": link} if len(link) < LONGEST_HEADER else {}
 
 
 def _asked(labels: LabelFile, composition: Composition) -> ClampRequest:
     return to_request(composition, watched(labels, composition))
 
 
-async def _streamed(labels: LabelFile, worker: Worker, composition: Composition, asked: ClampRequest) -> Response:
+async def _streamed(
+    request: Request, labels: LabelFile, worker: Worker, composition: Composition, asked: ClampRequest
+) -> Response:
     events = await clamp_events(labels, worker, asked.model_copy(update={"stream": True}))
-    response = EventStream(events, Unrolling(asked.baseline))
+    response = EventStream(events, Unrolling(asked.baseline, _aside(request, composition, asked)))
     response.headers["Vary"] = VARY
     response.headers.update(_replacing(composition))
     return response

@@ -6,7 +6,7 @@ Each event becomes one unnamed Server-Sent Event. The first holds the two empty 
 
 from collections.abc import Mapping
 from math import exp
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi.sse import format_sse_event
 
@@ -20,9 +20,11 @@ from app.contract import (
     ClampToken,
     Watched,
 )
+from app.pages.scripting import Scripts
 from app.templating import fragment
 
 RUNS = ("baseline", "clamped")
+REPEATED = 0.2  # share of repeated 4-grams above which a text is said to go round in circles
 
 
 def parting(runs: Mapping[str, list[int]]) -> int | None:
@@ -34,15 +36,24 @@ def parting(runs: Mapping[str, list[int]]) -> int | None:
     return None if len(baseline) == len(clamped) else min(len(baseline), len(clamped))
 
 
-def finished(answer: ClampAnswer) -> dict[str, Any]:
+class Aside(NamedTuple):
+    """What stands beside a run: itself as a script, and the address of the same with gentler values."""
+
+    scripts: Scripts
+    gentler: str | None
+
+
+def finished(answer: ClampAnswer, aside: Aside | None = None) -> dict[str, Any]:
     """The context of `_run.html` for a run that has ended."""
     ids: dict[str, list[int]] = {run: [token.token_id for token in text.tokens] for run, text in answer.runs.items()}
     parts = parting(ids) if len(ids) == 2 else None
     return {
         "names": [run for run in RUNS if run in answer.runs],
         "runs": answer.runs,
-        "summary": _summary(answer, {run: len(tokens) for run, tokens in ids.items()}, parts),
+        "summary": _summary(answer, {run: len(tokens) for run, tokens in ids.items()}, parts)
+        | _degenerate({run: text.repeated for run, text in answer.runs.items()}, aside),
         "parts": parts,
+        "aside": aside,
     }
 
 
@@ -57,6 +68,13 @@ def _summary(end: ClampAnswer | ClampEnd, counts: Mapping[str, int], parts: int 
     }
 
 
+def _degenerate(repeated: Mapping[str, float], aside: Aside | None) -> dict[str, Any]:
+    """Whether the clamped text goes round in circles, more than the baseline does anyway."""
+    share = repeated.get("clamped", 0.0)
+    circles = share > REPEATED and share > repeated.get("baseline", 0.0)
+    return {"repeated": share if circles else None, "gentler": aside.gentler if aside else None}
+
+
 def _strongest(watch: list[Watched]) -> Watched | None:
     """The token whose probability moved most; a large change of next to nothing is next to nothing."""
     moved = [watched for watched in watch if watched.baseline is not None]
@@ -66,7 +84,9 @@ def _strongest(watch: list[Watched]) -> Watched | None:
 class Unrolling:
     """Writes the events of one stream; remembers the tokens so far to mark where the runs part."""
 
-    def __init__(self, baseline: bool = True) -> None:
+    def __init__(self, baseline: bool = True, aside: Aside | None = None) -> None:
+        self.aside = aside
+        self.repeated: dict[str, float] = {}
         self.names = list(RUNS if baseline else RUNS[1:])
         self.tokens: dict[str, list[ClampToken]] = {name: [] for name in self.names}
         self.ended: set[str] = set()
@@ -80,15 +100,17 @@ class Unrolling:
         """The fragment that shows an event."""
         match event:
             case ClampStart():
-                return _part("started", names=self.names, prompt_tokens=len(event.prompt_tokens))
+                return _part("started", names=self.names, aside=self.aside)
             case ClampToken():
                 return self._token(event)
             case ClampDone():
                 self.ended.add(event.run)
+                self.repeated[event.run] = event.repeated
                 return _part("done", run=event.run, reason=event.finish_reason, count=len(self.tokens[event.run]))
             case ClampEnd():
                 counts = {run: len(tokens) for run, tokens in self.tokens.items()}
-                return _part("summary", summary=_summary(event, counts, self.parts))
+                summary = _summary(event, counts, self.parts) | _degenerate(self.repeated, self.aside)
+                return _part("summary", summary=summary)
             case ClampError():
                 return _part("failed", answer=event)
 

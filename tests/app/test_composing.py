@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.datastructures import FormData, QueryParams, UploadFile
 
+from app import addresses
 from app.catalog import LabelFile
 from app.contract import Mode, Site
 from app.errors import Unprocessable
-from app.pages.composing import Composition, Row, from_address, from_form, to_request
+from app.pages.composing import Composition, Row, from_address, from_form, pack, to_request
 from app.pages.watching import watched
 
 LINK = (
@@ -103,3 +104,24 @@ def test_a_word_to_watch_is_the_token_that_starts_a_word(labels: LabelFile) -> N
 def test_unless_told_the_names_of_the_clamped_neurons_are_watched(labels: LabelFile) -> None:
     assert watch_texts(labels, "clamp=L2N1:up:set:20")[-2:] == [" California", " dog"]
     assert watch_texts(labels, "clamp=L9N9:up:set:20") == []
+
+
+def test_a_long_state_is_packed_and_comes_back(labels: LabelFile) -> None:
+    long = Composition(model="tiny-chat", kind="prompt", text="Hunde & Katzen, schöne Tiere\n" * 500)
+    link = long.link()
+    assert len(long.address()) > addresses.LONGEST > len(link)
+    assert read(urlsplit(link).query, labels) == long
+    assert read(LINK, labels).link() == read(LINK, labels).address()
+
+
+@pytest.mark.parametrize("packed", ["x", "eJwr", pack("/?" + "a" * 3_000_000), "€"])
+def test_a_link_that_was_cut_is_refused(labels: LabelFile, packed: str) -> None:
+    with pytest.raises(Unprocessable, match="this link is not whole"):
+        from_address(QueryParams({"packed": packed}), labels.models)
+
+
+def test_gentler_values_are_halfway_back() -> None:
+    rows = (Row("L1N1", "up", "set", "30"), Row("L1N2", "up", "scale", "5"), Row("L1N3", "up", "set", "x"))
+    gentler = Composition(rows=rows).gentler()
+    assert gentler is not None and [row.value for row in gentler.rows] == ["15", "3", "x"]
+    assert Composition().gentler() is None

@@ -1,12 +1,26 @@
 """A stream of clamp events as fragments of a page."""
 
+import ast
+import json
+import shlex
 from collections.abc import Sequence
 
 import pytest
 from bs4 import BeautifulSoup
 
-from app.contract import ClampDone, ClampEnd, ClampError, ClampEvent, ClampStart, ClampToken, TopToken, Watched
-from app.pages.running import Unrolling, parting
+from app.contract import (
+    ClampDone,
+    ClampEnd,
+    ClampError,
+    ClampEvent,
+    ClampRequest,
+    ClampStart,
+    ClampToken,
+    TopToken,
+    Watched,
+)
+from app.pages.running import Aside, Unrolling, parting
+from app.pages.scripting import Scripts, scripts
 
 END = ClampEnd(
     watch=[Watched(token_id=1, token=" dog", baseline=-3.0, clamped=-1.0, delta=2.0)],
@@ -99,3 +113,30 @@ def test_a_line_break_survives_the_event_stream() -> None:
     sent = Unrolling()(token("clamped", 0, 1, "one\ntwo")).decode()
     assert all(line.startswith("data: ") for line in sent.strip().split("\n"))
     assert "\n".join(line.removeprefix("data: ") for line in sent.strip().split("\n")).count("one\ntwo") == 1
+
+
+def done(run: str, repeated: float) -> ClampDone:
+    """The end of one run."""
+    return ClampDone.model_validate({"run": run, "text": "x", "finish_reason": "length", "repeated": repeated})
+
+
+@pytest.mark.parametrize(("baseline", "clamped", "told"), [(0.0, 0.5, True), (0.6, 0.5, False), (0.0, 0.1, False)])
+def test_a_text_in_circles_is_said_with_a_gentler_link(baseline: float, clamped: float, told: bool) -> None:
+    unrolling = Unrolling(aside=Aside(Scripts("curl x", "print(1)"), "/playground?clamp=L1N1:up:set:5"))
+    start = BeautifulSoup(unrolling.written(ClampStart(model="tiny", seed=0, prompt_tokens=[1])), "html.parser")
+    assert [one.text for one in start.select("pre")] == ["curl x", "print(1)"]
+    for event in (done("baseline", baseline), done("clamped", clamped)):
+        unrolling.written(event)
+    end = BeautifulSoup(unrolling.written(END), "html.parser")
+    assert bool(end.select_one(".circles a[href='/playground?clamp=L1N1:up:set:5']")) == told
+
+
+def test_a_run_as_a_script_survives_quotes() -> None:
+    asked = ClampRequest(model="tiny", prompt='it\'s "a" $dog\n`x`', max_new_tokens=3)
+    found = scripts(asked, "http://127.0.0.1:8000/")
+    words = shlex.split(found.curl)
+    assert words[2] == "http://127.0.0.1:8000/api/v1/clamp"
+    assert json.loads(words[words.index("-d") + 1]) == {"model": "tiny", "prompt": asked.prompt, "max_new_tokens": 3}
+    assert (
+        asked.prompt in json.loads(ast.literal_eval(found.python.split("json.loads(")[1].split(")\ncall")[0]))["prompt"]
+    )

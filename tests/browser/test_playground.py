@@ -130,6 +130,36 @@ def test_a_worker_that_is_away_is_said_in_place(browser: Browser, planted_site: 
         expect(page.locator("#run .problem")).to_contain_text("worker")
 
 
+def test_a_sweep_is_drawn_with_its_numbers(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "prompt=The%20dog&clamp=L1N3:act:set:90&sweep_steps=5")
+    page.get_by_role("button", name="Sweep", exact=True).click()
+    expect(page.locator("figure.chart-card polyline").first).to_be_attached()
+    expect(page.get_by_role("status")).to_contain_text("Swept L1N3")
+    page.get_by_text("The numbers").click()
+    expect(page.locator("table.swept tbody tr")).to_have_count(6)
+    assert "sweep_steps=5" in page.url
+    assert violations(page) == []
+
+
+def test_a_finished_run_is_kept_beside_the_next(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "prompt=The%20dog&clamp=L1N3:act:set:90&max_new_tokens=6")
+    run(page)
+    first = page.locator("#clamped-text")
+    page.get_by_role("button", name="Keep beside the next run").click()
+    said = first.text_content()
+    expect(page.get_by_role("heading", name="Kept run 1: L1N3 act set 90")).to_be_focused()
+    page.get_by_label("Value").fill("3")
+    run(page)
+    expect(page.locator("#run table.watched")).to_be_visible()
+    assert page.locator(".kept .clamped .generated").text_content() == said
+    assert page.locator(".kept [id]").count() == 0
+    page.get_by_text("This run as curl and as Python").click()
+    expect(page.locator("#as-curl")).to_contain_text("/api/v1/clamp")
+    assert violations(page) == []
+    page.get_by_role("button", name="Remove kept run 1").click()
+    expect(page.locator(".kept")).to_have_count(0)
+
+
 @pytest.mark.real
 def test_the_dog_neuron_makes_dog_more_likely(page: Page, demo_playground: Playground) -> None:
     prompt = "prompt=My%20favourite%20animal%20is%20the&max_new_tokens=8"

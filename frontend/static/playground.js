@@ -1,0 +1,55 @@
+// The playground: copying a run as a script, and keeping a finished run beside the next one.
+
+const bench = document.querySelector(".outcome");
+
+// Buttons that need a script are shown as their run arrives.
+function show() {
+  for (const button of bench.querySelectorAll("#run [data-copy-from]")) button.hidden = false;
+  const done = bench.querySelector("#run [data-announce]");
+  for (const button of bench.querySelectorAll("#run [data-keep]")) button.hidden = !done;
+}
+document.addEventListener("htmx:after:swap", show);
+show();
+
+bench.addEventListener("click", async (event) => {
+  const copy = event.target.closest("[data-copy-from]");
+  if (copy) {
+    await navigator.clipboard.writeText(document.getElementById(copy.dataset.copyFrom).textContent);
+    copy.textContent = "Copied";
+    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+  }
+  if (event.target.closest("[data-keep]")) keep();
+  const drop = event.target.closest("[data-drop]");
+  if (drop) {
+    drop.closest(".kept").remove();
+    document.querySelector("#text").focus();
+  }
+});
+
+// A kept run is a copy without identities, so that nothing that streams later can reach it.
+function keep() {
+  const run = bench.querySelector("#run-body").cloneNode(true);
+  for (const part of run.querySelectorAll(".scripts, [data-keep]")) part.remove();
+  for (const part of [run, ...run.querySelectorAll("[id], [aria-labelledby], [data-announce]")]) {
+    for (const name of ["id", "aria-labelledby", "data-announce", "data-said"]) part.removeAttribute(name);
+  }
+  const kept = document.createElement("section");
+  kept.className = "kept";
+  const number = document.querySelectorAll(".kept").length + 1;
+  const rows = [...document.querySelectorAll("#clamps .row")].map((row) =>
+    [...row.querySelectorAll("input, select")].map((field) => field.value).join(" "));
+  const title = document.createElement("h3");
+  title.textContent = `Kept run ${number}: ${rows.join(", ")}`;
+  title.tabIndex = -1;
+  const drop = document.createElement("button");
+  drop.type = "button";
+  drop.className = "quiet";
+  drop.dataset.drop = "";
+  drop.textContent = "Remove";
+  drop.setAttribute("aria-label", `Remove kept run ${number}`);
+  kept.append(title, drop, run);
+  kept.setAttribute("aria-label", title.textContent);
+  bench.append(kept);
+  for (const button of bench.querySelectorAll("#run [data-keep]")) button.hidden = true;
+  title.focus();
+}
