@@ -29,12 +29,13 @@ frontend/node_modules/.ready: frontend/package-lock.json
 	@npm ci --prefix frontend --omit=dev --silent --no-audit --no-fund
 	@touch $@
 
-map: setup ## Map the demo model and publish a label file.
+map: setup ## Map the demo pair, measure all there is to measure, and publish a label file.
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker map demo
+	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker effect
 
-run: setup ## Map the demo model unless there is a label file, then serve on http://127.0.0.1:8000.
-	@test -e $(DATA)/current || $(MAKE) --no-print-directory map
-	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym serve
+run: setup ## Map the demo pair unless there is a label file, then serve on http://127.0.0.1:8000 and measure meanwhile.
+	@test -e $(DATA)/current || NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker map demo
+	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym serve --measure
 
 .venv/.dev-ready: .venv/.ready
 	@$(PIP) --editable ".[worker,dev]"

@@ -41,11 +41,14 @@ def main() -> None:
 @click.option("--port", help="Port to listen on; 0 picks a free one (NEURONYM_PORT, default 8000).")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @_plainly
-def serve(host: str | None, port: str | None, open_browser: bool) -> None:
+@click.option(
+    "--measure", is_flag=True, help="Meanwhile measure the models that are not measured yet, at low priority."
+)
+def serve(host: str | None, port: str | None, open_browser: bool, measure: bool) -> None:
     """Serve the pages and the API, with a worker beside them unless NEURONYM_WORKER_URL names one."""
     from app.serving import serve as run
 
-    run(Settings(**_given(host=host, port=port)), open_browser)
+    run(Settings(**_given(host=host, port=port)), open_browser, measure)
 
 
 @main.command()

@@ -17,28 +17,31 @@ import uvicorn
 
 from app.main import create_app
 from app.settings import Settings
-from app.supervisor import Supervisor, free_port, worker_command
+from app.supervisor import Supervisor, free_port, measure_command, worker_command
 
 GRACE = 5  # seconds that running answers have to end when the app is stopped
 
 
-def serve(settings: Settings, open_browser: bool = False) -> None:
-    """Serve until told to stop. ClickException: the port cannot be had."""
+def serve(settings: Settings, open_browser: bool = False, measure: bool = False) -> None:
+    """Serve until told to stop, and `measure` meanwhile. ClickException: the port cannot be had."""
     listening = listen(settings.host, settings.port)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _exit)  # uvicorn ends first, then hands the signal on to us
-    supervisor = None
+    beside: list[Supervisor] = []
     if settings.worker_url is None:
         port = free_port()
         settings = settings.model_copy(update={"worker_url": f"http://127.0.0.1:{port}"})
-        supervisor = Supervisor(worker_command(port))
+        beside.append(Supervisor(worker_command(port)))
+    if measure:
+        environment = {"NEURONYM_WORKER_URL": str(settings.worker_url)}
+        beside.append(Supervisor(measure_command(), once=True, environment=environment))
 
     def served() -> None:
         address = _address(settings.host, listening)
         click.echo(f"Neuronym is at {address}")
-        if supervisor:
-            supervisor.start()
+        for process in beside:
+            process.start()
         if open_browser:
             webbrowser.open(address)
 
@@ -47,8 +50,8 @@ def serve(settings: Settings, open_browser: bool = False) -> None:
     except KeyboardInterrupt:
         pass
     finally:
-        if supervisor:
-            supervisor.stop()
+        for process in beside:
+            process.stop()
 
 
 class _Server(uvicorn.Server):

@@ -1,4 +1,4 @@
-"""Keeps one worker service running beside the app: starts it, starts it again when it dies, ends it with the app.
+"""Keeps processes beside the app: starts them, starts a service again when it dies, ends them with the app.
 
 Knows a command line and a port; never imports what the worker imports.
 """
@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 log = logging.getLogger(__name__)
@@ -32,11 +32,18 @@ def worker_command(port: int) -> list[str]:
     return [sys.executable, "-m", "worker.cli", "serve", "--port", str(port)]
 
 
-class Supervisor:
-    """Runs `command` until it is stopped."""
+def measure_command() -> list[str]:
+    """What measures the mapped models that are not measured yet, giving way to clamps."""
+    return [sys.executable, "-m", "worker.cli", "effect", "--polite"]
 
-    def __init__(self, command: Sequence[str]) -> None:
+
+class Supervisor:
+    """Runs `command` until it is stopped: again and again as a service, or `once`."""
+
+    def __init__(self, command: Sequence[str], once: bool = False, environment: Mapping[str, str] = {}) -> None:
         self._command = [sys.executable, "-m", "app.leash", str(os.getpid()), *command]
+        self._once = once
+        self._environment = {**os.environ, **environment}
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         # The leash holds on to the thread that started the worker, so one thread does so for as long as it runs.
@@ -59,6 +66,10 @@ class Supervisor:
             code = self._run_once()
             if self._stopping.is_set():
                 return
+            if self._once:
+                if code:
+                    log.warning("`%s` ended with code %s.", " ".join(self._command[4:]), code)
+                return
             wait = FIRST_WAIT if monotonic() - began > SETTLED else wait
             log.warning("The worker ended with code %s. It is started again in %g s.", code, wait)
             self._stopping.wait(wait)
@@ -67,7 +78,9 @@ class Supervisor:
     def _run_once(self) -> int:
         """Run the worker until it ends or is to end; its exit code."""
         # A group of its own: Ctrl-C is for the app, which then ends the worker.
-        with subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0) as process:
+        with subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, process_group=0, env=self._environment
+        ) as process:
             while process.poll() is None:
                 if self._stopping.wait(0.1):
                     self._end(process)

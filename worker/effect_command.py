@@ -58,7 +58,7 @@ def effect(
 ) -> None:
     """Measure each neuron of MODEL on text and under clamps, and publish a label file with the results.
 
-    MODEL is a name in the label file; without one, all that are not measured yet, the newest first. Without --text
+    MODEL is a name in the label file; without one, all that are not measured yet, in order. Without --text
     a model is measured on what it writes by itself. Runs at low priority.
     """
     settings = Settings(data=data) if data else Settings()

@@ -52,11 +52,11 @@ class Measurement:
     report: Report = lambda _: None
 
     def unmeasured(self) -> list[str]:
-        """The models of the current label file whose effect is not measured, newest first."""
+        """The models of the current label file whose effect is not measured, in the order they were mapped."""
         data = self.settings.data
         names = list(PublishedCheckpoints(data))
         measured = published_measurements(data) if names else set()
-        return [name for name in reversed(names) if (name, "effect") not in measured]
+        return [name for name in names if (name, "effect") not in measured]
 
     def measure(self, name: str) -> str | None:
         """Measure one model and publish; the run id, or None while the effect of a layer is missing.

@@ -56,6 +56,15 @@ def test_waits_grow_up_to_a_limit(
     assert waits[:4] == ["0.01", "0.02", "0.04", "0.04"]
 
 
+def test_what_runs_once_is_not_started_again(notes: Path, caplog: pytest.LogCaptureFixture) -> None:
+    program = f"{NOTED}; sys.exit(int(os.environ['CODE']))"
+    kept = Supervisor([sys.executable, "-c", program, str(notes)], once=True, environment={"CODE": "4"})
+    kept.start()
+    until(lambda: "ended with code 4." in caplog.text)
+    kept.stop()
+    assert len(starts(notes)) == 1
+
+
 def test_stopping_ends_the_process(notes: Path) -> None:
     kept = Supervisor([sys.executable, "-c", f"{NOTED}; time.sleep(600)", str(notes)])
     kept.start()
