@@ -141,7 +141,7 @@ label = sa.Table(  # sorted by (model, view, lens, layer, neuron)
     sa.Column("margin", sa.REAL, nullable=False),
     sa.Column("layer_z", sa.REAL),
     sa.Column("odd_share", sa.REAL),  # special, byte-piece and rare tokens among the top
-    sa.Column("strength", Coded(Strength)),
+    sa.Column("strength", Coded(Strength)),  # of the end that stands further out
 )
 
 label_by_token = sa.Table(  # sorted by (tokenizer, token, side, z descending)
@@ -159,7 +159,7 @@ label_by_token = sa.Table(  # sorted by (tokenizer, token, side, z descending)
     sa.Column("score", sa.REAL, nullable=False),
     *(sa.Column(f"top_{place}", sa.Integer) for place in range(NAMED)),
     sa.Column("layer_z", sa.REAL),
-    sa.Column("strength", Coded(Strength)),
+    sa.Column("strength", Coded(Strength)),  # of this end of the label
     sa.Column("effect", sa.REAL),
     sa.Column("agreement", sa.Boolean),  # same top token as the counterpart in the model's first pair
 )

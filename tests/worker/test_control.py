@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.contract import Kind, Lens, Strength, View
+from app.contract import Lens, Strength, View
 from app.schema import code
-from app.settings import Settings
+from app.settings import ROOT, Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from worker.control import CONTROLS, RATES, RULE, Thresholds, mixtures, reach
 from worker.decoder import Decoder
@@ -21,10 +21,8 @@ from worker.errors import LabelFileError
 from worker.lens import Head
 from worker.mapping import Progress
 from worker.noise_level import noise_level
-from worker.odd_tokens import odd_share, odd_tokens
 from worker.run import MapRun
 from worker.shards import ShardFolder
-from worker.vocabulary import Entry, Vocabulary
 
 DOWN = "model.layers.{}.mlp.down_proj.weight"
 HEAD = "model.embed_tokens.weight"
@@ -211,49 +209,11 @@ def test_an_ungated_model_and_a_layer_of_zeros(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "data", in_search) == [(NOISE,)]
 
 
+def test_the_documented_rule_is_the_rule() -> None:
+    documented = (ROOT / "docs" / "method.md").read_text().replace("\n> ", " ")
+    assert RULE in documented
+
+
 def test_without_shards_there_is_nothing_to_tell(tmp_path: Path) -> None:
     with pytest.raises(LabelFileError, match="--fresh"):
         noise_level(ShardFolder(tmp_path, "none", {}))
-
-
-def vocabulary(kinds: dict[int, Kind], size: int) -> Vocabulary:
-    entries = [Entry(id_, f"t{id_}", f"t{id_}", kinds.get(id_, Kind.word)) for id_ in range(size)]
-    return Vocabulary(entries, "hash", "{}")
-
-
-def test_odd_tokens_are_special_broken_unusually_long_or_like_the_unseen() -> None:
-    weight = torch.randn(600, 48, generator=torch.Generator().manual_seed(2)) + 1.5  # rows share a large mean
-    never_seen = torch.randn(48, generator=torch.Generator().manual_seed(3)) * 1.5
-    for unseen in (10, 11, 12, 400):
-        weight[unseen] = never_seen + 0.1 * weight[unseen] + 1.4
-    weight[50] *= 4
-    weight[51] /= 20
-    head = Head(weight, torch.tensor([id_ for id_ in range(600) if id_ != 99]))
-    kinds = {10: Kind.special, 11: Kind.special, 12: Kind.special, 20: Kind.bytes}
-    odd = odd_tokens(head, vocabulary(kinds, 600))
-    assert {10, 11, 12, 20, 50, 51, 400} <= set(odd.nonzero()[:, 0].tolist())
-    assert odd.sum() <= 7 + 6  # chance
-    assert not odd[99]
-    share = odd_share(
-        torch.tensor([[10, 50, 1, 2], [1, 2, 3, 4]]), odd.index_fill(0, torch.tensor([1, 2, 3, 4]), False)
-    )
-    assert share.tolist() == [0.5, 0]
-
-
-def test_a_vocabulary_without_special_tokens_has_rare_ones_still() -> None:
-    weight = torch.randn(300, 16, generator=torch.Generator().manual_seed(2))
-    weight[7] *= 9
-    assert odd_tokens(Head(weight, torch.arange(300)), vocabulary({}, 300))[7]
-
-
-def test_the_label_file_holds_the_share_of_odd_tokens(data_folder: Path) -> None:
-    odd = f"(t.kind IN ({code(Kind.special)}, {code(Kind.bytes)}))"
-    wrong = rows_of(
-        data_folder,
-        f"""SELECT count(*) FROM (
-            SELECT any_value(odd_share) AS share, avg({odd}::INT) AS least
-            FROM (SELECT *, unnest(top_ids) AS token FROM label) l JOIN token t ON t.id = l.token
-            GROUP BY l.model, view, lens, layer, neuron)
-        WHERE share IS NULL OR share < least - 1e-6 OR share > 1""",
-    )
-    assert wrong == [(0,)]
