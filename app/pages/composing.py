@@ -95,6 +95,10 @@ class Composition:
         """One more empty row."""
         return replace(self, rows=(*self.rows, Row())) if len(self.rows) < MAX_CLAMPS else self
 
+    def with_rows(self, rows: Iterable[Row]) -> "Composition":
+        """With these rows, as many as may be clamped."""
+        return replace(self, rows=tuple(rows)[:MAX_CLAMPS])
+
     def without_row(self, place: int) -> "Composition":
         """One row less; at least one stays."""
         return replace(self, rows=tuple(row for at, row in enumerate(self.rows) if at != place) or (Row(),))

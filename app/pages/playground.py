@@ -13,6 +13,7 @@ from app.contract import ClampRequest, NeuronAnswer, Site, View
 from app.errors import Problem
 from app.pages.browse import CLAMP_VALUE, first_model
 from app.pages.composing import DEFAULTS, SWEEP, Composition, Row, from_address, from_form, to_request, to_sweep
+from app.pages.concept import with_concept
 from app.pages.curve import curve_charts
 from app.pages.naming import Naming, namings
 from app.pages.running import Aside, Unrolling, finished
@@ -67,6 +68,8 @@ def _context(labels: LabelFile, composition: Composition, **more: Any) -> dict[s
         "tour": _starts(labels, composition.model),
         "problem": None,
         "names": None,
+        "concept": "",
+        "concept_problem": None,
         "sweep": None,
         "sweeping": dict(composition.sweep) != SWEEP,
         "paired": bool(composition.model in labels.models and labels.models[composition.model].pairs),
@@ -106,7 +109,21 @@ async def submitted(request: Request, labels: Labels, worker: Worker) -> Respons
     act, composition = str(form.get("act", "run")), from_form(form)
     if act in ("run", "sweep"):
         return await _run(request, labels, worker, composition, act)
+    if act == "concept":
+        return await run_in_threadpool(_concept, request, labels, composition, str(form.get("concept", "")))
     return await run_in_threadpool(_rows, request, labels, composition, act)
+
+
+def _concept(request: Request, labels: LabelFile, composition: Composition, concept: str) -> Response:
+    """Add the neurons of a concept, or say in place why there are none."""
+    try:
+        changed = with_concept(labels, composition, concept)
+    except Problem as problem:
+        context = _context(labels, composition, concept=concept, concept_problem=str(problem))
+        return page(request, "playground.html", context, block="clamps", status=200)
+    if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
+        return RedirectResponse(changed.link(), 303)
+    return page(request, "playground.html", _context(labels, changed), block="clamps")
 
 
 def _rows(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:

@@ -66,24 +66,25 @@ def _errors(model: ModelSummary, place: int, clamp: Clamp) -> list[str]:
 
 def _in_raw(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp]) -> list[Clamp]:
     """Values times the high end of what each neuron does on text; a factor (mode scale) has no unit."""
-    units = _units(labels, model, clamps)
+    own = units(labels, model, clamps)
     missing = [
         f"clamps.{place}: the range of {neuron_name(clamp.layer, clamp.index)} at site {clamp.site.value} is not "
         "measured, so no value can be given in units of it. Run `make map`, or send unit raw."
         for place, clamp in enumerate(clamps)
-        if clamp.mode is not Mode.scale and (clamp.site, clamp.layer, clamp.index) not in units
+        if clamp.mode is not Mode.scale and (clamp.site, clamp.layer, clamp.index) not in own
     ]
     if missing:
         raise Unprocessable(*missing)
     return [
         clamp
         if clamp.mode is Mode.scale
-        else clamp.model_copy(update={"value": clamp.value * units[clamp.site, clamp.layer, clamp.index]})
+        else clamp.model_copy(update={"value": clamp.value * own[clamp.site, clamp.layer, clamp.index]})
         for clamp in clamps
     ]
 
 
-def _units(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp]) -> dict[tuple[Site, int, int], float]:
+def units(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp]) -> dict[tuple[Site, int, int], float]:
+    """The high end of each clamped neuron's own range, where it is measured."""
     here = activity.c
     places = [sa.and_(here.site == one.site, here.layer == one.layer, here.neuron == one.index) for one in clamps]
     if not places:
