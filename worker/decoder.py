@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.contract import Lens
+from worker.cores import one_core, rows_at_once
 from worker.decoded import Decoded
 from worker.lens import BOTH, Head, decode
 from worker.rounding import TILE, Bound
@@ -71,13 +72,14 @@ def _measured(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Literal["fp
 
 def _int8_pays(head: Head) -> bool:
     """Whether this machine multiplies int8 so much faster that screening is worth it, in products as they will be."""
-    rows, tile = head.weight[: head.rows_at_once], head.weight[:TILE]
+    rows, tile = head.weight[: rows_at_once(head.vocab)], head.weight[:TILE]
     codes = [vectors.clamp(-1, 1).mul(127).to(torch.int8) for vectors in (rows, tile)]
-    try:
-        int8 = _seconds(lambda: torch._int_mm(codes[0], codes[1].T))
-    except RuntimeError:  # no int8 product for this width or device
-        return False
-    return _seconds(lambda: torch.mm(rows, tile.T)) > FASTER * int8
+    with one_core():
+        try:
+            int8 = _seconds(lambda: torch._int_mm(codes[0], codes[1].T))
+        except RuntimeError:  # no int8 product for this width or device
+            return False
+        return _seconds(lambda: torch.mm(rows, tile.T)) > FASTER * int8
 
 
 def _seconds(run: Callable[[], Tensor]) -> float:

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from app.contract import Lens
+from worker.cores import MOST_ROWS, blocks, on_all_cores, rows_at_once
 from worker.decoded import Decoded, Extremes, joined
 from worker.statistics import Moments, Statistics
 
 TILE = 1024  # tokens a product: the tile is reduced while it is still in the processor's cache
 BUCKET = 64  # tokens a bucket maximum stands for
-SCORES = 2**26  # scores kept at a time: 256 MB
-MOST_ROWS = 512  # rows at a time: a tile of them fits the cache, and more make the product no faster
 BOTH = tuple(Lens)
 
 
@@ -45,14 +44,10 @@ class Head:
         """Of the rows that a lens scores by."""
         return self._moments[lens]
 
-    @property
-    def rows_at_once(self) -> int:
-        """Rows of a block, so that a score for each of them and every token is no burden."""
-        return max(1, min(MOST_ROWS, SCORES // self.vocab))
-
-    def blocks(self, rows: Tensor) -> list[Tensor]:
-        """`rows` in blocks of that many."""
-        return [rows[start : start + self.rows_at_once] for start in range(0, len(rows), self.rows_at_once)]
+    def prepare(self, lenses: Sequence[Lens]) -> None:
+        """Take the moments now, on all cores, and not when a thread first asks for them."""
+        for lens in lenses:
+            _ = self._moments[lens].covariance
 
 
 def decode(
@@ -66,8 +61,11 @@ def decode(
         top_k, bottom_k: tokens kept at each end, at least 2 at the top (for the margin), 0 for no bottom.
         lenses: those asked for; a second costs no second product.
     """
-    blocks = [_decode_block(block, head, top_k, bottom_k, lenses) for block in head.blocks(rows)]
-    return {lens: joined([block[lens] for block in blocks]) for lens in lenses}
+    head.prepare(lenses)
+    parts = on_all_cores(
+        lambda block: _decode_block(block, head, top_k, bottom_k, lenses), blocks(rows, rows_at_once(head.vocab))
+    )
+    return {lens: joined([part[lens] for part in parts]) for lens in lenses}
 
 
 def _decode_block(rows: Tensor, head: Head, top_k: int, bottom_k: int, lenses: Sequence[Lens]) -> dict[Lens, Decoded]:

@@ -59,7 +59,7 @@ class Int8Product:
     """
 
     def __init__(self, head: RoundedHead, rows: int) -> None:
-        self.head = head
+        self.head, self.rows = head, rows
         self._products = torch.empty(rows * head.tokens.numel(), dtype=torch.int32)
         self._spare = torch.empty(3, rows * TILE)
 

@@ -42,25 +42,27 @@ class Rounded:
         return length
 
 
-def round_to_int8(vectors: Tensor, bound: Bound, factor: float, seed: int, together: int = 1) -> Rounded:
-    """Round each vector to 255 levels of its largest value: to the nearest, or at random.
+def round_to_int8(vectors: Tensor, random: Tensor | None, factor: float, together: int = 1) -> Rounded:
+    """Round each vector to 255 levels of its largest value: to the nearest, or at random, right on average.
 
     Args:
         vectors: `(vectors, width)`, fp32.
-        factor: Hoeffding's `sqrt(ln(2 / p) / 2)`; the error is then `factor * step`.
+        random: numbers from 0 to 1 that broadcast against `vectors`, independent along the width; None: to the nearest.
+        factor: Hoeffding's `sqrt(ln(2 / p) / 2)`; the random error is then `factor * step`.
         together: so many neighbours share a step.
     """
     peak = vectors.abs().amax(1).view(-1, together).amax(1)
     step = torch.where(peak > 0, peak / 127, 1.0).repeat_interleave(together)
     scaled = vectors / step[:, None]
-    if bound is Bound.certified:
-        codes = scaled.round_().clamp_(-127, 127)
-        error = torch.linalg.vector_norm(vectors - codes * step[:, None], dim=1)
-    else:
-        generator = torch.Generator().manual_seed(seed)
-        codes = scaled.add_(torch.rand(scaled.shape, generator=generator)).floor_().clamp_(-127, 127)
-        error = factor * step
+    codes = (scaled.round_() if random is None else scaled.add_(random).floor_()).clamp_(-127, 127)
+    off = vectors - codes * step[:, None]
+    error = torch.linalg.vector_norm(off, dim=1) if random is None else factor * step
     return Rounded(codes.to(torch.int8), step, error)
+
+
+def random_numbers(*shape: int, seed: int) -> Tensor:
+    """From 0 to 1, the same ones for a seed."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def rotation(width: int, largest: int = 1024) -> Tensor:
@@ -80,7 +82,7 @@ class RoundedHead:
     """
 
     def __init__(self, head: Head, bound: Bound) -> None:
-        self._bound = bound
+        self._random = bound is Bound.verified
         self._factor = math.sqrt(math.log(16 * head.vocab / FAILURE) / 2)  # two sides, two errors, two lenses, two ends
         self._rotation = rotation(head.weight.shape[1])
         self.mean = head.moments(Lens.cosine).mean.float()  # (width,)
@@ -100,12 +102,17 @@ class RoundedHead:
     def _round_tile(self, head: Head, start: int, stop: int) -> tuple[Rounded, Tensor]:
         tokens = self.tokens[start:stop].flatten()
         away = head.weight[tokens].mul_(head.scale[tokens, None]).sub_(self.mean)
-        rounded = round_to_int8(self._rotated(away), self._bound, self._factor, seed=start, together=BUCKET)
+        random = random_numbers(*away.shape, seed=start) if self._random else None
+        rounded = round_to_int8(self._rotated(away), random, self._factor, together=BUCKET)
         return rounded, torch.linalg.vector_norm(away, dim=1)
 
     def round_rows(self, rows: Tensor) -> Rounded:
-        """Rows `(rows, width)` made ready for a product with `codes`."""
-        return round_to_int8(self._rotated(rows), self._bound, self._factor, seed=_OF_ROWS)
+        """Rows `(rows, width)` made ready for a product with `codes`; each the same in whatever company.
+
+        So all share one set of random numbers. The bound is on each row alone: it stays what it is.
+        """
+        random = random_numbers(len(self.mean), seed=_OF_ROWS) if self._random else None
+        return round_to_int8(self._rotated(rows), random, self._factor)
 
     def _rotated(self, vectors: Tensor) -> Tensor:
         return (vectors.reshape(-1, len(self._rotation)) @ self._rotation).view_as(vectors)

@@ -12,12 +12,15 @@ step * |w| * sqrt(ln(2 / p) / 2) but for a stated probability p. Knows nothing o
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 import torch
 from torch import Tensor
 
 from app.contract import Lens
+from worker.cores import blocks, on_all_cores, rows_at_once
 from worker.decoded import Decoded, Extremes, joined
 from worker.lens import BOTH, Head, decode, none_of
 from worker.products import Int8Product
@@ -44,7 +47,8 @@ class Screen:
 
     def __init__(self, head: Head, bound: Bound = Bound.certified) -> None:
         self.head, self.bound = head, bound
-        self._product = Int8Product(RoundedHead(head, bound), head.rows_at_once)
+        self._rounded = RoundedHead(head, bound)
+        self._idle: SimpleQueue[Int8Product] = SimpleQueue()  # their memory is used again
 
     def decode(
         self, rows: Tensor, top_k: int = 20, bottom_k: int = 10, lenses: Sequence[Lens] = BOTH
@@ -54,21 +58,24 @@ class Screen:
         Skew, kurtosis and logsumexp are taken from the screened scores; every other figure is exact.
         """
         ends = {sign: min(k, self.head.vocab) for sign, k in ((1, top_k), (-1, bottom_k))}
-        blocks = [self._decode_block(block, ends, lenses) for block in self.head.blocks(rows)]
-        decoded = {lens: joined([block[lens] for block, _, _ in blocks]) for lens in lenses}
-        failed = torch.cat([certain.logical_not() for _, certain, _ in blocks])  # (rows,)
+        self.head.prepare(lenses)
+        pieces = blocks(rows, rows_at_once(self.head.vocab))
+        parts = on_all_cores(lambda block: self._decode_block(block, ends, lenses), pieces)
+        decoded = {lens: joined([part[lens] for part, _, _ in parts]) for lens in lenses}
+        failed = torch.cat([certain.logical_not() for _, certain, _ in parts])  # (rows,)
         if failed.any():
             exact = decode(rows[failed], self.head, top_k, bottom_k, lenses)
             for lens in lenses:
                 decoded[lens].overwrite(failed, exact[lens])
-        return decoded, Effort(int(failed.sum()), sum(rescored for _, _, rescored in blocks))
+        return decoded, Effort(int(failed.sum()), sum(rescored for _, _, rescored in parts))
 
     def _decode_block(
         self, rows: Tensor, ends: dict[int, int], lenses: Sequence[Lens]
     ) -> tuple[dict[Lens, Decoded], Tensor, int]:
         """Some rows decoded, for which of them that is certain, and the number of tokens scored in fp32."""
         statistics = {lens: Statistics(rows, self.head.moments(lens), lens, self.head.vocab) for lens in lenses}
-        screened = self._product.run(rows, [sign for sign, k in ends.items() if k], statistics.values())
+        product = self._product(len(rows))
+        screened = product.run(rows, [sign for sign, k in ends.items() if k], statistics.values())
         certain, rescored, decoded = torch.ones(len(rows), dtype=torch.bool), 0, {}
         for lens in lenses:
             extremes = dict.fromkeys(ends, none_of(rows))
@@ -81,4 +88,14 @@ class Screen:
                     certain &= selected.certain
                     rescored += selected.rescored
             decoded[lens] = statistics[lens].finish(extremes[1], extremes[-1])
+        self._idle.put(product)
         return decoded, certain, rescored
+
+    def _product(self, rows: int) -> Int8Product:
+        """One that no other thread uses, and that has room for so many rows."""
+        while not self._idle.empty():
+            with suppress(Empty):
+                product = self._idle.get_nowait()
+                if product.rows >= rows:
+                    return product
+        return Int8Product(self._rounded, rows)

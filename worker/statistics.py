@@ -14,6 +14,7 @@ from app.contract import Lens
 from worker.decoded import Decoded, Extremes
 
 BLOCK = 4096  # head rows summed in fp32 before they are added in fp64
+CHANNELS = 512  # columns of the covariance at a time
 
 
 class Moments:
@@ -48,8 +49,10 @@ class Moments:
         total = self._weight.new_zeros(width, width, dtype=torch.float64)
         for block in self._blocks():
             away = block - centre
-            total += away.T @ away
-        return total.div_(len(self._weight)).float()
+            for start in range(0, width, CHANNELS):  # it is symmetric: what lies below the diagonal is enough
+                total[start:, start : start + CHANNELS] += away[:, start:].T @ away[:, start : start + CHANNELS]
+        lower = total.div_(len(self._weight)).float().tril_()
+        return lower + lower.tril(-1).T
 
     def spread(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each row's scores, `(rows,)` each, fp64."""

@@ -15,7 +15,8 @@ from worker.decoded import Decoded
 from worker.decoder import Decoder
 from worker.lens import Head, decode
 from worker.mapping import Progress, Recipe
-from worker.rounding import BUCKET, Bound, rotation, round_to_int8
+from worker.products import Int8Product
+from worker.rounding import BUCKET, Bound, random_numbers, rotation, round_to_int8
 from worker.run import MapRun
 from worker.screen import Screen
 
@@ -67,7 +68,7 @@ def same(one: Decoded, other: Decoded) -> bool:
 
 def errors(screen: Screen, rows: Tensor) -> tuple[Tensor, Tensor]:
     """How far each screened score is off, `(rows, buckets, BUCKET)`, and may be, `(rows, buckets)`; unit head rows."""
-    screened = screen._product.run(rows, (1,), ())
+    screened = Int8Product(screen._rounded, len(rows)).run(rows, (1,), ())
     of_rows, buckets = torch.ones(len(rows), len(screened.head.tokens)).nonzero(as_tuple=True)
     scores = screened.of_tokens(1, of_rows, buckets).view(len(rows), -1, BUCKET)
     units = screen.head.weight.double() * screen.head.scale[:, None]
@@ -98,8 +99,9 @@ def test_statistics_from_screened_scores_are_close(bound: Bound) -> None:
     ours, theirs = screened[Lens.cosine], exact[Lens.cosine]
     assert ours.skew is not None and theirs.skew is not None
     assert ours.kurtosis is not None and theirs.kurtosis is not None
-    # Rounding tilts a row a little towards some directions of the head, in this narrow one more than in a real one.
-    assert (ours.skew - theirs.skew).abs().max() < 0.04
+    # Rounding tilts a row a little towards some directions of the head: in this narrow one, with a channel that stands
+    # out eightfold, by up to 0.02 of the deviation, and by twice that at random; the cube makes it a little more.
+    assert (ours.skew - theirs.skew).abs().max() < (0.03 if bound is Bound.certified else 0.06)
     assert ((ours.kurtosis - theirs.kurtosis).abs() / (theirs.kurtosis + 3)).max() < 0.02
     assert screened[Lens.logit].skew is None and screened[Lens.logit].kurtosis is None
 
@@ -113,7 +115,7 @@ def test_log_sum_exp_is_off_by_no_more_than_a_score(bound: Bound) -> None:
     ours, theirs = screen.decode(rows)[0][Lens.logit].logsumexp, decode(rows, whole)[Lens.logit].logsumexp
     assert ours is not None and theirs is not None
     off, _ = errors(screen, rows)
-    logits_off = (off * screen._product.head.norms).flatten(1).amax(1)  # (rows,)
+    logits_off = (off * screen._rounded.norms).flatten(1).amax(1)  # (rows,)
     assert ((ours - theirs).abs() <= logits_off + 1e-4).all()
     assert (ours - theirs).abs().median() < 0.5 * logits_off.median()  # and mostly far less
 
@@ -136,11 +138,26 @@ def test_no_screened_score_is_off_by_more_than_its_bound(bound: Bound) -> None:
 
 def test_random_rounding_is_right_on_average() -> None:
     vector = torch.randn(1, WIDTH, generator=torch.Generator().manual_seed(4))
-    draws = [round_to_int8(vector, Bound.verified, 1.0, seed) for seed in range(400)]
+    draws = [round_to_int8(vector, random_numbers(WIDTH, seed=seed), 1.0) for seed in range(400)]
     mean = torch.stack([draw.codes.float() * draw.step for draw in draws]).mean(0)
     step = draws[0].step.item()
     assert (mean - vector).abs().max() < 5 * step / (400**0.5)
-    assert (round_to_int8(vector, Bound.certified, 1.0, 0).codes.float() * step - vector).abs().max() <= step / 2 + 1e-6
+    assert (round_to_int8(vector, None, 1.0).codes.float() * step - vector).abs().max() <= step / 2 + 1e-6
+
+
+@pytest.mark.parametrize("bound", Bound)
+def test_a_row_is_decoded_the_same_in_any_company(bound: Bound) -> None:
+    whole = head()
+    rows, screen = adversarial(whole.weight), Screen(whole, bound)
+    together = screen.decode(rows)[0]
+    alone = [screen.decode(rows[place : place + 1])[0] for place in range(4, 12)]
+    for lens in Lens:
+        for place, row in enumerate(alone, 4):
+            assert torch.equal(row[lens].top.ids[0], together[lens].top.ids[place])
+            assert torch.equal(row[lens].bottom.ids[0], together[lens].bottom.ids[place])
+    for name in ("skew", "kurtosis"):
+        ours = torch.cat([getattr(row[Lens.cosine], name) for row in alone])
+        torch.testing.assert_close(ours, getattr(together[Lens.cosine], name)[4:12], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("width", [576, 4096, 37, 2 * 1031])
@@ -175,7 +192,7 @@ def test_a_batch_that_differs_is_decoded_anew() -> None:
     _, outcome = decoder.decode(rows, 20, 10)
     assert (outcome.checked, outcome.differed) == (4, 0)
     assert decoder._screen is not None
-    decoder._screen._product.head.step[::2] *= 0.3  # tokens of every other bucket look worse than they are
+    decoder._screen._rounded.step[::2] *= 0.3  # tokens of every other bucket look worse than they are
     decoded, outcome = decoder.decode(rows, 20, 10)  # a broken screen is found out by the rows decoded both ways
     assert outcome.differed > 0 and outcome.left_to_fp32 == len(rows)
     assert all(same(decoded[lens], decode(rows, whole)[lens]) for lens in Lens)

@@ -1,0 +1,64 @@
+"""Independent blocks of rows on all cores, one thread each.
+
+Torch's own threads wait for each other after every operation: little is lost while they have the cores to themselves,
+and most of the time when another program takes one. Threads that share nothing but what they read need not wait.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+MOST_ROWS = 512  # a tile of so many rows' scores fits the cache, and more make no product faster
+SCORES = 2**25  # scores a core keeps at a time: 128 MB
+SHARE = 16  # of the machine's memory, one part in so many is for scores
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Threads that torch may use."""
+    return torch.get_num_threads()
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """The caller's operations on one core: what a block of rows has to itself."""
+    before = cores()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def rows_at_once(vocab: int) -> int:
+    """Rows of a block at most, when a score for each of them and every token is kept."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    scores = min(SCORES, memory // SHARE // cores() // 4)
+    return max(1, min(MOST_ROWS, scores // vocab))
+
+
+def blocks(rows: Tensor, most: int) -> list[Tensor]:
+    """`rows` in blocks of `most` at most, in a number that keeps every core busy to the end."""
+    rounds = -(-len(rows) // (most * cores()))
+    size = max(1, -(-len(rows) // max(1, rounds * cores())))
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def on_all_cores(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
+    """`work` on every piece, results in the pieces' order; the first error is raised."""
+    threads = min(cores(), len(pieces))
+    if threads < 2:
+        return [work(piece) for piece in pieces]
+    before = cores()
+    try:
+        with ThreadPoolExecutor(threads, "core", torch.set_num_threads, (1,)) as pool:
+            return list(pool.map(work, pieces))
+    finally:
+        torch.set_num_threads(before)  # a new thread starts with the number that was set last, whoever set it
