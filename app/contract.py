@@ -369,7 +369,7 @@ class LayerAgreement(Agreement):
 
 
 class StrengthAgreement(Agreement):
-    """Agreement among the labels that have this strength in the base model."""
+    """Agreement among the labels whose top tokens have this strength in the base model."""
 
     strength: Strength
 

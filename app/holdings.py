@@ -55,6 +55,11 @@ class Holdings:
         """The pair these two stand in, in whichever roles."""
         return next((known for known in self.pairs_of(one) if known.other(one) == other), None)
 
+    @property
+    def bases(self) -> set[str]:
+        """Models that were tuned further: the other one of their pair is shown first."""
+        return {known.base for known in self.pairs.values()}
+
     def families(self, names: Iterable[str]) -> dict[str, str]:
         """Of each of these models the first that it is paired with, directly or through another of them."""
         first = {name: name for name in names}

@@ -44,9 +44,11 @@ LENSES = (Lens.cosine, Lens.logit)  # in the order they are shown
 
 
 def first_model(labels: LabelFile) -> str:
-    """The model that is shown where none is chosen: one that chats, if there is one."""
-    chatting = (model.name for model in labels.models.values() if model.chat)
-    return next(chatting, next(iter(labels.models), ""))
+    """The model that is shown where none is chosen: one that chats and is nobody's base, if there is one."""
+    chatting = [model.name for model in labels.models.values() if model.chat]
+    return next(
+        (name for name in chatting if name not in labels.holdings.bases), next(iter(chatting or labels.models), "")
+    )
 
 
 def suggestions(labels: LabelFile) -> list[str]:
@@ -66,9 +68,15 @@ def home(request: Request, labels: Labels) -> Response:
         "tour_model": model,
         "tour_most": max((stop.z for stop in stops), default=0),
         "glances": glances(labels),
+        "notes": notes(labels),
         "suggestions": suggestions(labels),
     }
     return page(request, "home.html", context, twin=addresses.twin(addresses.MODELS))
+
+
+def notes(labels: LabelFile) -> dict[str, str]:
+    """What has to be known of a model wherever it is named, by its name."""
+    return {model.name: model.note for model in labels.models.values() if model.note}
 
 
 def glances(labels: LabelFile) -> list[tuple[Pair, list[Agreement]]]:
@@ -138,17 +146,17 @@ def _beside(labels: LabelFile, answer: NeuronAnswer) -> list[dict[str, Any]]:
             "note": labels.models[pair.other(answer.model)].note
             or (pair.note if answer.model == pair.instruct else None),
             "address": addresses.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
-            "views": _kept(answer) if place == 0 else [],
+            "views": _moved(answer) if place == 0 else [],
         }
         for place, pair in enumerate(labels.holdings.pairs_of(answer.model))
     ]
 
 
-def _kept(answer: NeuronAnswer) -> list[tuple[View, bool]]:
-    """Of each view, whether the counterpart has the same top token, under the lens that is shown first."""
+def _moved(answer: NeuronAnswer) -> list[tuple[View, Counterpart]]:
+    """The counterpart of each view, under the lens that is shown first."""
     views = answer.counterpart.views if answer.counterpart else {}
     lens = next((lens for lens in LENSES if any(lens in view for view in views.values())), Lens.cosine)
-    return [(view, views[view][lens].same_top) for view in ORDER if lens in views.get(view, {})]
+    return [(view, views[view][lens]) for view in ORDER if lens in views.get(view, {})]
 
 
 @router.get("/layers/{model}/{number}")

@@ -24,7 +24,10 @@ class Named(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A label in all models that it was found in, and in the counterpart of the best of them where that differs."""
+    """A label in all models that it was found in, and in the counterpart of the first of them where that differs.
+
+    `best` is the best result, but one of a base only where there is no other.
+    """
 
     best: SearchResult
     models: list[str]
@@ -43,9 +46,9 @@ def folded(labels: LabelFile, results: Iterable[SearchResult]) -> list[Row]:
 
 
 def _row(labels: LabelFile, results: list[SearchResult]) -> Row:
-    by_z = sorted(results, key=lambda one: -abs(one.z))
-    best, models = by_z[0], [one.model for one in by_z]
-    names = [_named(one) for one in by_z]
+    led = sorted(results, key=lambda one: (one.model in labels.holdings.bases, -abs(one.z)))
+    best, models = led[0], [one.model for one in led]
+    names = [_named(one) for one in led]
     there = best.counterpart
     if there and there.model not in models:
         names.append(Named(there.model, there.top_tokens, _matched(best), None, None, None))

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from app import addresses
 from app.catalog import LabelFile, Labels
 from app.contract import SearchAnswer, VocabularyToken
-from app.pages.browse import first_model, suggestions, turning
+from app.pages.browse import first_model, notes, suggestions, turning
 from app.pages.rows import folded
 from app.queries.search import SearchQuery, search
 from app.templating import is_partial, page
@@ -43,11 +43,6 @@ def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, 
     response = page(request, "search.html", context, block="results", twin=addresses.twin(here))
     response.headers["HX-Replace-Url"] = here
     return response
-
-
-def notes(labels: LabelFile) -> dict[str, str]:
-    """What has to be known of a model wherever it is named, by its name."""
-    return {model.name: model.note for model in labels.models.values() if model.note}
 
 
 def readings(pieces: list[VocabularyToken]) -> list[list[str]]:

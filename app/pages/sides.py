@@ -40,6 +40,11 @@ class Card(NamedTuple):
     instruct_name: Naming
     places: list[Place]
 
+    @property
+    def renamed(self) -> bool:
+        """Whether the names begin with another word, or stand at another end."""
+        return str(naming(self.base, 1)) != str(naming(self.instruct, 1))
+
 
 def cards(answer: SideBySideAnswer, lens: Lens) -> list[Card]:
     """The views of a lens in the order the signal runs."""

@@ -82,7 +82,12 @@ def _page(chosen: list[sa.ColumnElement[bool]], query: ChangedQuery) -> sa.Selec
         "margin": [sa.func.least(drift.c.base_margin, drift.c.instruct_margin).desc()],
     }
     place = (drift.c.layer, drift.c.neuron, drift.c.view)
-    return sa.select(drift).where(*chosen).order_by(*orders[query.sort], *place).limit(query.limit).offset(query.offset)
+    return (
+        sa.select(*_SHOWN).where(*chosen).order_by(*orders[query.sort], *place).limit(query.limit).offset(query.offset)
+    )
+
+
+_SHOWN = [drift.c[name] for name in ("layer", "neuron", "view", "lens", *Drift.model_fields)]
 
 
 def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Sequence[Row]) -> list[ChangedNeuron]:

@@ -29,13 +29,14 @@ def read_page(
 ) -> tuple[int, list[SearchResult]]:
     """How many labels of `models` hold one of `tokens` (ids by vocabulary hash), and the page that is asked for.
 
-    `folded` counts the same label in paired models once; a page then has all results of each, one a model.
+    `folded` counts the same label in paired models once; a page then has all results of each, one a model, and its
+    order is that of the models that are nobody's base.
     """
     if not any(tokens.values()):
         return 0, []
     pair = labels.holdings.pairs[filters.pair] if filters.pair else None
-    family = _family(labels, models) if folded else hit.model
-    hits = _hits(labels, tokens, list(_conditions(labels, filters, models)), family)
+    conditions = list(_conditions(labels, filters, models))
+    hits = _hits(labels, tokens, conditions, *_families(labels, models if folded else ()))
     if pair and filters.agreement and not _carried(labels, models, pair):
         hits = _agreeing(hits, pair, filters.agreement == "same")
     best = _best(hits, filters)
@@ -45,14 +46,16 @@ def read_page(
         return total, results(labels, connection, list(_by_label(rows, filters.side)), pair)
 
 
-def _family(labels: LabelFile, models: Sequence[str]) -> sa.ColumnElement[int]:
-    """The model that stands for all that a row's model is paired with."""
+def _families(labels: LabelFile, models: Sequence[str]) -> tuple[sa.ColumnElement[int], sa.ColumnElement[bool]]:
+    """The model that stands for all of these that a row's model is paired with; whether the row's model leads them."""
     ids = labels.holdings.model_ids
-    heads = labels.holdings.families(models)
-    others = [
-        (equal(hit.model, ids[name]), literal(hit.model, ids[head])) for name, head in heads.items() if name != head
-    ]
-    return sa.case(*others, else_=hit.model) if others else hit.model
+    heads = {name: head for name, head in labels.holdings.families(models).items() if name != head}
+    if not heads:
+        return hit.model, sa.true()
+    family = sa.case(
+        *((equal(hit.model, ids[name]), literal(hit.model, ids[head])) for name, head in heads.items()), else_=hit.model
+    )
+    return family, ~one_of(hit.model, (ids[name] for name in labels.holdings.bases))
 
 
 def _hits(
@@ -60,11 +63,12 @@ def _hits(
     tokens: dict[str, list[int]],
     conditions: list[sa.ColumnElement[bool]],
     family: sa.ColumnElement[int],
+    leads: sa.ColumnElement[bool],
 ) -> sa.CTE:
     """Every row of these tokens that meets the conditions."""
     ids = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
     scans = [
-        sa.select(*_COLUMNS, family.label("family")).where(
+        sa.select(*_COLUMNS, family.label("family"), leads.label("leads")).where(
             equal(hit.tokenizer, ids[hash_]), equal(hit.token, token), *conditions
         )
         for hash_, found in tokens.items()
@@ -108,16 +112,21 @@ def _agreeing(hits: sa.CTE, pair: Pair, same_top: bool) -> sa.CTE:
 
 def _best(hits: sa.CTE, filters: Filters) -> sa.Select[Any]:
     """One row a group: its key, its best match's values, by which it is sorted."""
-    top = filters.side is Side.top
+    sign = 1 if filters.side is Side.top else -1
     sort = {
-        "z": sa.func.max(hits.c.z) if top else -sa.func.min(hits.c.z),
-        "score": sa.func.max(hits.c.score) if top else -sa.func.min(hits.c.score),
-        "effect": sa.func.arg_max_null(hits.c.effect, hits.c.z if top else -hits.c.z),
-        "layer_z": sa.func.max(hits.c.layer_z),
+        "z": _led(hits, sa.func.max(sign * hits.c.z)),
+        "score": _led(hits, sa.func.max(sign * hits.c.score)),
+        "effect": _led(hits, sa.func.arg_max_null(hits.c.effect, sign * hits.c.z)),
+        "layer_z": _led(hits, sa.func.max(hits.c.layer_z)),
     }
     key = [hits.c[name] for name in _GROUP]
     best = sa.select(*key, sort["z"].label("best_z"), sa.func.count().over().label("total")).group_by(*key)
     return best if filters.sort == "neuron" else best.add_columns(sort[filters.sort].label("sort"))
+
+
+def _led(hits: sa.CTE, best: sa.Function[Any]) -> sa.ColumnElement[Any]:
+    """The best of the models that lead their family, if they are among the hits."""
+    return sa.func.coalesce(best.filter(hits.c.leads), best)
 
 
 def _order(best: sa.FromClause) -> list[sa.ColumnElement[Any]]:

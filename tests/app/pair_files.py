@@ -13,7 +13,7 @@ import duckdb
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.contract import Lens, View
+from app.contract import Lens, Side, Strength, View
 from app.schema import code
 from app.settings import Settings
 from tests.checkpoints import make_checkpoint
@@ -105,9 +105,18 @@ class PairFile:
                 f"WHERE model = (SELECT id FROM model WHERE name = '{model}') AND lens = {code(lens)}"
             )
             self._labels[model, lens] = {
-                (list(View)[view], layer, index): Label(ids, margin) for view, layer, index, ids, margin in found
+                (list(View)[view], layer, index): Label(*label) for view, layer, index, *label in found
             }
         return self._labels[model, lens]
+
+    def strengths(self, model: str, lens: Lens) -> dict[tuple[View, int, int], Strength]:
+        """How strong the top end of each label is, where that was measured: what a search row of it says."""
+        found = self.rows(
+            "SELECT view, layer, neuron, strength FROM label_by_token "
+            f"WHERE model = (SELECT id FROM model WHERE name = '{model}') AND lens = {code(lens)} "
+            f"AND side = {code(Side.top)} AND rank = 0 AND strength IS NOT NULL"
+        )
+        return {(list(View)[view], *place): list(Strength)[strength] for view, *place, strength in found}
 
     def moved(self, instruct: str, lens: Lens) -> set[tuple[View, int, int]]:
         """Where the top token of `before` is another one in `instruct`."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.catalog import LabelFile
-from app.contract import Agreement, ChangedAnswer, DriftAnswer, Lens, View
+from app.contract import Agreement, ChangedAnswer, DriftAnswer, Lens, Strength, View
 from app.errors import Conflict, NotFound, Unprocessable
 from app.queries.agreement import compare
 from app.queries.changed import ChangedQuery, changed
@@ -47,7 +47,7 @@ def test_what_was_planted_is_what_moved(pairs: PairFile) -> None:
 def test_agreement_is_the_share_of_top_tokens_that_stayed(paired: LabelFile, pairs: PairFile) -> None:
     answer = compare(paired, "before", "after")
     assert (answer.pair, answer.base, answer.instruct, answer.note) == ("planted", "before", "after", NOTE)
-    assert (answer.top_k, answer.by_strength) == (20, [])
+    assert answer.top_k == 20
     assert [(one.view, one.lens) for one in answer.overall] == list(product(View, Lens))
     for one in answer.overall:
         gone = [place for place in pairs.moved("after", one.lens) if place[0] == one.view]
@@ -73,6 +73,23 @@ def test_agreement_by_layer(paired: LabelFile, pairs: PairFile) -> None:
         gone = [place for place in pairs.moved("after", one.lens) if place[:2] == (one.view, one.layer)]
         assert one.agreement == pytest.approx(1 - len(gone) / NEURONS)
         assert one.neurons == NEURONS
+
+
+def test_agreement_by_strength_follows_the_base_label(paired: LabelFile, pairs: PairFile, labels: LabelFile) -> None:
+    """Empty where no strength was measured."""
+    assert compare(labels, "tiny-base", "tiny-chat").by_strength == []
+    groups: dict[tuple[Strength, View, Lens], list[bool]] = {}
+    for lens in Lens:
+        gone = pairs.moved("after", lens)
+        for place, strength in pairs.strengths("before", lens).items():
+            groups.setdefault((strength, place[0], lens), []).append(place not in gone)
+    found = compare(paired, "before", "after").by_strength
+    assert {(one.strength, one.view, one.lens): one.neurons for one in found} == {
+        group: len(kept) for group, kept in groups.items()
+    }
+    for one in found:
+        kept = groups[one.strength, one.view, one.lens]
+        assert one.agreement == pytest.approx(sum(kept) / len(kept))
 
 
 def test_a_near_tie_is_counted_apart(paired: LabelFile, pairs: PairFile) -> None:

@@ -55,7 +55,8 @@ def test_the_overview_shows_the_figures_of_its_twin(paired_client: TestClient) -
     assert papers.text == "75.4%"
     quoted = words(one(page, ".quoted"))
     assert "authors’ figure for Llama 3.1 8B" in quoted and "not measured here" in quoted
-    rows = [[cell.text.strip() for cell in row.select("th, td")] for row in page.select("table.agreements tbody tr")]
+    overall = page.select("table.agreements")[0]
+    rows = [[cell.text.strip() for cell in row.select("th, td")] for row in overall.select("tbody tr")]
     shown = {(row[0], row[1].split()[0]): [row[2], *row[4:]] for row in rows}
     assert len(shown) == 6
     for figures in answer["overall"]:
@@ -298,3 +299,28 @@ def test_a_row_shows_both_names_only_where_they_differ(paired_client: TestClient
             one(row, "a.compared")["href"]
             == f"{PAIR}/{'1/3' if moved else one(row, '.neuron').text[1:].replace('N', '/')}"
         )
+
+
+def test_rows_are_led_by_the_tuned_model_and_sorted_by_its_z(paired_client: TestClient) -> None:
+    rows = soup(paired_client, "/search?q=dog&pair=planted&limit=500").select("table.found tbody tr")
+    leaders = [[str(model.find(string=True)) for model in row.select(".named-model")] for row in rows]
+    assert ["after", "before"] in leaders
+    assert {tuple(names) for names in leaders} <= {("after", "before"), ("after",), ("before",)}
+    shown = [float(one(row, ".z .num").text) for row in rows]
+    assert shown == sorted(shown, reverse=True)
+    for row, names in zip(rows, leaders, strict=True):
+        assert str(one(row, ".neuron")["href"]).startswith(f"/neurons/{names[0]}/")
+
+
+def test_a_tuned_model_is_shown_where_none_is_chosen(paired_client: TestClient) -> None:
+    assert one(soup(paired_client, "/"), "#tour-title").text == "Some neurons of after"
+    answer = paired_client.get("/search?q=L2N5", follow_redirects=False)
+    assert answer.headers["Location"] == "/neurons/after/2/5"
+
+
+def test_a_near_tie_is_called_one_from_either_side(paired_client: TestClient) -> None:
+    for model in ("before", "after"):
+        card = one(soup(paired_client, f"/neurons/{model}/0/3"), '[aria-labelledby="up-logit"]')
+        assert "near tie" in one(card, ".counterpart").text
+    there = paired_client.get("/api/v1/neurons/after/0/3").json()["counterpart"]["views"]["up"]
+    assert (there["logit"]["near_tie"], there["logit"]["same_top"], there["cosine"]["near_tie"]) == (True, False, False)

@@ -108,8 +108,8 @@ def test_results_are_those_of_the_twin(client: TestClient) -> None:
     assert sorted(shown) == sorted((one["neuron"], one["view"], one["model"]) for one in expected)
     assert [(neuron, model) for neuron, _, model in shown[:3]] == [
         ("L2N1", "tiny-chat"),
-        ("L2N1", "tiny-base"),
         ("L2N1", "tiny-second"),
+        ("L2N1", "tiny-base"),
     ]
     assert [chip.text for chip in rows[0].select(".chips > mark")] == [" California", "California"]
 
