@@ -17,6 +17,7 @@ from worker.pairs import DEMO_PAIR, KNOWN_PAIRS
 from worker.progress import reporter
 from worker.run import MapRun
 from worker.sources import DEMO
+from worker.trial.command import steer_test
 
 
 @click.group()
@@ -25,6 +26,9 @@ def main() -> None:
     """Map every MLP neuron of a language model, and clamp neurons live."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")
+
+
+main.add_command(steer_test)
 
 
 @main.command("map")

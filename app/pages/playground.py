@@ -15,6 +15,7 @@ from app.pages.browse import CLAMP_VALUE, first_model
 from app.pages.composing import DEFAULTS, SWEEP, Composition, Row, from_address, from_form, to_request, to_sweep
 from app.pages.concept import with_concept
 from app.pages.curve import curve_charts
+from app.pages.examples import examples
 from app.pages.naming import Naming, namings
 from app.pages.running import Aside, Unrolling, finished
 from app.pages.scripting import scripts
@@ -66,6 +67,7 @@ def _context(labels: LabelFile, composition: Composition, **more: Any) -> dict[s
         "knobs": KNOBS,
         "tuned": dict(composition.knobs) != DEFAULTS,
         "tour": _starts(labels, composition.model),
+        "examples": examples(labels),
         "problem": None,
         "names": None,
         "concept": "",

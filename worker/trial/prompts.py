@@ -1,0 +1,47 @@
+"""The prompts of a trial: for choosing settings, held out for judging them, and leads where a concept could come next.
+
+They are templates over the kind of thing a concept is, so that one file serves dogs among animals and cities among
+places. Knows text; knows no model.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = Path(__file__).with_name("prompts.json")
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A question and the beginning of its answer; the next token is what is measured."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts for one kind of thing."""
+
+    choosing: list[str]
+    held_out: list[str]
+    leads: list[Lead]
+    neutral: list[Lead]
+
+
+def read_prompts(kind: str, path: Path = FILE) -> Prompts:
+    """The prompts about `kind`, for example `animal`."""
+    templates = json.loads(path.read_text())
+
+    def filled(text: str) -> str:
+        article = "an" if kind[:1].lower() in "aeiou" else "a"
+        return str(text).replace("{a_kind}", f"{article} {kind}").replace("{kind}", kind)
+
+    choosing = [filled(text) for text in templates["choosing"]]
+    leads = zip(choosing, map(filled, templates["leads"]), strict=False)
+    return Prompts(
+        choosing=choosing,
+        held_out=[filled(text) for text in templates["held_out"]],
+        leads=[Lead(*pair) for pair in leads],
+        neutral=[Lead(*pair) for pair in templates["neutral"]],
+    )
