@@ -11,6 +11,7 @@ import click
 
 from app.contract import Lens, View
 from app.settings import Settings
+from worker.effect_command import effect
 from worker.errors import CheckpointError, LabelFileError
 from worker.mapping import Recipe
 from worker.pairs import DEMO_PAIR, KNOWN_PAIRS
@@ -29,6 +30,9 @@ def main() -> None:
 
 
 main.add_command(steer_test)
+
+
+main.add_command(effect)
 
 
 @main.command("map")
