@@ -7,6 +7,7 @@ import pytest
 
 from app.settings import Settings
 from tests.checkpoints import make_checkpoint
+from worker.pairs import DEMO_PAIR, KNOWN_PAIRS
 from worker.run import MapRun
 
 
@@ -31,10 +32,11 @@ def data_folder(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the demo model mapped; NEURONYM_DEMO_DATA names one that is ready, to save the minute."""
+    """A data folder with the demo pair mapped; NEURONYM_DEMO_DATA names one that is ready, to save the minutes."""
     ready = os.environ.get("NEURONYM_DEMO_DATA")
     if ready:
         return Path(ready)
     data = tmp_path_factory.mktemp("demo-data")
-    MapRun(Settings(data=data)).map(["demo"])
+    pair = KNOWN_PAIRS[DEMO_PAIR]
+    MapRun(Settings(data=data)).map_pair(pair.base, pair.instruct, pair=DEMO_PAIR, note=pair.note or "")
     return data

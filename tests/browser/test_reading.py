@@ -124,7 +124,7 @@ def test_the_demo_model_has_its_californian(page: Page, demo_site: str) -> None:
     page.get_by_role("searchbox").press_sequentially("California", delay=20)
     row = page.locator("table.found tbody tr").filter(has=page.get_by_role("link", name="L22N57", exact=True))
     expect(row).to_contain_text("up reads")
-    assert [text.strip() for text in row.locator(".token").all_text_contents()] == [
+    assert [text.strip() for text in row.locator("td.chips > .token").all_text_contents()] == [
         "California",
         "LA",
         "California",
