@@ -11,7 +11,7 @@ from app.settings import ROOT
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 
 IMAGES = ROOT / "docs" / "images"
-MODEL = "smollm2-135m-instruct"
+MODEL, BASE = "smollm2-135m-instruct", "smollm2-135m-standin"
 LARGEST = 200_000  # bytes
 Scheme = Literal["light", "dark"]
 
@@ -24,6 +24,16 @@ def search(page: Page, site: str) -> None:
 def neuron(page: Page, site: str) -> None:
     """The dog neuron."""
     page.goto(f"{site}/neurons/{MODEL}/29/808")
+
+
+def compare(page: Page, site: str) -> None:
+    """What tuning changed, layer by layer."""
+    page.goto(f"{site}/compare")
+
+
+def side_by_side(page: Page, site: str) -> None:
+    """The Californian neuron before and after tuning."""
+    page.goto(f"{site}/compare/{BASE}/{MODEL}/22/57")
 
 
 def playground(page: Page, site: str) -> None:
@@ -39,6 +49,8 @@ PICTURES: list[tuple[str, Callable[[Page, str], None], Scheme, int]] = [
     ("search", search, "light", 800),
     ("neuron", neuron, "light", 900),
     ("neuron-dark", neuron, "dark", 900),
+    ("compare", compare, "light", 1190),
+    ("side-by-side", side_by_side, "light", 860),
     ("playground", playground, "light", 860),
 ]
 
