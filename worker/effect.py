@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -66,17 +65,21 @@ class Effects:
         self._predictions = Predictions(subject.model, ends, logits, subject.token_ids)
 
     @torch.inference_mode()
-    def layer(self, layer: int, ranges: Ranges, labels: Tensor, pause: Pause = lambda: None) -> pa.Table:
+    def layer(
+        self, layer: int, ranges: Ranges, labels: Tensor, pause: Pause = lambda: None, only: Tensor | None = None
+    ) -> pa.Table:
         """The effects of a layer's neurons as rows of the table `effect`, without the model.
 
         Args:
             labels: the token each label names, `(LABELS, neurons)`; ABSENT where there is none.
             pause: called before each batch.
+            only: the indices of the neurons to measure; all of them if not given.
         """
         device = self._subject.model.device
         cases = [self._case(layer, site, end, ranges[site][end]) for site, end in product(self._sites, Direction)]
-        neurons = torch.arange(labels.shape[1], device=device).repeat(len(cases))  # (cases * neurons,)
-        moves = torch.cat([case.moves for case in cases], 1)  # (prompts, cases * neurons)
+        chosen = torch.arange(labels.shape[1]) if only is None else only
+        moves = torch.cat([case.moves[:, chosen] for case in cases], 1)  # (prompts, cases * chosen)
+        neurons = chosen.to(device).repeat(len(cases))  # (cases * chosen,)
         wanted = torch.cat([labels, mismatched(labels, seed=layer)]).T.clamp(min=0).to(device)  # (neurons, 2 * LABELS)
         columns = self._subject.columns(layer).to(device, self._subject.model.dtype)  # (neurons, width)
         found = []
@@ -86,7 +89,7 @@ class Effects:
             added = moves[:, rows, None].to(written.dtype) * written  # (prompts, rows, width)
             ends = [replay.ends(layer, more) for replay, more in zip(self._replays, added, strict=True)]
             found.append(_Found.of(self._predictions.changes(torch.stack(ends)), these))
-        return _table(layer, cases, labels, _Found.joined(found))
+        return _table(layer, cases, chosen, labels, _Found.joined(found))
 
     def _case(self, layer: int, site: Site, direction: Direction, value: Tensor) -> _Case:
         value = value.to(self._subject.model.device)
@@ -132,24 +135,24 @@ class _Found:
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
 
-def _table(layer: int, cases: Sequence[_Case], labels: Tensor, found: _Found) -> pa.Table:
-    neurons, rows = labels.shape[1], len(found.kl)
-    tokens = labels.T.repeat(len(cases), 1)  # (rows, LABELS)
+def _table(layer: int, cases: Sequence[_Case], chosen: Tensor, labels: Tensor, found: _Found) -> pa.Table:
+    rows = len(found.kl)
+    tokens = labels.T[chosen].repeat(len(cases), 1)  # (rows, LABELS)
     absent = tokens == ABSENT
 
     def real(values: Tensor) -> pa.Array:
         return column(values, rows, pa.float32())
 
     def by_case(values: Iterable[int]) -> pa.Array:
-        return pa.concat_arrays([constant(value, neurons) for value in values])
+        return pa.concat_arrays([constant(value, len(chosen)) for value in values])
 
     return pa.table(
         {
             "site": by_case(code(case.site) for case in cases),
             "direction": by_case(code(case.direction) for case in cases),
             "layer": constant(layer, rows),
-            "neuron": pa.array(np.tile(np.arange(neurons, dtype=np.int32), len(cases))),
-            "value": real(torch.cat([case.value for case in cases])),
+            "neuron": column(chosen.repeat(len(cases)), rows, pa.int32()),
+            "value": real(torch.cat([case.value[chosen] for case in cases])),
             "tokens": column(tokens, rows, pa.int32()),
             "deltas": _lists(found.deltas, absent),
             "controls": _lists(found.controls, absent),

@@ -70,7 +70,10 @@ def effect(
     pause = Polite(settings.worker_url) if polite and settings.worker_url else lambda: None
     asked = Measurement(settings, sites, text, layers, resume, pause, reporter(as_json))
     try:
-        for name in models or asked.unmeasured():
+        names = models or asked.unmeasured()
+        if not names and not as_json:
+            click.echo(f"Nothing to measure: every model of the label file in {settings.data} is measured.")
+        for name in names:
             run = asked.measure(name)
             click.echo(json.dumps({"model": name, "published": run}) if as_json else _said(settings, name, run))
     except (CheckpointError, LabelFileError, ValueError) as error:

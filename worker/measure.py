@@ -52,10 +52,16 @@ class Measurement:
     report: Report = lambda _: None
 
     def unmeasured(self) -> list[str]:
-        """The models of the current label file whose effect is not measured, in the order they were mapped."""
+        """The models of the current label file whose effect is not measured, in the order they were mapped.
+
+        Raises:
+            CheckpointError: there is no label file.
+        """
         data = self.settings.data
         names = list(PublishedCheckpoints(data))
-        measured = published_measurements(data) if names else set()
+        if not names:
+            raise CheckpointError(f"There is no label file in {data}. Map a model first.")
+        measured = published_measurements(data)
         return [name for name in names if (name, "effect") not in measured]
 
     def measure(self, name: str) -> str | None:
