@@ -13,8 +13,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-MOST_ROWS = 512  # a tile of so many rows' scores fits the cache, and more make no product faster
-SCORES = 2**25  # scores a core keeps at a time: 128 MB
+MOST_ROWS = 512  # more rows at a time make no product faster
+FEWEST_ROWS = 256  # fewer make it slower, and are for machines that lack the memory
+SCORES = 2**24  # scores a core keeps at a time, where that is no less than FEWEST_ROWS: 64 MB
 SHARE = 16  # of the machine's memory, one part in so many is for scores
 
 Piece = TypeVar("Piece")
@@ -40,8 +41,8 @@ def one_core() -> Iterator[None]:
 def rows_at_once(vocab: int) -> int:
     """Rows of a block at most, when a score for each of them and every token is kept."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    scores = min(SCORES, memory // SHARE // cores() // 4)
-    return max(1, min(MOST_ROWS, scores // vocab))
+    possible = memory // SHARE // cores() // (4 * vocab)
+    return max(1, min(possible, MOST_ROWS, max(FEWEST_ROWS, SCORES // vocab)))
 
 
 def blocks(rows: Tensor, most: int) -> list[Tensor]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.contract import Lens
+from worker.cores import on_all_cores
 from worker.lens import Head
 
 TILE = 1024  # tokens a product
@@ -46,17 +47,19 @@ def round_to_int8(vectors: Tensor, random: Tensor | None, factor: float, togethe
     """Round each vector to 255 levels of its largest value: to the nearest, or at random, right on average.
 
     Args:
-        vectors: `(vectors, width)`, fp32.
+        vectors: `(vectors, width)`, fp32; they are used up.
         random: numbers from 0 to 1 that broadcast against `vectors`, independent along the width; None: to the nearest.
         factor: Hoeffding's `sqrt(ln(2 / p) / 2)`; the random error is then `factor * step`.
         together: so many neighbours share a step.
     """
     peak = vectors.abs().amax(1).view(-1, together).amax(1)
     step = torch.where(peak > 0, peak / 127, 1.0).repeat_interleave(together)
-    scaled = vectors / step[:, None]
-    codes = (scaled.round_() if random is None else scaled.add_(random).floor_()).clamp_(-127, 127)
-    off = vectors - codes * step[:, None]
-    error = torch.linalg.vector_norm(off, dim=1) if random is None else factor * step
+    codes = vectors / step[:, None]
+    codes = (codes.round_() if random is None else codes.add_(random).floor_()).clamp_(-127, 127)
+    if random is None:
+        error = torch.linalg.vector_norm(vectors.addcmul_(codes, step[:, None], value=-1), dim=1)
+    else:
+        error = factor * step
     return Rounded(codes.to(torch.int8), step, error)
 
 
@@ -93,18 +96,22 @@ class RoundedHead:
         a_tile = TILE // BUCKET
         self.tiles = [(i, min(i + a_tile, len(self.tokens))) for i in range(0, len(self.tokens), a_tile)]  # of buckets
         self.sizes = torch.tensor([stop - start for start, stop in self.tiles])  # (tiles,), in buckets
-        tiles = [self._round_tile(head, start, stop) for start, stop in self.tiles]
-        self.codes = [tile.codes.view(-1, BUCKET, len(self.mean)).transpose(0, 1).flatten(0, 1) for tile, _ in tiles]
-        self.step = torch.cat([tile.step.view(-1, BUCKET)[:, 0] for tile, _ in tiles])  # (buckets,)
-        self.error = torch.cat([tile.error.view(-1, BUCKET).amax(1) for tile, _ in tiles])  # (buckets,), the largest
-        self.length = torch.cat([lengths.view(-1, BUCKET).amax(1) for _, lengths in tiles])  # (buckets,), the largest
+        codes = torch.empty(self.tokens.numel(), len(self.mean), dtype=torch.int8)
+        self.codes = [codes[start * BUCKET : stop * BUCKET] for start, stop in self.tiles]  # (tokens of a tile, width)
+        of_tiles = on_all_cores(lambda tile: self._round_tile(head, tile), range(len(self.tiles)))
+        self.step, self.error, self.length = (torch.cat(part) for part in zip(*of_tiles, strict=True))  # (buckets,)
 
-    def _round_tile(self, head: Head, start: int, stop: int) -> tuple[Rounded, Tensor]:
+    def _round_tile(self, head: Head, tile: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Round a tile into `codes`; gives each bucket's step, and its tokens' largest error and length."""
+        start, stop = self.tiles[tile]
         tokens = self.tokens[start:stop].flatten()
         away = head.weight[tokens].mul_(head.scale[tokens, None]).sub_(self.mean)
+        lengths = torch.linalg.vector_norm(away, dim=1).view(-1, BUCKET)
         random = random_numbers(*away.shape, seed=start) if self._random else None
         rounded = round_to_int8(self._rotated(away), random, self._factor, together=BUCKET)
-        return rounded, torch.linalg.vector_norm(away, dim=1)
+        by_place = rounded.codes.view(-1, BUCKET, len(self.mean)).transpose(0, 1)  # (BUCKET, buckets, width)
+        self.codes[tile].view_as(by_place).copy_(by_place)
+        return rounded.step[::BUCKET], rounded.error.view(-1, BUCKET).amax(1), lengths.amax(1)
 
     def round_rows(self, rows: Tensor) -> Rounded:
         """Rows `(rows, width)` made ready for a product with `codes`; each the same in whatever company.
