@@ -10,7 +10,7 @@ from torch import Tensor
 from app.contract import Clamp, Direction, Lens, Site, View
 from app.schema import LABELS, label_place
 from tests.checkpoints import LAYERS, NEURONS
-from worker.attention import NAME
+from worker.attention import NAME, Prefix, attend_by_row
 from worker.clamp import prepare
 from worker.effect import ABSENT, SITES, Effects, Ranges, Subject, mismatched
 from worker.errors import CheckpointError
@@ -180,6 +180,24 @@ def test_a_head_that_does_something_unknown_is_refused(llama: Live, monkeypatch:
     monkeypatch.setattr(llama.model.config, "final_logit_softcapping", 0.01, raising=False)
     with pytest.raises(CheckpointError, match="more than a product"):
         effects(llama)
+
+
+@pytest.mark.parametrize("softcap", [None, 2.0])
+def test_rows_attend_to_what_they_share_and_to_themselves(softcap: float | None) -> None:
+    """Six query heads on two key heads, against every row alone as the last position of a plain softmax."""
+    chance = torch.Generator().manual_seed(0)
+    query = torch.randn(1, 6, 9, 8, generator=chance) * 3
+    own_key, own_value, key, value = (torch.randn(1, 2, 9, 8, generator=chance) for _ in range(4))
+    prefix = Prefix([key[:, :, :4]], [value[:, :, :4]])
+    got, _ = attend_by_row(
+        torch.nn.Identity(), query, *prefix.update(own_key, own_value, 0), scaling=0.7, softcap=softcap
+    )
+    for row in range(9):
+        keys = torch.cat([key[0, :, :4], own_key[0, :, row, None]], 1).repeat_interleave(3, 0)  # (heads, 5, size)
+        values = torch.cat([value[0, :, :4], own_value[0, :, row, None]], 1).repeat_interleave(3, 0)
+        scores = 0.7 * torch.einsum("hd,hpd->hp", query[0, :, row], keys)
+        scores = scores if softcap is None else softcap * (scores / softcap).tanh()
+        assert torch.allclose(got[0, row], torch.einsum("hp,hpd->hd", scores.softmax(-1), values), atol=1e-5)
 
 
 # --- the control -----------------------------------------------------------------------------------------------
