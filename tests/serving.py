@@ -9,7 +9,7 @@ from time import monotonic, sleep
 import uvicorn
 from starlette.types import ASGIApp
 
-PATIENCE = 60.0  # seconds; the machine may be busy
+PATIENCE = 180.0  # seconds; the machine may be busy, and the demo model takes its time to load
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """A real browser on a real server: every page it opens is watched for errors and for breaches of the policy."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from tests.serving import served, until
 from worker.checkpoint import open_checkpoint
 from worker.service import create_service
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = os.environ.get("NEURONYM_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
