@@ -1,8 +1,8 @@
 """What measuring the effect of a neuron costs: clamped rows a second against a loop of plain forward passes.
 
 A row is one neuron clamped after one prompt, its prediction reduced to the figures of the table `effect`. The loop
-makes a whole pass with a hook for each row and takes the change of the log-probabilities, nothing more. Both are timed in one
-process, turn by turn, and the best of each is compared. Prints JSON.
+makes a whole pass with a hook for each row and takes the change of the log-probabilities, nothing more. Both are timed
+in one process, turn by turn, and the best of each is compared. Prints JSON.
 """
 
 import argparse
