@@ -28,7 +28,7 @@ from worker.sources import DEMO
 
 TOP = 20
 LAYERS, NEURONS, WIDTH, VOCAB = 32, 14_336, 4096, 128_256  # of Llama 3.1 8B
-ROWS = 512  # of the large shape, a turn
+ROWS = 1024  # of the large shape, a turn
 BASE = {"neurons": 1024, "width": 512, "vocabulary": 32_768}  # what growth starts from
 
 
@@ -182,7 +182,7 @@ def main() -> None:
     arguments = parser.parse_args()
     parts: dict[str, Callable[[], dict[str, object]]] = {
         "demo": lambda: demo(range(30) if arguments.full else (0, 7, 15, 22, 29)),
-        "large": lambda: large(15 if arguments.full else 4),
+        "large": lambda: large(9 if arguments.full else 3),
         "growth": lambda: growth(7 if arguments.full else 3),
     }
     if arguments.part:

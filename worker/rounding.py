@@ -14,9 +14,11 @@ from torch import Tensor
 from app.contract import Lens
 from worker.cores import on_all_cores
 from worker.lens import Head
+from worker.rotation import Rotation
 
 TILE = 1024  # tokens a product
 BUCKET = 16  # tokens that share a step, and that a screened maximum stands for: every (TILE / BUCKET)-th of a tile
+AT_ONCE = 16  # buckets rounded at a time
 FAILURE = 1e-9  # probability, a row, that a random rounding error exceeds its bound
 _OF_ROWS = 2**40  # seed of the rows' rounding, far from those of the head's tiles: the two must be independent
 
@@ -68,15 +70,6 @@ def random_numbers(*shape: int, seed: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def rotation(width: int, largest: int = 1024) -> Tensor:
-    """An orthogonal matrix for each run of `block` channels; `(block, block)`, where `block` divides `width`."""
-    block = max(size for size in range(1, min(width, largest) + 1) if width % size == 0)
-    generator = torch.Generator().manual_seed(0)
-    random = torch.randn(block, block, generator=generator, dtype=torch.float64)
-    orthogonal: Tensor = torch.linalg.qr(random)[0]
-    return orthogonal.float()
-
-
 class RoundedHead:
     """The head's rows at unit length, less their mean, in int8: tile by tile, in order of their length.
 
@@ -87,7 +80,7 @@ class RoundedHead:
     def __init__(self, head: Head, bound: Bound) -> None:
         self._random = bound is Bound.verified
         self._factor = math.sqrt(math.log(16 * head.vocab / FAILURE) / 2)  # two sides, two errors, two lenses, two ends
-        self._rotation = rotation(head.weight.shape[1])
+        self._rotated = Rotation(head.weight.shape[1])
         self.mean = head.moments(Lens.cosine).mean.float()  # (width,)
         order = head.norms.argsort(stable=True)
         self.tokens = torch.cat([order, order[-1:].expand(-len(order) % BUCKET)]).view(-1, BUCKET)  # (buckets, BUCKET)
@@ -98,20 +91,23 @@ class RoundedHead:
         self.sizes = torch.tensor([stop - start for start, stop in self.tiles])  # (tiles,), in buckets
         codes = torch.empty(self.tokens.numel(), len(self.mean), dtype=torch.int8)
         self.codes = [codes[start * BUCKET : stop * BUCKET] for start, stop in self.tiles]  # (tokens of a tile, width)
-        of_tiles = on_all_cores(lambda tile: self._round_tile(head, tile), range(len(self.tiles)))
-        self.step, self.error, self.length = (torch.cat(part) for part in zip(*of_tiles, strict=True))  # (buckets,)
+        self.step, self.error, self.length = torch.empty(3, len(self.tokens))  # of each bucket; the latter the largest
+        on_all_cores(lambda tile: self._round_tile(head, tile), range(len(self.tiles)))
 
-    def _round_tile(self, head: Head, tile: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Round a tile into `codes`; gives each bucket's step, and its tokens' largest error and length."""
-        start, stop = self.tiles[tile]
-        tokens = self.tokens[start:stop].flatten()
-        away = head.weight[tokens].mul_(head.scale[tokens, None]).sub_(self.mean)
-        lengths = torch.linalg.vector_norm(away, dim=1).view(-1, BUCKET)
-        random = random_numbers(*away.shape, seed=start) if self._random else None
-        rounded = round_to_int8(self._rotated(away), random, self._factor, together=BUCKET)
-        by_place = rounded.codes.view(-1, BUCKET, len(self.mean)).transpose(0, 1)  # (BUCKET, buckets, width)
-        self.codes[tile].view_as(by_place).copy_(by_place)
-        return rounded.step[::BUCKET], rounded.error.view(-1, BUCKET).amax(1), lengths.amax(1)
+    def _round_tile(self, head: Head, tile: int) -> None:
+        """Fill in a tile, some of its buckets at a time: so that little memory is needed."""
+        first, end = self.tiles[tile]
+        by_place = self.codes[tile].view(BUCKET, end - first, -1)  # (BUCKET, buckets, width)
+        for start in range(first, end, AT_ONCE):
+            stop = min(start + AT_ONCE, end)
+            tokens = self.tokens[start:stop].flatten()
+            away = head.weight[tokens].mul_(head.scale[tokens, None]).sub_(self.mean)
+            self.length[start:stop] = torch.linalg.vector_norm(away, dim=1).view(-1, BUCKET).amax(1)
+            random = random_numbers(*away.shape, seed=start) if self._random else None
+            rounded = round_to_int8(self._rotated(away), random, self._factor, together=BUCKET)
+            by_place[:, start - first : stop - first] = rounded.codes.view(-1, BUCKET, len(self.mean)).transpose(0, 1)
+            self.step[start:stop] = rounded.step[::BUCKET]
+            self.error[start:stop] = rounded.error.view(-1, BUCKET).amax(1)
 
     def round_rows(self, rows: Tensor) -> Rounded:
         """Rows `(rows, width)` made ready for a product with `codes`; each the same in whatever company.
@@ -120,6 +116,3 @@ class RoundedHead:
         """
         random = random_numbers(len(self.mean), seed=_OF_ROWS) if self._random else None
         return round_to_int8(self._rotated(rows), random, self._factor)
-
-    def _rotated(self, vectors: Tensor) -> Tensor:
-        return (vectors.reshape(-1, len(self._rotation)) @ self._rotation).view_as(vectors)

@@ -16,7 +16,8 @@ from worker.decoder import Decoder, Precision
 from worker.lens import Head, decode
 from worker.mapping import Progress, Recipe
 from worker.products import Int8Product
-from worker.rounding import BUCKET, Bound, random_numbers, rotation, round_to_int8
+from worker.rotation import Rotation
+from worker.rounding import BUCKET, Bound, random_numbers, round_to_int8
 from worker.run import MapRun
 from worker.screen import Screen
 
@@ -163,10 +164,15 @@ def test_a_row_is_decoded_the_same_in_any_company(bound: Bound) -> None:
 
 
 @pytest.mark.parametrize("width", [576, 4096, 37, 2 * 1031])
-def test_rotation_changes_no_length(width: int) -> None:
-    matrix = rotation(width)
-    assert width % len(matrix) == 0 and len(matrix) <= 1024
-    torch.testing.assert_close(matrix @ matrix.T, torch.eye(len(matrix)), atol=1e-4, rtol=0)
+def test_rotation_changes_no_product_and_spreads_a_channel(width: int) -> None:
+    vectors = torch.randn(50, width, generator=torch.Generator().manual_seed(9))
+    vectors[:, 5] *= 100
+    before, turned = vectors.clone(), Rotation(width)(vectors)
+    assert torch.equal(vectors, before)
+    torch.testing.assert_close(turned @ turned.T, vectors @ vectors.T, rtol=1e-4, atol=1)
+    spread = Rotation(width)(torch.eye(width)[:8])
+    assert spread.abs().max() <= 2 / width**0.5 + 1e-6
+    torch.testing.assert_close(spread @ spread.T, torch.eye(8), rtol=0, atol=1e-5)
 
 
 def test_a_small_vocabulary() -> None:
