@@ -14,8 +14,6 @@ from transformers import PreTrainedModel
 from worker.errors import CheckpointError
 
 TILE = 2048  # head rows
-ROW_MEMORY = 64e6  # bytes of the mean changes of a batch
-MOST_ROWS = 512
 OFF = 1e-3  # by how much two ways to the same logits may differ, relative to the largest
 
 
@@ -85,9 +83,9 @@ class Predictions:
         self._outside = strangers.nonzero()[:, 0]
 
     @property
-    def rows(self) -> int:
-        """How many rows are best measured at once."""
-        return int(max(1, min(MOST_ROWS, ROW_MEMORY // (4 * len(self._weight)))))
+    def vocab(self) -> int:
+        """Rows of the head."""
+        return len(self._weight)
 
     def changes(self, ends: Tensor) -> Changes:
         """What other last hidden states, `(prompts, rows, width)`, change."""

@@ -5,6 +5,7 @@ another one of its layer. Knows replays and predictions; knows nothing of label 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,6 +18,7 @@ from app.contract import Direction, Site
 from app.schema import LABELS, code
 from worker.change import Changes, Predictions
 from worker.clamp import Sites
+from worker.cores import blocks, on_all_cores, one_core, rows_at_once
 from worker.replay import Replay
 from worker.shards import column, constant
 
@@ -58,11 +60,11 @@ class Effects:
     @torch.inference_mode()
     def __init__(self, subject: Subject, prompts: Iterable[Sequence[int]], sites: Sequence[Site] = SITES) -> None:
         self._subject, self._sites = subject, sites
-        self._replays = [Replay(subject.model, subject.sites, prompt) for prompt in prompts]
-        nothing = torch.zeros(1, 1, device=subject.model.device, dtype=subject.model.dtype)
-        ends = torch.cat([replay.ends(0, nothing) for replay in self._replays])  # (prompts, width)
-        logits = torch.stack([replay.logits for replay in self._replays])
-        self._predictions = Predictions(subject.model, ends, logits, subject.token_ids)
+        with one_core():  # a few tokens
+            self._replays = [Replay(subject.model, subject.sites, prompt) for prompt in prompts]
+            ends = torch.cat([replay.plain_end() for replay in self._replays])  # (prompts, width)
+            logits = torch.stack([replay.logits for replay in self._replays])
+            self._predictions = Predictions(subject.model, ends, logits, subject.token_ids)
 
     @torch.inference_mode()
     def layer(
@@ -72,23 +74,31 @@ class Effects:
 
         Args:
             labels: the token each label names, `(LABELS, neurons)`; ABSENT where there is none.
-            pause: called before each batch.
+            pause: called before each batch, from several threads.
             only: the indices of the neurons to measure; all of them if not given.
         """
         device = self._subject.model.device
-        cases = [self._case(layer, site, end, ranges[site][end]) for site, end in product(self._sites, Direction)]
+        with one_core():  # a single row
+            cases = [self._case(layer, site, end, ranges[site][end]) for site, end in product(self._sites, Direction)]
         chosen = torch.arange(labels.shape[1]) if only is None else only
         moves = torch.cat([case.moves[:, chosen] for case in cases], 1)  # (prompts, cases * chosen)
         neurons = chosen.to(device).repeat(len(cases))  # (cases * chosen,)
         wanted = torch.cat([labels, mismatched(labels, seed=layer)]).T.clamp(min=0).to(device)  # (neurons, 2 * LABELS)
         columns = self._subject.columns(layer).to(device, self._subject.model.dtype)  # (neurons, width)
-        found = []
-        for rows in torch.split(torch.arange(len(neurons), device=device), self._predictions.rows):
+
+        @torch.inference_mode()  # this thread's
+        def measure(rows: Tensor) -> _Found:
             pause()
             written, these = columns[neurons[rows]], wanted[neurons[rows]]
             added = moves[:, rows, None].to(written.dtype) * written  # (prompts, rows, width)
             ends = [replay.ends(layer, more) for replay, more in zip(self._replays, added, strict=True)]
-            found.append(_Found.of(self._predictions.changes(torch.stack(ends)), these))
+            return _Found.of(self._predictions.changes(torch.stack(ends)), these)
+
+        pieces = blocks(torch.arange(len(neurons), device=device), rows_at_once(self._predictions.vocab))
+        with ExitStack() as stack:
+            for replay in self._replays:
+                stack.enter_context(replay.at(layer))
+            found = on_all_cores(measure, pieces) if device.type == "cpu" else list(map(measure, pieces))
         return _table(layer, cases, chosen, labels, _Found.joined(found))
 
     def _case(self, layer: int, site: Site, direction: Direction, value: Tensor) -> _Case:

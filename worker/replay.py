@@ -4,6 +4,7 @@ The prompt is read once. Rows differ from each other at its last position alone,
 Knows modules and tensors; knows nothing of labels or of where clamp values come from.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Replay:
     @torch.inference_mode()
     def __init__(self, model: PreTrainedModel, sites: Sites, prompt: Sequence[int]) -> None:
         self._config, self._sites = model.config, sites
+        self._own = threading.local()
         self._layers = list(model.get_submodule(sites.family.layers_path).children())
         self._norm = model.get_submodule(sites.family.norm)
         tokens = torch.tensor([list(prompt)], device=model.device)
@@ -71,20 +73,37 @@ class Replay:
             self._run(layer, self._calls[layer].hidden)
         return seen[0]
 
+    @contextmanager
+    def at(self, layer: int) -> Iterator[None]:
+        """Make `ends` of a layer possible inside the block, from several threads at once."""
+        down = self._module(layer, Site.act)
+        with _hooks(down.register_forward_hook(self._add)), by_row(self._config):
+            yield
+
     @torch.inference_mode()
     def ends(self, layer: int, added: Tensor) -> Tensor:
         """Last hidden states after the final norm, where `added` joins what the layer's down projection writes.
 
         Both are `(rows, width)`.
         """
-        hook = self._module(layer, Site.act).register_forward_hook(lambda _, __, out: out + added)  # (1, rows, width)
-        with by_row(self._config):
-            with _hooks(hook):
-                hidden = self._run(layer, self._calls[layer].hidden)
-            for above in range(layer + 1, len(self._layers)):
-                hidden = self._run(above, hidden)
+        self._own.added = added
+        try:
+            hidden = self._run(layer, self._calls[layer].hidden)  # (1, rows, width)
+        finally:
+            del self._own.added
+        for above in range(layer + 1, len(self._layers)):
+            hidden = self._run(above, hidden)
         ends: Tensor = self._norm(hidden)
         return ends[0]
+
+    def plain_end(self) -> Tensor:
+        """The last hidden state of the prompt as it is, by the same way, `(1, width)`."""
+        with self.at(0):
+            return self.ends(0, torch.zeros_like(self._calls[0].hidden[0]))
+
+    def _add(self, _: nn.Module, _given: object, written: Tensor) -> Tensor:
+        added: Tensor | None = getattr(self._own, "added", None)  # None: another prompt's turn
+        return written if added is None else written + added
 
     def _run(self, layer: int, hidden: Tensor) -> Tensor:
         call = self._calls[layer]

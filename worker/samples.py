@@ -6,6 +6,7 @@ tokens and the model's predictions; knows nothing of neurons.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerFast
 
+from worker.cores import one_core
+from worker.decode import SMALL
 from worker.errors import CheckpointError
 
 POSITIONS = 4096  # counted ones
@@ -113,7 +116,8 @@ def _sample(model: PreTrainedModel, start: _Start, generator: torch.Generator) -
     cache = DynamicCache(config=model.config)
     given = torch.tensor([start.ids], device=model.device)
     for _ in range(LENGTH):
-        logits = model(given, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float().cpu()
+        with one_core() if model.num_parameters() < SMALL else nullcontext():
+            logits = model(given, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float().cpu()
         if len(given) < ROWS:  # the start was read once for all
             cache.batch_repeat_interleave(ROWS)
             logits = logits.expand(ROWS, -1)
