@@ -155,7 +155,8 @@ class _One:
         if not all(shards.has("effect", layer) for layer in range(self._checkpoint.layers)):
             return None
         result = effect_summary(shards.shards("effect"))
-        return Measured(self._name, "effect", shards, settings, result, time.monotonic() - self._started)
+        seconds = time.monotonic() - self._started - activity.seconds  # of this run: an earlier one may have begun it
+        return Measured(self._name, "effect", shards, settings, result, seconds)
 
     @cached_property
     def _effects(self) -> Effects:
