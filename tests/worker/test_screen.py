@@ -10,8 +10,8 @@ from torch import Tensor
 
 from app.contract import Lens
 from app.settings import Settings
+from tests.worker.comparison import same
 from worker import decoder as decoder_module
-from worker.decoded import Decoded
 from worker.decoder import Decoder, Precision
 from worker.lens import Head, decode
 from worker.mapping import Progress, Recipe
@@ -52,23 +52,6 @@ def adversarial(weight: Tensor) -> Tensor:
     return rows
 
 
-def same(one: Decoded, other: Decoded) -> bool:
-    """Equal ids wherever fp32 can tell neighbouring scores apart, and equal scores."""
-    for ours, theirs in ((one.top, other.top), (one.bottom, other.bottom)):
-        if not theirs.scores.shape[1]:
-            continue
-        size = theirs.scores.abs().amax(1, keepdim=True)
-        if not ((ours.scores - theirs.scores).abs() <= 2e-6 * size).all():
-            return False
-        gap = (theirs.scores[:, :-1] - theirs.scores[:, 1:]).abs() > 4e-6 * size
-        clear = torch.zeros_like(ours.ids, dtype=torch.bool)
-        clear[:, 1:-1] = gap[:, 1:] & gap[:, :-1]
-        clear[:, 0] = gap[:, 0]
-        if not (ours.ids == theirs.ids)[clear].all():
-            return False
-    return True
-
-
 def errors(screen: Screen, rows: Tensor) -> tuple[Tensor, Tensor]:
     """How far each screened score is off, `(rows, buckets, BUCKET)`, and may be, `(rows, buckets)`; unit head rows."""
     screened = Int8Product(screen._rounded, len(rows)).run(rows, (1,), ())
@@ -85,7 +68,7 @@ def test_equals_the_fp32_path_on_adversarial_rows(bound: Bound) -> None:
     whole = head()
     rows = adversarial(whole.weight)
     screened, _ = Screen(whole, bound).decode(rows)
-    exact = decode(rows, whole)
+    exact = decode(rows, whole, 21, 11)
     for lens in Lens:
         assert same(screened[lens], exact[lens]), lens
         torch.testing.assert_close(screened[lens].mean, exact[lens].mean)
@@ -179,7 +162,7 @@ def test_a_small_vocabulary() -> None:
     weight = torch.randn(40, 16, generator=torch.Generator().manual_seed(5))
     small, rows = Head(weight, torch.arange(40)), torch.randn(30, 16, generator=torch.Generator().manual_seed(6))
     screened, _ = Screen(small).decode(rows, 5, 3)
-    exact = decode(rows, small, 5, 3)
+    exact = decode(rows, small, 6, 4)
     assert all(same(screened[lens], exact[lens]) for lens in Lens)
 
 
@@ -198,7 +181,7 @@ def test_the_way_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_decoder_gives_what_is_asked_for(precision: Precision) -> None:
     whole, rows = head(), adversarial(head().weight)
     decoded, outcome = Decoder(whole, precision, rows, [Lens.cosine]).decode(rows, 7, 0)
-    exact = decode(rows, whole, 7, 0, [Lens.cosine])
+    exact = decode(rows, whole, 8, 0, [Lens.cosine])
     assert list(decoded) == [Lens.cosine] and same(decoded[Lens.cosine], exact[Lens.cosine])
     assert decoded[Lens.cosine].top.ids.shape == (48, 7) and decoded[Lens.cosine].bottom.ids.shape == (48, 0)
     assert outcome.rows == 48 and outcome.differed == 0
@@ -213,7 +196,7 @@ def test_a_batch_that_differs_is_decoded_anew() -> None:
     decoder._screen._rounded.step[::2] *= 0.3  # tokens of every other bucket look worse than they are
     decoded, outcome = decoder.decode(rows, 20, 10)  # a broken screen is found out by the rows decoded both ways
     assert outcome.differed > 0 and outcome.left_to_fp32 == len(rows)
-    assert all(same(decoded[lens], decode(rows, whole)[lens]) for lens in Lens)
+    assert all(same(decoded[lens], decode(rows, whole, 21, 11)[lens]) for lens in Lens)
 
 
 def test_what_was_done_is_recorded(tiny_llama: Path, tmp_path: Path) -> None:
