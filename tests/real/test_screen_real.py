@@ -55,13 +55,15 @@ def test_statistics_are_right_to_the_digits_that_are_shown(
     ours, theirs = screens[bound].decode(rows)[0], decode(rows, head)
     kurtosis = theirs[Lens.cosine].kurtosis
     assert kurtosis is not None
-    for name, most in (("skew", 0.02), ("kurtosis", 0.05)):
-        off = (getattr(ours[Lens.cosine], name) - getattr(theirs[Lens.cosine], name)).abs()
-        assert off.max() < most * (1 + kurtosis.abs().max()), name
-        assert off.median() < 0.005, name
-    sums = ours[Lens.logit].logsumexp, theirs[Lens.logit].logsumexp
-    assert sums[0] is not None and sums[1] is not None
-    assert (sums[0] - sums[1]).abs().max() < 0.01
+    for lens, name, most in (
+        (Lens.cosine, "skew", 0.02),
+        (Lens.cosine, "kurtosis", 0.05),
+        (Lens.logit, "logsumexp", 0.005),
+    ):
+        one, other = (vars(decoded[lens])[name] for decoded in (ours, theirs))  # (rows,) each
+        off = (one - other).abs()
+        assert off.max() < most * (1 + other.abs().max()), name
+        assert off.median() < most / 4, name
 
 
 def test_a_decoder_finds_its_way_and_checks_itself(demo_checkpoint: Checkpoint, head: Head) -> None:
