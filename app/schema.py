@@ -21,12 +21,12 @@ def code(value: StrEnum) -> int:
     return list(type(value)).index(value)
 
 
-LABELS = len(View) * len(Lens)  # as many labels as a neuron can have
+LABELS = len(Side) * len(View) * len(Lens)  # as many as a neuron can have: each end of a label names a token
 
 
-def label_place(view: View, lens: Lens) -> int:
-    """Where a label stands in the lists of `effect`, whichever views and lenses its model has."""
-    return code(view) * len(Lens) + code(lens)
+def label_place(view: View, lens: Lens, side: Side = Side.top) -> int:
+    """Where one end of a label stands in the lists of `effect`, whichever views and lenses its model has."""
+    return (code(side) * len(View) + code(view)) * len(Lens) + code(lens)
 
 
 class Coded(sa.types.TypeDecorator[StrEnum]):
@@ -160,7 +160,7 @@ label_by_token = sa.Table(  # sorted by (tokenizer, token, side, z descending)
     *(sa.Column(f"top_{place}", sa.Integer) for place in range(NAMED)),
     sa.Column("layer_z", sa.REAL),
     sa.Column("strength", Coded(Strength)),  # of this end of the label
-    sa.Column("effect", sa.REAL),
+    sa.Column("effect", sa.REAL),  # on the first token at this end
     sa.Column("agreement", sa.Boolean),  # same top token as the counterpart in the model's first pair
 )
 

@@ -24,6 +24,7 @@ from alembic.config import Config
 from numpy.typing import NDArray
 from sqlalchemy.exc import DBAPIError
 
+from app.contract import Side
 from app.schema import LABELS, build, label, label_place, measurement, metadata, model
 from app.settings import ROOT, Settings
 from worker.contents import Contents, Measured
@@ -57,15 +58,19 @@ def published_models(data: Path) -> list[PublishedModel]:
 
 
 def published_tokens(data: Path, name: str) -> NDArray[np.int32]:
-    """The token each label of a model names, `(labels, layers, neurons)`, by `label_place`; -1 where there is none."""
-    top = sa.select(label.c.view, label.c.lens, label.c.layer, label.c.neuron, label.c.top_ids[1])
+    """The token at each end of a model's labels, `(labels, layers, neurons)`, by `label_place`; -1 where there is none."""
+    ends = sa.select(
+        label.c.view, label.c.lens, label.c.layer, label.c.neuron, label.c.top_ids[1], label.c.bottom_ids[1]
+    )
     shape = sa.select(model.c.layers, model.c.neurons).where(model.c.name == name)
     with _opened(data / CURRENT, {}, read_only=True) as connection:
         tokens = np.full((LABELS, *connection.execute(shape).one()), -1, np.int32)
-        for view, lens, *place, token in connection.execute(
-            top.join(model, model.c.id == label.c.model).where(model.c.name == name)
+        for view, lens, *place, highest, lowest in connection.execute(
+            ends.join(model, model.c.id == label.c.model).where(model.c.name == name)
         ):
-            tokens[label_place(view, lens), *place] = token
+            tokens[label_place(view, lens), *place] = highest
+            if lowest is not None:  # mapped with no lowest tokens
+                tokens[label_place(view, lens, Side.bottom), *place] = lowest
     return tokens
 
 

@@ -46,17 +46,19 @@ _FIRST_AGREEMENT = """
     JOIN drift d ON d.pair = m.pair"""
 
 _PLACES = ", ".join(
-    f"({code(view)}, {code(lens)}, {code(site)}, {label_place(view, lens)})"
+    f"({code(side)}, {code(view)}, {code(lens)}, {code(site)}, {label_place(view, lens, side)})"
+    for side in Side
     for view, site in NATURAL.items()
     for lens in Lens
 )
 
-# What a search row says of effect is its label's: the change of the label's first token when the neuron is clamped
-# high, at `up` for labels of the up view, at `act` for the others. Rows of the lowest tokens have none.
+# What a search row says of effect is its label's: the change of the first token at this end of the label when the
+# neuron is clamped high, at `up` for labels of the up view, at `act` for the others. Clamped high, a label that holds
+# raises its highest token and lowers its lowest.
 _EFFECT_OF_LABEL = f"""
-    SELECT model, view, lens, layer, neuron, deltas[place + 1] AS effect
+    SELECT model, side, view, lens, layer, neuron, deltas[place + 1] AS effect
     FROM effect
-    JOIN (VALUES {_PLACES}) natural_clamp (view, lens, site, place) USING (site)
+    JOIN (VALUES {_PLACES}) natural_clamp (side, view, lens, site, place) USING (site)
     WHERE direction = {code(Direction.high)}"""
 
 SEARCH_ROWS = f"""
@@ -64,11 +66,11 @@ SEARCH_ROWS = f"""
         {_TOPS}, layer_z, strength, effect, agreement)
     SELECT m.tokenizer, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z,
         e.model, e.view, e.lens, e.layer, e.neuron, rank, score, {_TOPS}, layer_z,
-        {_strength("e", "end_scores")}, CASE WHEN side = {code(Side.top)} THEN x.effect END, a.same_top
+        {_strength("e", "end_scores")}, x.effect, a.same_top
     FROM ({_ENDS}) e
     JOIN model m ON m.id = e.model
     LEFT JOIN threshold t USING (model, view, lens, layer)
-    LEFT JOIN ({_EFFECT_OF_LABEL}) x USING (model, view, lens, layer, neuron)
+    LEFT JOIN ({_EFFECT_OF_LABEL}) x USING (model, side, view, lens, layer, neuron)
     LEFT JOIN ({_FIRST_AGREEMENT}) a USING (model, view, lens, layer, neuron)
     ORDER BY m.tokenizer, token, side, z DESC, e.model, e.view, e.lens, e.layer, e.neuron"""
 

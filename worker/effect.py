@@ -73,7 +73,7 @@ class Effects:
         """The effects of a layer's neurons as rows of the table `effect`, without the model.
 
         Args:
-            labels: the token each label names, `(LABELS, neurons)`; ABSENT where there is none.
+            labels: the token at each end of each label, `(LABELS, neurons)`; ABSENT where there is none.
             pause: called before each batch, from several threads.
             only: the indices of the neurons to measure; all of them if not given.
         """

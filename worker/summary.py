@@ -12,31 +12,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.contract import Direction, Lens, Site, View
+from app.contract import Direction, Lens, Side, Site, View
 from app.schema import code, label_place
 
 NATURAL = {View.up: Site.up, View.gate: Site.act, View.down: Site.act}  # the site at which a view's label is tried
+NAMED_BY = {Direction.high: Side.top, Direction.low: Side.bottom}  # the end of a label that a clamp should raise
 Figures = dict[str, float]
 
 
 def effect_summary(shards: Sequence[Path]) -> dict[str, object]:
-    """How often clamping high raises the label token, and how often it raises another neuron's: by view and lens."""
+    """How often a clamp raises the label's token, and how often another neuron's: by direction, view and lens."""
     rows = pa.concat_tables([pq.read_table(shard) for shard in shards])
-    return {
-        "rows": len(rows),
-        "mean_kl": round(float(np.mean(rows["kl"].to_numpy())), 5),
-        "high": {
+    return {"rows": len(rows), "mean_kl": round(float(np.mean(rows["kl"].to_numpy())), 5)} | {
+        str(direction): {
             f"{view} {lens}": figures
             for view, site in NATURAL.items()
             for lens in Lens
-            if (figures := label_figures(rows, site, label_place(view, lens)))
-        },
+            if (figures := label_figures(rows, site, view, lens, direction))
+        }
+        for direction in Direction
     }
 
 
-def label_figures(rows: pa.Table, site: Site, place: int) -> Figures | None:
-    """Of the labels at one place: shares that rise and mean changes in nats, beside the control's; None without any."""
-    here = (rows["site"].to_numpy() == code(site)) & (rows["direction"].to_numpy() == code(Direction.high))
+def label_figures(rows: pa.Table, site: Site, view: View, lens: Lens, direction: Direction) -> Figures | None:
+    """Shares of labels that rise and mean changes in nats, beside the control's; None without any.
+
+    Clamped high, the highest token should rise; clamped low, the lowest.
+    """
+    here = (rows["site"].to_numpy() == code(site)) & (rows["direction"].to_numpy() == code(direction))
+    place = label_place(view, lens, NAMED_BY[direction])
     tokens, deltas, controls = (
         _at(rows[name].filter(pa.array(here)), place) for name in ("tokens", "deltas", "controls")
     )

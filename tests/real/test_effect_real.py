@@ -109,8 +109,8 @@ def test_effects_are_those_of_whole_passes(
 def test_labels_of_the_down_view_hold_in_late_layers_and_those_of_the_up_view_do_not(
     tables: dict[int, pa.Table],
 ) -> None:
-    down = label_figures(tables[28], Site.act, label_place(View.down, Lens.cosine))
-    up = label_figures(tables[28], Site.up, label_place(View.up, Lens.cosine))
+    down = label_figures(tables[28], Site.act, View.down, Lens.cosine, Direction.high)
+    up = label_figures(tables[28], Site.up, View.up, Lens.cosine, Direction.high)
     assert down is not None and up is not None
     assert down["rises"] >= 0.95 and down["beyond_control"] >= 0.95
     assert down["control_rises"] <= 0.7

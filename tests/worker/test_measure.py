@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.catalog import Catalog
-from app.contract import Direction, Lens, Site, View
+from app.contract import Direction, Lens, Side, Site, View
 from app.queries.neuron import neuron
-from app.schema import LABELS, QUANTILES, label_place
+from app.schema import LABELS, QUANTILES, code, label_place
 from app.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
@@ -90,25 +90,26 @@ def test_clamps_are_at_the_ends_of_the_neurons_own_range(measured_data: Path) ->
 
 
 def test_the_tokens_are_those_the_labels_name(measured_data: Path) -> None:
-    place = f"view * {len(Lens)} + lens + 1"
-    wrong = rows(
-        measured_data,
-        f"""SELECT count(*) FROM label JOIN effect USING (model, layer, neuron)
-        WHERE tokens[{place}] <> top_ids[1] OR deltas[{place}] IS NULL OR controls[{place}] IS NULL""",
-    )
-    assert wrong == [(0,)]
+    for side in Side:
+        place = f"({code(side)} * {len(View)} + view) * {len(Lens)} + lens + 1"
+        wrong = rows(
+            measured_data,
+            f"""SELECT count(*) FROM label JOIN effect USING (model, layer, neuron)
+            WHERE tokens[{place}] <> {side}_ids[1] OR deltas[{place}] IS NULL OR controls[{place}] IS NULL""",
+        )
+        assert wrong == [(0,)]
     gate = [label_place(View.gate, lens) + 1 for lens in Lens]
     absent = rows(measured_data, f"SELECT DISTINCT tokens[{gate[0]}], deltas[{gate[1]}] FROM effect WHERE model = 1")
     assert absent == [(-1, None)]
 
 
 def test_a_search_row_has_the_effect_of_its_label(measured_data: Path) -> None:
-    """At `up` for the up view and at `act` for the others, clamped high; rows of the lowest tokens have none."""
+    """At `up` for the up view and at `act` for the others, clamped high; each end of a label has its own."""
     wrong = rows(
         measured_data,
         f"""SELECT count(*) FROM label_by_token s JOIN effect e USING (model, layer, neuron)
         WHERE e.direction = 0 AND e.site = CASE s.view WHEN 0 THEN 0 ELSE 2 END
-        AND s.effect IS DISTINCT FROM CASE s.side WHEN 0 THEN e.deltas[s.view * {len(Lens)} + s.lens + 1] END""",
+        AND s.effect IS DISTINCT FROM e.deltas[(s.side * {len(View)} + s.view) * {len(Lens)} + s.lens + 1]""",
     )
     assert wrong == [(0,)]
     assert rows(measured_data, "SELECT count(effect) > 0 FROM label_by_token") == [(True,)]
