@@ -58,7 +58,7 @@ def published_models(data: Path) -> list[PublishedModel]:
 
 
 def published_tokens(data: Path, name: str) -> NDArray[np.int32]:
-    """The token at each end of a model's labels, `(labels, layers, neurons)`, by `label_place`; -1 where there is none."""
+    """The token at each end of a model's labels, `(labels, layers, neurons)` by `label_place`; -1 without one."""
     ends = sa.select(
         label.c.view, label.c.lens, label.c.layer, label.c.neuron, label.c.top_ids[1], label.c.bottom_ids[1]
     )
