@@ -29,6 +29,9 @@ def label_place(view: View, lens: Lens, side: Side = Side.top) -> int:
     return (code(side) * len(View) + code(view)) * len(Lens) + code(lens)
 
 
+NATURAL = {View.up: Site.up, View.gate: Site.act, View.down: Site.act}  # the site at which a view's label is tried
+
+
 class Coded(sa.types.TypeDecorator[StrEnum]):
     """A StrEnum stored as its position in the class."""
 

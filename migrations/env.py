@@ -1,6 +1,6 @@
 """Alembic's entry point. A label file is migrated while it is built; nothing else ever migrates one.
 
-The caller hands its connection over in `config.attributes["connection"]`, so that only `worker.artifact` opens files.
+The caller hands its connection over in `config.attributes["connection"]`, so only `labelfile.artifact` opens files.
 """
 
 from typing import Any, Literal

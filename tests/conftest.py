@@ -7,7 +7,7 @@ import pytest
 
 from app.settings import Settings
 from tests.checkpoints import make_checkpoint
-from worker.pairs import DEMO_PAIR, KNOWN_PAIRS
+from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
 from worker.run import MapRun
 
 

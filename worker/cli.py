@@ -11,13 +11,13 @@ import click
 
 from app.contract import Lens, View
 from app.settings import Settings
-from worker.effect_command import effect
+from worker.checkpoints.sources import DEMO
 from worker.errors import CheckpointError, LabelFileError
-from worker.mapping import Recipe
-from worker.pairs import DEMO_PAIR, KNOWN_PAIRS
-from worker.progress import reporter
+from worker.mapping.mapping import Recipe
+from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
+from worker.mapping.progress import reporter
+from worker.measuring.effect_command import effect
 from worker.run import MapRun
-from worker.sources import DEMO
 from worker.trial.command import steer_test
 
 
@@ -111,8 +111,8 @@ def serve(host: str, port: int) -> None:
     """Serve clamps on the models of the current label file."""
     import uvicorn  # only here: mapping needs no web server
 
-    from worker.published import PublishedCheckpoints
-    from worker.service import create_service
+    from worker.labelfile.published import PublishedCheckpoints
+    from worker.serving.service import create_service
 
     settings = Settings()
     try:

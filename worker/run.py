@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.settings import Settings
-from worker.artifact import Additions, publish
-from worker.checkpoint import Checkpoint, open_checkpoint
+from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.checkpoints.sources import slug
+from worker.checkpoints.vocabulary import read_vocabulary
 from worker.errors import CheckpointError
-from worker.mapping import Mapped, Progress, Recipe, map_model
-from worker.pairs import MappedPair, check_comparable, measure_drift
-from worker.progress import Report
-from worker.shards import ShardFolder
-from worker.sources import slug
-from worker.vocabulary import read_vocabulary
+from worker.labelfile.artifact import Additions, publish
+from worker.mapping.mapping import Mapped, Progress, Recipe, map_model
+from worker.mapping.pairs import MappedPair, check_comparable, measure_drift
+from worker.mapping.progress import Report
+from worker.mapping.shards import ShardFolder
 
 
 def _silent(_: Progress) -> None:

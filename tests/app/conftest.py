@@ -13,7 +13,7 @@ from app.settings import Settings
 from tests.app.label_files import Plan, write_label_file
 from tests.app.pair_files import PairFile, write_pairs
 from tests.checkpoints import make_checkpoint
-from worker.mapping import Recipe
+from worker.mapping.mapping import Recipe
 from worker.run import MapRun
 
 

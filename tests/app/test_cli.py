@@ -18,8 +18,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.label_files import Plan, write_label_file
 from tests.serving import served, until
-from worker.checkpoint import open_checkpoint
-from worker.service import create_service
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.serving.service import create_service
 
 
 def run(data: Path, *arguments: str, **environment: str) -> Result:

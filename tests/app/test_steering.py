@@ -19,9 +19,9 @@ from app.contract import ClampAnswer, ClampEnd, ClampError, ClampEvent, ClampSta
 from app.main import create_app
 from app.settings import Settings
 from tests.serving import PATIENCE, served, until
-from worker.checkpoint import open_checkpoint
-from worker.runner import Runner
-from worker.service import create_service
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.serving.runner import Runner
+from worker.serving.service import create_service
 
 EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
 MODEL = "tiny-chat"

@@ -18,8 +18,8 @@ from app.main import create_app
 from app.pages.curve import curve_charts
 from app.settings import Settings
 from tests.serving import PATIENCE, served, until
-from worker.checkpoint import open_checkpoint
-from worker.service import create_service
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.serving.service import create_service
 
 CLAMP = {"layer": 2, "index": 1, "site": "up", "value": 0}
 ASKED: dict[str, Any] = {

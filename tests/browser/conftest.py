@@ -16,8 +16,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.label_files import write_label_file
 from tests.serving import served, until
-from worker.checkpoint import open_checkpoint
-from worker.service import create_service
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.serving.service import create_service
 
 CHROMIUM = os.environ.get("NEURONYM_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [

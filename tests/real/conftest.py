@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from worker.checkpoint import Checkpoint, open_checkpoint
-from worker.live import Live, load
-from worker.sources import DEMO, DEMO_NAME
+from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.checkpoints.sources import DEMO, DEMO_NAME
+from worker.steering.live import Live, load
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ import pytest
 from app.main import create_app
 from app.settings import ROOT, Settings
 from tests.serving import served
-from worker.checkpoint import open_checkpoint
-from worker.service import create_service
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.serving.service import create_service
 
 pytestmark = pytest.mark.real
 

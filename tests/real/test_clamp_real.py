@@ -7,10 +7,10 @@ from app.contract import ClampRequest, ClampResult
 from app.settings import Settings
 from tests.serving import PATIENCE, served, until
 from tests.worker.references import transformers_greedily
-from worker.checkpoint import Checkpoint
-from worker.generation import collect, generate, plan
-from worker.live import Live
-from worker.service import create_service
+from worker.checkpoints.checkpoint import Checkpoint
+from worker.serving.service import create_service
+from worker.steering.generation import collect, generate, plan
+from worker.steering.live import Live
 
 pytestmark = pytest.mark.real
 

@@ -7,12 +7,12 @@ import torch
 
 from app.contract import Lens, Strength, View
 from app.schema import code
-from worker.checkpoint import Checkpoint
-from worker.control import RATES, Thresholds, mixtures, reach
-from worker.decoder import Decoder
-from worker.lens import Head
-from worker.odd_tokens import odd_share, odd_tokens
-from worker.vocabulary import read_vocabulary
+from worker.checkpoints.checkpoint import Checkpoint
+from worker.checkpoints.vocabulary import read_vocabulary
+from worker.naming.control import RATES, Thresholds, mixtures, reach
+from worker.naming.decoder import Decoder
+from worker.naming.lens import Head
+from worker.naming.odd_tokens import odd_share, odd_tokens
 
 pytestmark = pytest.mark.real
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from app.contract import Clamp, Direction, Lens, Site, View
 from app.schema import LABELS, QUANTILES, code, label_place
-from worker.activity import ActivityReader
-from worker.checkpoint import Checkpoint
-from worker.clamp import prepare
-from worker.effect import ABSENT, PROMPTS, SITES, Effects, Ranges, Subject, mismatched
-from worker.live import Live
-from worker.samples import Text
-from worker.summary import label_figures
+from worker.checkpoints.checkpoint import Checkpoint
+from worker.measuring.activity import ActivityReader
+from worker.measuring.effect import ABSENT, PROMPTS, SITES, Effects, Ranges, Subject, mismatched
+from worker.measuring.samples import Text
+from worker.measuring.summary import label_figures
+from worker.steering.clamp import prepare
+from worker.steering.live import Live
 
 pytestmark = pytest.mark.real
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from app.contract import Lens, View
-from worker.checkpoint import Checkpoint, open_checkpoint
-from worker.decoder import Decoder
-from worker.lens import Head
-from worker.pairs import check_comparable, row_cosine
-from worker.sources import DEMO, STANDIN
-from worker.vocabulary import read_vocabulary
+from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.checkpoints.sources import DEMO, STANDIN
+from worker.checkpoints.vocabulary import read_vocabulary
+from worker.mapping.pairs import check_comparable, row_cosine
+from worker.naming.decoder import Decoder
+from worker.naming.lens import Head
 
 pytestmark = pytest.mark.real
 LAYER = 22

@@ -5,11 +5,11 @@ import torch
 
 from app.contract import Lens, View
 from tests.worker.comparison import same
-from worker.checkpoint import Checkpoint
-from worker.decoder import Decoder
-from worker.lens import Head, decode
-from worker.rounding import Bound
-from worker.screen import Screen
+from worker.checkpoints.checkpoint import Checkpoint
+from worker.naming.decoder import Decoder
+from worker.naming.lens import Head, decode
+from worker.naming.rounding import Bound
+from worker.naming.screen import Screen
 
 pytestmark = pytest.mark.real
 

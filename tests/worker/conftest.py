@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.checkpoints import configurations, make_checkpoint
-from worker.checkpoint import open_checkpoint
-from worker.live import Live, load
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.steering.live import Live, load
 
 FAMILIES = list(configurations())
 

@@ -10,9 +10,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from app.contract import Clamp, Mode, Site
-from worker.decode import Positions
-from worker.families import Family
-from worker.live import Live
+from worker.checkpoints.families import Family
+from worker.steering.decode import Positions
+from worker.steering.live import Live
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from tests.checkpoints import make_tokenizer
 from worker import standin
-from worker.checkpoint import open_checkpoint
+from worker.checkpoints.checkpoint import open_checkpoint
 from worker.standin import train as training
 from worker.standin.adapter import PROJECTIONS, Recipe, save_adapter, with_adapter
 from worker.standin.measure import drift, held_out_loss

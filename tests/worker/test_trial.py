@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from app.contract import Clamp, Mode, Site
 from tests.worker.references import generate_greedily, predict
 from worker.cli import main
-from worker.live import Live
-from worker.repetition import repeated
+from worker.steering.live import Live
+from worker.steering.repetition import repeated
 from worker.trial.answers import Setting, answers, mean_logprobs
 from worker.trial.nomination import Nominee, measure_units, nominate, share
 from worker.trial.prompts import read_prompts

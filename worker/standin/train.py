@@ -15,7 +15,7 @@ import torch
 from peft import PeftModel
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 
-from worker.checkpoint import open_checkpoint
+from worker.checkpoints.checkpoint import open_checkpoint
 from worker.errors import CheckpointError
 from worker.standin.adapter import Recipe, save_adapter, with_adapter
 from worker.standin.measure import held_out_loss

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 
 from app.contract import Clamp, Message
-from worker.clamp import prepare_rows
-from worker.decode import Positions, Sampler, decode
-from worker.live import Live
-from worker.repetition import repeated
+from worker.steering.clamp import prepare_rows
+from worker.steering.decode import Positions, Sampler, decode
+from worker.steering.live import Live
+from worker.steering.repetition import repeated
 
 
 @dataclass(frozen=True)

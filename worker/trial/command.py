@@ -6,9 +6,9 @@ import click
 import torch
 
 from app.settings import Settings
-from worker.decode import Positions
 from worker.device import choose_device
 from worker.errors import CheckpointError, RequestError
+from worker.steering.decode import Positions
 from worker.trial.chart import chart
 from worker.trial.report import Judged, TrialReport
 
@@ -45,8 +45,8 @@ def steer_test(
     Neurons and settings are chosen on some prompts and judged on 24 others, by how many answers name the concept and
     how many can still be read.
     """
-    from worker.checkpoint import open_checkpoint
-    from worker.live import load
+    from worker.checkpoints.checkpoint import open_checkpoint
+    from worker.steering.live import load
     from worker.trial.prompts import read_prompts
     from worker.trial.trial import Concept, Effort, Trial
 

@@ -13,9 +13,9 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from app.contract import Clamp, Mode, Site
-from worker.clamp import prepare_rows
-from worker.decode import Sampler, decode
-from worker.live import Live
+from worker.steering.clamp import prepare_rows
+from worker.steering.decode import Sampler, decode
+from worker.steering.live import Live
 
 NEAR = 40  # neurons a weight view that are measured
 ROWS = 64

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from app.contract import Clamp, Site
-from worker.decode import Positions
+from worker.steering.decode import Positions
 from worker.trial.answers import Setting
 
 

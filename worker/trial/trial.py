@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from app.contract import Mode
-from worker.decode import Positions
 from worker.errors import RequestError
-from worker.live import Live
+from worker.steering.decode import Positions
+from worker.steering.live import Live
 from worker.trial.answers import AnswerText, Setting, answers, question
 from worker.trial.nomination import Nominee, evenly, nominate, share
 from worker.trial.prompts import Prompts

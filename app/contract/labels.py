@@ -1,0 +1,190 @@
+"""Search results, neurons, tokens and layers."""
+
+from pydantic import BaseModel
+
+from app.contract.answers import Answer, ScoredToken, Token, VocabularyToken
+from app.contract.words import Direction, Lens, Role, Side, Site, Strength, View
+
+
+class NeuronRef(BaseModel):
+    """The address of a neuron in a model."""
+
+    model: str
+    neuron: str
+    layer: int
+    index: int
+
+
+class Counterpart(BaseModel):
+    """The same neuron in the other model of the pair, under the same view and lens."""
+
+    model: str
+    same_top: bool
+    near_tie: bool
+    cosine: float
+    top_tokens: list[Token]
+
+
+class SearchResult(NeuronRef):
+    """One (model, neuron, view, lens): `token` is its best match, `matches` the others."""
+
+    view: View
+    lens: Lens
+    side: Side
+    rank: int
+    token_id: int
+    token: str
+    score: float
+    z: float
+    matches: list[Token]
+    strength: Strength | None
+    layer_z: float | None
+    top_tokens: list[Token]
+    effect: float | None
+    counterpart: Counterpart | None
+
+
+class SearchAnswer(Answer):
+    """Neurons whose label holds the asked tokens. `notes` are sentences about what was asked."""
+
+    query: dict[str, str | int | float | None]
+    tokens: list[VocabularyToken]
+    pieces: list[VocabularyToken]
+    neurons: list[NeuronRef]
+    notes: list[str]
+    total: int
+    limit: int
+    offset: int
+    results: list[SearchResult]
+
+
+class LabelAnswer(BaseModel):
+    """A neuron's label under one view and lens. `probability` is the top token's softmax share (logit lens)."""
+
+    top_tokens: list[ScoredToken]
+    bottom_tokens: list[ScoredToken]
+    norm: float
+    mean: float
+    std: float
+    skew: float | None
+    kurtosis: float | None
+    z: float
+    margin: float
+    layer_z: float | None
+    strength: Strength | None
+    logsumexp: float | None
+    probability: float | None
+
+
+class ActivityAnswer(BaseModel):
+    """What a neuron's value at a site does on text: `q` are its values at the quantiles `p`."""
+
+    p: list[float]
+    q: list[float]
+    fires: float | None
+    contexts: list[str]
+
+
+class EffectAnswer(BaseModel):
+    """What clamping did: changes of log-probability in nats, averaged over prompts.
+
+    `token` is the label token of the view the site belongs to, `delta` its change, `control` the change of a
+    mismatched neuron's label token, `rank` the token's place among all changes, `kl` the whole prediction's change.
+    """
+
+    value: float
+    token: Token
+    delta: float
+    control: float
+    rank: int
+    kl: float
+    moved: Token
+    moved_delta: float
+
+
+class SimilarNeuron(BaseModel):
+    """A neuron of the same layer whose weight vector points the same way."""
+
+    neuron: str
+    view: View
+    cosine: float
+
+
+class Neighbours(BaseModel):
+    """Where to go from a neuron."""
+
+    previous: str | None
+    next: str | None
+    similar: list[SimilarNeuron]
+
+
+class CounterpartNeuron(BaseModel):
+    """Where the same neuron stands in the other model of a pair, and how far it moved, by view and lens."""
+
+    model: str
+    pair: str
+    role: Role
+    views: dict[View, dict[Lens, Counterpart]]
+
+
+class NeuronAnswer(Answer, NeuronRef):
+    """All that is known of a neuron."""
+
+    views: dict[View, dict[Lens, LabelAnswer]]
+    activity: dict[Site, ActivityAnswer] | None
+    effect: dict[Site, dict[Direction, EffectAnswer]] | None
+    neighbours: Neighbours
+    counterpart: CounterpartNeuron | None
+
+
+class TokensAnswer(Answer):
+    """Vocabulary entries that match a text."""
+
+    query: str
+    tokens: list[VocabularyToken]
+    pieces: list[VocabularyToken]
+    notes: list[str]
+
+
+class TokenGroup(BaseModel):
+    """The neurons of one model, view and side whose label holds the token, best z first."""
+
+    model: str
+    view: View
+    lens: Lens
+    side: Side
+    total: int
+    neurons: list[SearchResult]
+
+
+class TokenAnswer(Answer):
+    """A token, and every neuron that names it."""
+
+    token: VocabularyToken
+    groups: list[TokenGroup]
+
+
+class LayerNeuron(NeuronRef):
+    """A neuron in the list of its layer."""
+
+    view: View
+    lens: Lens
+    z: float
+    layer_z: float | None
+    margin: float
+    strength: Strength | None
+    top_tokens: list[ScoredToken]
+
+
+class LayerAnswer(Answer):
+    """The neurons of a layer, most specialised first."""
+
+    model: str
+    layer: int
+    layers: int
+    view: View
+    lens: Lens
+    total: int
+    limit: int
+    offset: int
+    results: list[LayerNeuron]

@@ -1,0 +1,51 @@
+"""What the app asks of the worker service beside clamps and sweeps."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.contract.answers import Token
+from app.contract.clamp import MAX_PROMPT_CHARACTERS, Message
+
+
+class TokenizeRequest(BaseModel):
+    """A text or a chat, as a clamp would read it. Exactly one of `text` and `messages`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    text: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_input(self) -> "TokenizeRequest":
+        if (self.text is None) == (self.messages is None):
+            raise ValueError("give either `text` or `messages`, not both")
+        return self
+
+
+class TokenizeAnswer(BaseModel):
+    """The exact tokens, each with the text it adds. `context` is how many the model can read and write in all."""
+
+    model: str
+    context: int
+    tokens: list[Token]
+
+
+class WorkerModel(BaseModel):
+    """A model the worker can clamp, and what it is doing with it."""
+
+    name: str
+    state: Literal["available", "loading", "ready", "failed"]
+    error: str | None = None
+
+
+class WorkerStatus(BaseModel):
+    """What the worker says of itself."""
+
+    version: str
+    device: str
+    models: list[WorkerModel]
+    running: int
+    waiting: int
+    capacity: int

@@ -1,0 +1,91 @@
+"""What a user may write for a model, and one sentence for each way it can fail."""
+
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from huggingface_hub import errors as hub
+
+from worker.checkpoints import sources
+from worker.checkpoints.sources import resolve, slug
+from worker.errors import CheckpointError
+
+
+def test_folders_and_gguf_files(tmp_path: Path) -> None:
+    folder = tmp_path / "Llama_3.1 8B"
+    folder.mkdir()
+    assert resolve(str(folder)).name == "llama-3.1-8b"
+    file = folder / "Model.Q4_1.gguf"
+    file.write_bytes(b"GGUF....")
+    found = resolve(str(file))
+    assert (found.folder, found.gguf, found.name) == (folder, "Model.Q4_1.gguf", "model.q4-1")
+
+
+@pytest.mark.parametrize("text, name", [("Meta-Llama/3", "meta-llama-3"), ("..", "model"), ("A  b", "a-b")])
+def test_slug(text: str, name: str) -> None:
+    assert slug(text) == name
+
+
+def test_paths_that_are_not_there(tmp_path: Path) -> None:
+    for spec in (str(tmp_path / "gone"), "./gone", "gone.gguf"):
+        with pytest.raises(CheckpointError, match="no folder or file"):
+            resolve(spec)
+
+
+def test_a_file_that_is_not_gguf(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"nope")
+    with pytest.raises(CheckpointError, match="not a GGUF file"):
+        resolve(str(tmp_path / "x.gguf"))
+
+
+def test_text_that_names_nothing() -> None:
+    with pytest.raises(CheckpointError, match="no hub id"):
+        resolve("what is this?")
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (hub.GatedRepoError, "gated: ask for access"),
+        (hub.RevisionNotFoundError, "no revision 'v9'"),
+        (hub.RepositoryNotFoundError, "no model org/model"),
+        (hub.HfHubHTTPError, "hub cannot be reached"),
+    ],
+)
+def test_the_hubs_answers(error: type[hub.HfHubHTTPError], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's own errors, raised where its library raises them: no hub is reachable from a test."""
+
+    def answer(*_: object, **__: object) -> str:
+        raise error("from the hub", response=httpx.Response(403, request=httpx.Request("GET", "http://127.0.0.1")))
+
+    monkeypatch.setattr(sources, "snapshot_download", answer)
+    with pytest.raises(CheckpointError, match=words):
+        resolve("org/model@v9")
+
+
+def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real download code, pointed at a port where nothing listens."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match="hub cannot be reached"):
+        resolve("org/model")
+
+
+def test_a_hub_snapshot_that_is_on_disk(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model in the hub's cache needs no hub: source, revision and commit are recorded."""
+    commit = "a" * 40
+    cached = tmp_path / "models--org--tiny"
+    (cached / "snapshots").mkdir(parents=True)
+    (cached / "snapshots" / commit).symlink_to(tiny_llama, target_is_directory=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "v1").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    found = resolve("org/tiny@v1")
+    assert (found.spec, found.name, found.revision) == ("org/tiny", "tiny", commit)
+
+
+def test_the_demo_without_its_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(CheckpointError, match="make setup"):
+        resolve("demo")

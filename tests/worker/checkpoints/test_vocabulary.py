@@ -1,0 +1,56 @@
+"""Token texts, kinds and folds, for byte-level and SentencePiece-style tokenizers; identity of a vocabulary."""
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
+from app.contract import Kind
+from tests.checkpoints import make_tokenizer
+from worker.checkpoints.vocabulary import Entry, fold, read_vocabulary
+
+
+def entries(tokenizer: PreTrainedTokenizerFast) -> dict[str, Entry]:
+    return {entry.text: entry for entry in read_vocabulary(tokenizer).entries}
+
+
+def test_byte_level_tokens_are_spelled_as_text() -> None:
+    found = entries(make_tokenizer())
+    assert found[" California"].kind is Kind.word
+    assert found[" California"].folded == "california"
+    assert found["<|im_end|>"].kind is Kind.special
+    assert found["a"].kind is Kind.continuation
+    assert found[" "].kind is Kind.continuation and found[" "].folded == " "
+    assert found["\n"].text == "\n"
+    assert found["<0xE2>"].kind is Kind.bytes
+    assert len(found) == len(make_tokenizer())
+
+
+def sentence_piece() -> PreTrainedTokenizerFast:
+    vocab = {"<unk>": 0, "\u2581dog": 1, "dog": 2, "<0xE2>": 3, "<0x41>": 4, "\u2581": 5, "Ä": 6}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], unk_token="<unk>", byte_fallback=True))
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.add_tokens([AddedToken("plain added", special=False)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")  # type: ignore[no-untyped-call]
+
+
+def test_sentence_piece_tokens_are_spelled_as_text() -> None:
+    found = {entry.id: entry for entry in read_vocabulary(sentence_piece()).entries}
+    assert (found[1].text, found[1].kind, found[1].folded) == (" dog", Kind.word, "dog")
+    assert found[2].kind is Kind.continuation
+    assert (found[3].text, found[3].kind) == ("<0xE2>", Kind.bytes)
+    assert found[4].text == "A"
+    assert found[5].text == " "
+    assert found[6].folded == "ä"
+    assert (found[7].text, found[7].kind) == ("plain added", Kind.continuation)
+
+
+def test_identity_is_of_the_token_list_alone() -> None:
+    plain, chat = make_tokenizer(chat=False), make_tokenizer(chat=True)
+    assert read_vocabulary(plain).hash == read_vocabulary(chat).hash
+    chat.add_tokens(["more"])
+    assert read_vocabulary(plain).hash != read_vocabulary(chat).hash
+
+
+@pytest.mark.parametrize("text, folded", [(" Dog", "dog"), ("DOG", "dog"), ("  x", " x"), (" ", " "), ("", "")])
+def test_fold(text: str, folded: str) -> None:
+    assert fold(text) == folded

@@ -1,0 +1,1 @@
+"""Where weights come from: hub, folder, GGUF or adapter to single tensors, without building the model."""

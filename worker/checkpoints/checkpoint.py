@@ -1,0 +1,221 @@
+"""A checkpoint: its shape, its MLP weights and head read one by one, its tokenizer, and the live model on demand.
+
+Knows the families; knows nothing of lenses, label files or clamps.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from app.contract import View
+from worker.checkpoints.adapter import Adapter, open_adapter
+from worker.checkpoints.families import FAMILIES, Family
+from worker.checkpoints.sources import Source, resolve
+from worker.checkpoints.weights import GGUFFile, SafetensorsFolder, TensorReader, gguf_names
+from worker.errors import CheckpointError
+
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint. Weights come as fp32 on the CPU, in `(neurons, width)` whatever the file's layout."""
+
+    source: Source
+    config: PreTrainedConfig = field(repr=False)
+    family: Family
+    reader: TensorReader = field(repr=False)
+    adapter: Adapter | None = None
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def architecture(self) -> str:
+        return str(self.config.model_type)
+
+    @property
+    def layers(self) -> int:
+        return int(self.config.num_hidden_layers)
+
+    @property
+    def width(self) -> int:
+        return int(self.config.hidden_size)
+
+    @cached_property
+    def neurons(self) -> int:
+        """Neurons a layer; GPT-2 leaves its width out of the configuration."""
+        size = getattr(self.config, "intermediate_size", None) or getattr(self.config, "n_inner", None)
+        return int(size or 4 * self.width)
+
+    @property
+    def views(self) -> list[View]:
+        return [view for view in View if view is not View.gate or self.family.gated]
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding."""
+        return not self.reader.has(f"{self.family.head}.weight")
+
+    def rows(self, view: View, layer: int) -> torch.Tensor:
+        """The weight vector of each neuron of a layer under a view, `(neurons, width)`.
+
+        Raises:
+            CheckpointError: missing, of the wrong shape, or not finite.
+        """
+        module = {View.up: self.family.up, View.gate: self.family.gate, View.down: self.family.down}[view]
+        name = f"{self.family.layers_path}.{layer}.{module}"
+        weight = self._weight(name)
+        stored_as_columns = (view is View.down) != self._transposed
+        rows = weight.T.contiguous() if stored_as_columns else weight  # (neurons, width)
+        return _checked(rows, (self.neurons, self.width), name)
+
+    @property
+    def _transposed(self) -> bool:
+        """Whether the file stores (in, out); a GGUF file never does."""
+        return self.family.transposed and not isinstance(self.reader, GGUFFile)
+
+    def _weight(self, module: str) -> torch.Tensor:
+        weight = self.reader.read(f"{module}.weight")
+        return self.adapter.merged(module, weight) if self.adapter else weight
+
+    def head(self) -> torch.Tensor:
+        """The LM head, `(vocab, width)`; the embedding where they are tied."""
+        module = self.family.embedding if self.tied else self.family.head
+        weight = self._weight(module)
+        return _checked(weight, (weight.shape[0], self.width), module)
+
+    @cached_property
+    def source_hash(self) -> str:
+        """SHA-256 over the weight files, in order, and the adapter."""
+        digest = hashlib.sha256()
+        for path in self.reader.files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        if self.adapter:
+            digest.update(self.adapter.fingerprint().encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The checkpoint's fast tokenizer.
+
+        Raises:
+            CheckpointError: it has none.
+        """
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.source.folder, **self._files)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.source.spec} has no tokenizer that can be read: {_first_line(error)}"
+            ) from error
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise CheckpointError(f"{self.source.spec} has no fast tokenizer. Save it with a tokenizer.json.")
+        return tokenizer
+
+    @property
+    def _files(self) -> dict[str, Any]:
+        return {"gguf_file": self.source.gguf} if self.source.gguf else {}
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+        """The live model, in evaluation mode and with its adapter merged, and its tokenizer.
+
+        Raises:
+            CheckpointError: transformers cannot build it.
+        """
+        try:
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                self.source.folder, dtype=dtype, **self._files
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{self.source.spec} cannot be loaded: {_first_line(error)}") from error
+        model.requires_grad_(False).train(False)
+        if self.adapter:
+            for name in self.adapter.modules:
+                weight = model.get_submodule(name).get_parameter("weight")
+                weight.copy_(self.adapter.merged(name, weight.float()))
+        torch.nn.Module.to(model, device)  # transformers' own `to` is typed as taking a model
+        return model, self.tokenizer
+
+
+def open_checkpoint(spec: str) -> Checkpoint:
+    """Open what `spec` names: `demo`, a folder, a GGUF file, or a hub id with an optional `@revision`.
+
+    Raises:
+        CheckpointError: it cannot be had, or its architecture is not known.
+    """
+    source = resolve(spec)
+    config = _configuration(source)
+    family = _family(source, config)
+    return Checkpoint(source, config, family, _reader(source, family), _adapter(source, family, config))
+
+
+def _configuration(source: Source) -> PreTrainedConfig:
+    if not source.gguf and not (source.folder / "config.json").exists():
+        raise CheckpointError(f"{source.folder} has no config.json. Give the folder that save_pretrained wrote.")
+    files = {"gguf_file": source.gguf} if source.gguf else {}
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(source.folder, **files)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"The configuration of {source.spec} cannot be read: {_first_line(error)}") from error
+    return config.get_text_config()
+
+
+def _family(source: Source, config: PreTrainedConfig) -> Family:
+    if any(getattr(config, name, None) for name in _EXPERTS):
+        raise CheckpointError(
+            f"{source.spec} has mixture-of-experts MLPs ({config.model_type}), which have no one neuron per index. "
+            "Map a dense model."
+        )
+    family = FAMILIES.get(config.model_type)
+    if family is None:
+        known = ", ".join(sorted(FAMILIES))
+        raise CheckpointError(f"{source.spec} is of the unknown architecture {config.model_type!r}. Known: {known}.")
+    return family
+
+
+def _adapter(source: Source, family: Family, config: PreTrainedConfig) -> Adapter | None:
+    """The source's adapter, refused if it changes what the model does not have."""
+    if source.adapter is None:
+        return None
+    adapter = open_adapter(source.adapter)
+    layers = [f"{family.layers_path}.{layer}." for layer in range(int(config.num_hidden_layers))]
+    strange = sorted(name for name in adapter.modules if not name.startswith(tuple(layers)))
+    if strange:
+        raise CheckpointError(
+            f"{source.adapter} changes {strange[0]!r}, which is in no layer of {source.spec}. "
+            "Merge it with peft's merge_and_unload and give the saved folder."
+        )
+    return adapter
+
+
+def _reader(source: Source, family: Family) -> TensorReader:
+    if source.gguf is None:
+        return SafetensorsFolder(source.folder)
+    names = gguf_names(family.up, family.gate, family.down, family.embedding, family.head)
+    return GGUFFile(Path(source.folder, source.gguf), family.layers_path, names)
+
+
+def _checked(weight: torch.Tensor, shape: tuple[int, ...], name: str) -> torch.Tensor:
+    if tuple(weight.shape) != shape:
+        raise CheckpointError(f"{name} has shape {tuple(weight.shape)}, but the configuration says {shape}.")
+    if not torch.isfinite(weight).all():
+        raise CheckpointError(f"{name} holds values that are not finite (NaN or infinity). The checkpoint is damaged.")
+    return weight
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

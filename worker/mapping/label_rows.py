@@ -1,0 +1,83 @@
+"""What mapping finds as rows of the label file's tables: Arrow tables by the columns' names, model and ids left out.
+
+Knows the columns; knows nothing of files, checkpoints or how labels are found.
+"""
+
+import pyarrow as pa
+from torch import Tensor
+
+from app.contract import Lens, View
+from app.schema import code
+from worker.checkpoints.vocabulary import Vocabulary
+from worker.mapping.shards import column, constant
+from worker.naming.decoded import Decoded
+from worker.naming.lens import nearest, robust_z
+
+SIMILAR = 5
+
+
+def token_rows(vocabulary: Vocabulary) -> pa.Table:
+    """The table `token`: a vocabulary's entries."""
+    entries = vocabulary.entries
+    return pa.table(
+        {
+            "id": pa.array([entry.id for entry in entries], pa.int32()),
+            "text": [entry.text for entry in entries],
+            "folded": [entry.folded for entry in entries],
+            "kind": pa.array([code(entry.kind) for entry in entries], pa.int16()),
+        }
+    )
+
+
+def _key(layer: int, view: View, lens: Lens | None, neurons: int) -> dict[str, pa.Array]:
+    key = {"view": constant(code(view), neurons)}
+    if lens:
+        key["lens"] = constant(code(lens), neurons)
+    return key | {"layer": constant(layer, neurons), "neuron": pa.array(range(neurons), pa.int32())}
+
+
+def label_rows(
+    layer: int, view: View, lens: Lens, norm: Tensor, decoded: Decoded, strength: Tensor, odd: Tensor
+) -> pa.Table:
+    """The table `label`: a layer under one view and lens.
+
+    Args:
+        norm, strength, odd: length, code of Strength and share of odd tokens of each neuron, `(neurons,)`.
+    """
+    neurons = len(norm)
+
+    def real(tensor: Tensor | None) -> pa.Array:
+        return column(tensor, neurons, pa.float32())
+
+    return pa.table(
+        _key(layer, view, lens, neurons)
+        | {
+            "top_ids": column(decoded.top.ids, neurons, pa.int32()),
+            "top_scores": real(decoded.top.scores),
+            "bottom_ids": column(decoded.bottom.ids, neurons, pa.int32()),
+            "bottom_scores": real(decoded.bottom.scores),
+            "norm": real(norm),
+            "mean": real(decoded.mean),
+            "std": real(decoded.std),
+            "skew": real(decoded.skew),
+            "kurtosis": real(decoded.kurtosis),
+            "logsumexp": real(decoded.logsumexp),
+            "z": real(decoded.z),
+            "margin": real(decoded.margin),
+            "layer_z": real(robust_z(decoded.top.scores[:, 0])),
+            "odd_share": real(odd),
+            "strength": column(strength, neurons, pa.int16()),
+        }
+    )
+
+
+def neighbour_rows(layer: int, view: View, rows: Tensor) -> pa.Table:
+    """The table `neighbour`: which rows of a layer, `(neurons, width)`, are most alike."""
+    similar = nearest(rows, SIMILAR)
+    return pa.table(
+        _key(layer, view, None, len(rows))
+        | {
+            "neurons": column(similar.ids, len(rows), pa.int32()),
+            "cosines": column(similar.scores, len(rows), pa.float32()),
+        }
+    )

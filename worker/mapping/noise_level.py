@@ -1,0 +1,87 @@
+"""What the control came to: a row of figures a layer, view and lens as mapping goes, one account of a model at the end.
+
+Knows thresholds, strengths and shards; decodes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import Tensor
+
+from app.contract import Lens, Strength, View
+from app.schema import code
+from worker.errors import LabelFileError
+from worker.mapping.shards import ShardFolder
+from worker.naming.control import CONTROLS, RATES, RULE, Thresholds
+
+TABLE = "control"
+Figures = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """The measurement of kind `control`: all of it can be written as JSON and printed.
+
+    `result` holds a list `views`, one entry a view and lens, and a list `layers`, one a view, lens and layer with its
+    thresholds. `false_share` is the share of strong labels that noise alone would be expected to give.
+    """
+
+    settings: dict[str, object]
+    result: dict[str, list[Figures]]
+    seconds: float
+
+
+def layer_figures(layer: int, view: View, lens: Lens, thresholds: Thresholds, strength: Tensor) -> Figures:
+    """One row: where noise ends in this layer, and how many labels stand beyond."""
+    return {
+        "view": view.value,
+        "lens": lens.value,
+        "layer": layer,
+        "weak_above": thresholds.weak,
+        "strong_above": thresholds.strong,
+        "labels": len(strength),
+        **{grade.value: int((strength == code(grade)).sum()) for grade in Strength},
+    }
+
+
+def write_figures(shards: ShardFolder, layer: int, rows: Sequence[Figures], seconds: float) -> None:
+    """A layer's shard."""
+    shards.write(TABLE, layer, pa.Table.from_pylist(list(rows)), {"milliseconds": round(1000 * seconds)})
+
+
+def noise_level(shards: ShardFolder) -> NoiseLevel:
+    """The account of a whole model from the shards of its layers.
+
+    Raises:
+        LabelFileError: there are none.
+    """
+    files = shards.shards(TABLE)
+    if not files:
+        raise LabelFileError(f"There are no {TABLE} shards to load. Map the model again with --fresh.")
+    rows: list[Figures] = pa.concat_tables([pq.read_table(file) for file in files]).to_pylist()
+    ordered = [row for view in View for lens in Lens for row in rows if (row["view"], row["lens"]) == (view, lens)]
+    return NoiseLevel(
+        settings={"rule": RULE, "controls": CONTROLS, "rates": {grade.value: rate for grade, rate in RATES.items()}},
+        result={"views": _by_view(ordered), "layers": [row | _expected(row) for row in ordered]},
+        seconds=int(shards.account(TABLE)["milliseconds"]) / 1000,
+    )
+
+
+def _by_view(rows: Sequence[Figures]) -> list[Figures]:
+    """Counts of all layers, one entry a view and lens."""
+    totals: list[Figures] = []
+    for view, lens in dict.fromkeys((row["view"], row["lens"]) for row in rows):
+        group = [row for row in rows if (row["view"], row["lens"]) == (view, lens)]
+        counts = {name: sum(int(row[name]) for row in group) for name in ("labels", *Strength)}
+        total: Figures = {"view": view, "lens": lens, **counts}
+        totals.append(total | _expected(total))
+    return totals
+
+
+def _expected(figures: Figures) -> Figures:
+    """Strong labels that would be expected were every row a control row, and what share of those found that is."""
+    strong = int(figures[Strength.strong])
+    expected = RATES[Strength.strong] * int(figures["labels"])
+    return {"false_strong": round(expected, 1), "false_share": round(min(1.0, expected / strong), 4) if strong else 0.0}

@@ -1,0 +1,180 @@
+"""What clamping a neuron does to the tokens its labels name: every neuron of a layer, at the ends of its own range.
+
+One neuron a row, clamped at the last position of a few neutral prompts. The control of a neuron is the label of
+another one of its layer. Knows replays and predictions; knows nothing of label files or of how ranges are measured.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from app.contract import Direction, Site
+from app.schema import LABELS, code
+from worker.cores import blocks, on_all_cores, one_core, rows_at_once
+from worker.mapping.shards import column, constant
+from worker.measuring.change import Changes, Predictions
+from worker.measuring.replay import Replay
+from worker.steering.clamp import Sites
+
+PROMPTS = ("One of the most important things is the", "When I looked again, I saw a", "They talked about it, and then")
+SITES = (Site.act, Site.up)
+ABSENT = -1  # a token or rank where the model has no such view
+
+Ranges = Mapping[Site, Mapping[Direction, Tensor]]  # (neurons,): the value at this end
+Pause = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A loaded model with what the measurement asks of it. `token_ids` are the head rows that are tokens."""
+
+    model: PreTrainedModel
+    sites: Sites
+    token_ids: Sequence[int]
+    columns: Callable[[int], Tensor]  # layer -> (neurons, width): what each neuron writes, times its value
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One end of the neurons' ranges at one site: the value, and by prompt the change of the product it makes."""
+
+    site: Site
+    direction: Direction
+    value: Tensor  # (neurons,)
+    moves: Tensor  # (prompts, neurons)
+
+
+class Effects:
+    """Measures layers of one model. Prompts are token ids, two at least in each.
+
+    Raises:
+        CheckpointError: the model cannot be run in parts.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, subject: Subject, prompts: Iterable[Sequence[int]], sites: Sequence[Site] = SITES) -> None:
+        self._subject, self._sites = subject, sites
+        with one_core():  # a few tokens
+            self._replays = [Replay(subject.model, subject.sites, prompt) for prompt in prompts]
+            ends = torch.cat([replay.plain_end() for replay in self._replays])  # (prompts, width)
+            logits = torch.stack([replay.logits for replay in self._replays])
+            self._predictions = Predictions(subject.model, ends, logits, subject.token_ids)
+
+    @torch.inference_mode()
+    def layer(
+        self, layer: int, ranges: Ranges, labels: Tensor, pause: Pause = lambda: None, only: Tensor | None = None
+    ) -> pa.Table:
+        """The effects of a layer's neurons as rows of the table `effect`, without the model.
+
+        Args:
+            labels: the token at each end of each label, `(LABELS, neurons)`; ABSENT where there is none.
+            pause: called before each batch, from several threads.
+            only: the indices of the neurons to measure; all of them if not given.
+        """
+        device = self._subject.model.device
+        with one_core():  # a single row
+            cases = [self._case(layer, site, end, ranges[site][end]) for site, end in product(self._sites, Direction)]
+        chosen = torch.arange(labels.shape[1]) if only is None else only
+        moves = torch.cat([case.moves[:, chosen] for case in cases], 1)  # (prompts, cases * chosen)
+        neurons = chosen.to(device).repeat(len(cases))  # (cases * chosen,)
+        wanted = torch.cat([labels, mismatched(labels, seed=layer)]).T.clamp(min=0).to(device)  # (neurons, 2 * LABELS)
+        columns = self._subject.columns(layer).to(device, self._subject.model.dtype)  # (neurons, width)
+
+        @torch.inference_mode()  # this thread's
+        def measure(rows: Tensor) -> _Found:
+            pause()
+            written, these = columns[neurons[rows]], wanted[neurons[rows]]
+            added = moves[:, rows, None].to(written.dtype) * written  # (prompts, rows, width)
+            ends = [replay.ends(layer, more) for replay, more in zip(self._replays, added, strict=True)]
+            return _Found.of(self._predictions.changes(torch.stack(ends)), these)
+
+        pieces = blocks(torch.arange(len(neurons), device=device), rows_at_once(self._predictions.vocab))
+        with ExitStack() as stack:
+            for replay in self._replays:
+                stack.enter_context(replay.at(layer))
+            found = on_all_cores(measure, pieces) if device.type == "cpu" else list(map(measure, pieces))
+        return _table(layer, cases, chosen, labels, _Found.joined(found))
+
+    def _case(self, layer: int, site: Site, direction: Direction, value: Tensor) -> _Case:
+        value = value.to(self._subject.model.device)
+        moves = []
+        for replay in self._replays:
+            new = value if site is Site.act else replay.products(layer, up=value)
+            moves.append(new.float() - replay.products(layer).float())
+        return _Case(site, direction, value, torch.stack(moves))
+
+
+def mismatched(labels: Tensor, seed: int) -> Tensor:
+    """For each label, `(labels, neurons)`, that of another neuron which names another token, if there is one."""
+    neurons = labels.shape[1]
+    order = torch.randperm(neurons, generator=torch.Generator().manual_seed(seed))
+    others = labels[:, order]
+    for shift in range(1, neurons):
+        same = others == labels
+        if not (same & (labels != ABSENT)).any():
+            break
+        others = torch.where(same, labels[:, order.roll(shift)], others)
+    return others
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is kept of some rows, on the CPU."""
+
+    deltas: Tensor  # (rows, LABELS)
+    controls: Tensor  # (rows, LABELS)
+    ranks: Tensor  # (rows, LABELS)
+    kl: Tensor  # (rows,)
+    moved: Tensor  # (rows,)
+    moved_delta: Tensor  # (rows,)
+
+    @classmethod
+    def of(cls, changes: Changes, tokens: Tensor) -> "_Found":
+        deltas, controls = torch.split(changes.of(tokens), LABELS, 1)
+        ranks = changes.ranks(tokens[:, :LABELS])
+        return cls(*(each.cpu() for each in (deltas, controls, ranks, changes.kl, *changes.most())))
+
+    @classmethod
+    def joined(cls, parts: Sequence["_Found"]) -> "_Found":
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+
+def _table(layer: int, cases: Sequence[_Case], chosen: Tensor, labels: Tensor, found: _Found) -> pa.Table:
+    rows = len(found.kl)
+    tokens = labels.T[chosen].repeat(len(cases), 1)  # (rows, LABELS)
+    absent = tokens == ABSENT
+
+    def real(values: Tensor) -> pa.Array:
+        return column(values, rows, pa.float32())
+
+    def by_case(values: Iterable[int]) -> pa.Array:
+        return pa.concat_arrays([constant(value, len(chosen)) for value in values])
+
+    return pa.table(
+        {
+            "site": by_case(code(case.site) for case in cases),
+            "direction": by_case(code(case.direction) for case in cases),
+            "layer": constant(layer, rows),
+            "neuron": column(chosen.repeat(len(cases)), rows, pa.int32()),
+            "value": real(torch.cat([case.value[chosen] for case in cases])),
+            "tokens": column(tokens, rows, pa.int32()),
+            "deltas": _lists(found.deltas, absent),
+            "controls": _lists(found.controls, absent),
+            "ranks": column(found.ranks.masked_fill(absent, ABSENT), rows, pa.int32()),
+            "kl": real(found.kl),
+            "moved": column(found.moved, rows, pa.int32()),
+            "moved_delta": real(found.moved_delta),
+        }
+    )
+
+
+def _lists(values: Tensor, absent: Tensor) -> pa.Array:
+    """Lists of fp32, `(rows, k)`, null where absent."""
+    flat = pa.array(values.flatten().numpy(), pa.float32(), mask=absent.flatten().numpy())
+    return pa.ListArray.from_arrays(pa.array(range(0, values.numel() + 1, values.shape[1]), pa.int32()), flat)

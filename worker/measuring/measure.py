@@ -1,0 +1,186 @@
+"""A whole measurement of mapped models: activity on text, then the effect of every neuron, then a new label file.
+
+Goes on at the first missing layer of a run that was cut off. Knows the order of things; how anything is measured is
+known elsewhere.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from app.contract import Direction, Site, View
+from app.schema import QUANTILES, code
+from app.settings import Settings
+from worker.checkpoints.checkpoint import Checkpoint
+from worker.device import choose_device, precision
+from worker.errors import CheckpointError
+from worker.labelfile.artifact import Additions, publish, published_measurements, published_tokens
+from worker.labelfile.contents import Measured
+from worker.labelfile.published import PublishedCheckpoints
+from worker.mapping.progress import Measuring, Report
+from worker.mapping.shards import ShardFolder
+from worker.measuring.activity import FIRES, ActivityReader
+from worker.measuring.effect import PROMPTS, SITES, Effects, Ranges, Subject
+from worker.measuring.samples import SETTINGS, Text, read_text, write_text
+from worker.measuring.summary import effect_summary
+from worker.steering.clamp import Sites
+from worker.steering.codec import Codec
+
+ENDS = {Direction.high: 0.999, Direction.low: 0.001}  # quantiles of a neuron's values on text
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is asked for. `layers` are those whose effect is measured now; a label file needs all of them."""
+
+    settings: Settings
+    sites: Sequence[Site] = SITES
+    text: Path | None = None
+    layers: range | None = None
+    resume: bool = True
+    pause: Callable[[], None] = lambda: None
+    report: Report = lambda _: None
+
+    def unmeasured(self) -> list[str]:
+        """The models of the current label file whose effect is not measured, in the order they were mapped.
+
+        Raises:
+            CheckpointError: there is no label file.
+        """
+        data = self.settings.data
+        names = list(PublishedCheckpoints(data))
+        if not names:
+            raise CheckpointError(f"There is no label file in {data}. Map a model first.")
+        measured = published_measurements(data)
+        return [name for name in names if (name, "effect") not in measured]
+
+    def measure(self, name: str) -> str | None:
+        """Measure one model and publish; the run id, or None while the effect of a layer is missing.
+
+        Raises:
+            CheckpointError: the model is not in the label file, or cannot be had or measured.
+            LabelFileError: the file cannot be read or built.
+        """
+        published = PublishedCheckpoints(self.settings.data)
+        if name not in published:
+            there = f"There are: {', '.join(published)}." if published else "There are none: map one first."
+            raise CheckpointError(f"There is no model {name!r} in the label file. {there}")
+        one = _One(self, name, published[name]())
+        activity = one.activity()
+        effect = one.effect(activity)
+        return publish(Additions(measured=[activity, effect]), self.settings) if effect else None
+
+
+class _One:
+    """One model as it is measured. It is loaded when a layer turns out to be missing, not before."""
+
+    def __init__(self, asked: Measurement, name: str, checkpoint: Checkpoint) -> None:
+        self._asked, self._name, self._checkpoint = asked, name, checkpoint
+        self._started = time.monotonic()
+        self._layers = asked.layers or range(checkpoint.layers)
+        if self._layers[-1] >= checkpoint.layers:
+            raise CheckpointError(f"{name} has layers 0 to {checkpoint.layers - 1}. Give --layers within them.")
+
+    @cached_property
+    def _model(self) -> PreTrainedModel:
+        device = choose_device(self._asked.settings.device)
+        return self._checkpoint.load(device, precision(device))[0]
+
+    @cached_property
+    def _sites(self) -> Sites:
+        return Sites(self._model, self._checkpoint.family, self._checkpoint.layers, self._checkpoint.neurons)
+
+    def activity(self) -> Measured:
+        """Every layer's activity as shards."""
+        settings = {"quantiles": list(QUANTILES), "fires": FIRES, **self._text_settings()}
+        shards = self._shards("activity", settings)
+        text = self._text(shards)
+        layers = range(self._checkpoint.layers)
+        missing = [layer for layer in layers if not shards.has("activity", layer)]
+        if missing:
+
+            def take(layer: int, rows: pa.Table) -> None:
+                self._asked.pause()
+                shards.write("activity", layer, rows)
+                self._report("activity", layer + 1, len(layers))
+
+            reader = ActivityReader(self._model, self._sites, text, self._spell)
+            reader.read(missing.__contains__, take)
+        result = {"positions": text.positions, "windows": len(text.ids)}
+        return Measured(self._name, "activity", shards, settings, result, time.monotonic() - self._started)
+
+    def _spell(self, ids: list[int]) -> str:
+        return str(self._checkpoint.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+    def _text_settings(self) -> dict[str, object]:
+        path = self._asked.text
+        if path is None:
+            return {"text": "samples", "seed": SEED, **SETTINGS}
+        return {"text": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **SETTINGS}
+
+    def _text(self, shards: ShardFolder) -> Text:
+        """The text, written down when first made: a resumed run reads the same."""
+        if not shards.has("text", 0):
+            tokenizer, path = self._checkpoint.tokenizer, self._asked.text
+            text = read_text(path, tokenizer) if path else write_text(self._model, tokenizer, SEED)
+            shards.write("text", 0, pa.table({"ids": text.ids.tolist(), "counted": text.counted.tolist()}))
+        columns = pq.read_table(shards.shard("text", 0)).to_pydict()
+        return Text(torch.tensor(columns["ids"]), torch.tensor(columns["counted"]))
+
+    def effect(self, activity: Measured) -> Measured | None:
+        """The asked layers' effects as shards; None while other layers are missing."""
+        tokens = torch.from_numpy(published_tokens(self._asked.settings.data, self._name)).long()
+        settings = dict(activity.settings) | {
+            "prompts": list(PROMPTS),
+            "sites": [str(site) for site in self._asked.sites],
+            "ends": {str(end): quantile for end, quantile in ENDS.items()},
+            "labels": hashlib.sha256(tokens.numpy().tobytes()).hexdigest(),
+        }
+        shards = self._shards("effect", settings)
+        for done, layer in enumerate(self._layers, 1):
+            if not shards.has("effect", layer):
+                ranges = self._ranges(activity.shards, layer)
+                shards.write("effect", layer, self._effects.layer(layer, ranges, tokens[:, layer], self._asked.pause))
+            self._report("effect", done, len(self._layers))
+        if not all(shards.has("effect", layer) for layer in range(self._checkpoint.layers)):
+            return None
+        result = effect_summary(shards.shards("effect"))
+        seconds = time.monotonic() - self._started - activity.seconds  # of this run: an earlier one may have begun it
+        return Measured(self._name, "effect", shards, settings, result, seconds)
+
+    @cached_property
+    def _effects(self) -> Effects:
+        ids = [id_ for _, id_ in sorted(self._checkpoint.tokenizer.get_vocab().items())]
+        subject = Subject(self._model, self._sites, ids, lambda layer: self._checkpoint.rows(View.down, layer))
+        return Effects(subject, list(map(Codec(self._checkpoint.tokenizer).prompt, PROMPTS)), self._asked.sites)
+
+    def _ranges(self, shards: ShardFolder, layer: int) -> Ranges:
+        rows = pq.read_table(shards.shard("activity", layer))
+        quantiles = torch.tensor(rows["quantiles"].to_pylist())  # (sites * neurons, quantiles)
+        site_of = torch.tensor(rows["site"].to_pylist())
+        return {site: _ends(quantiles[site_of == code(site)]) for site in self._asked.sites}
+
+    def _shards(self, kind: str, settings: Mapping[str, object]) -> ShardFolder:
+        recipe = {"source": self._checkpoint.source_hash, **settings}
+        shards = ShardFolder(self._asked.settings.data, f"{self._name}.{kind}", recipe)
+        shards.open(self._asked.resume)
+        return shards
+
+    def _report(self, kind: str, done: int, layers: int) -> None:
+        neurons = done * self._checkpoint.neurons
+        self._asked.report(Measuring(self._name, done, layers, neurons, time.monotonic() - self._started, kind))
+
+
+def _ends(quantiles: Tensor) -> dict[Direction, Tensor]:
+    """The ends of each neuron's range, out of `(neurons, quantiles)`."""
+    return {end: quantiles[:, QUANTILES.index(quantile)] for end, quantile in ENDS.items()}

@@ -1,0 +1,60 @@
+"""What a measurement came to as a whole: a few figures out of its shards, kept beside its settings.
+
+Knows the columns of the shards; measures nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from app.contract import Direction, Lens, Side, Site, View
+from app.schema import NATURAL, code, label_place
+
+NAMED_BY = {Direction.high: Side.top, Direction.low: Side.bottom}  # the end of a label that a clamp should raise
+Figures = dict[str, float]
+
+
+def effect_summary(shards: Sequence[Path]) -> dict[str, object]:
+    """How often a clamp raises the label's token, and how often another neuron's: by direction, view and lens."""
+    rows = pa.concat_tables([pq.read_table(shard) for shard in shards])
+    return {"rows": len(rows), "mean_kl": round(float(np.mean(rows["kl"].to_numpy())), 5)} | {
+        str(direction): {
+            f"{view} {lens}": figures
+            for view, site in NATURAL.items()
+            for lens in Lens
+            if (figures := label_figures(rows, site, view, lens, direction))
+        }
+        for direction in Direction
+    }
+
+
+def label_figures(rows: pa.Table, site: Site, view: View, lens: Lens, direction: Direction) -> Figures | None:
+    """Shares of labels that rise and mean changes in nats, beside the control's; None without any.
+
+    Clamped high, the highest token should rise; clamped low, the lowest.
+    """
+    here = (rows["site"].to_numpy() == code(site)) & (rows["direction"].to_numpy() == code(direction))
+    place = label_place(view, lens, NAMED_BY[direction])
+    tokens, deltas, controls = (
+        _at(rows[name].filter(pa.array(here)), place) for name in ("tokens", "deltas", "controls")
+    )
+    if not len(tokens) or (tokens < 0).all():
+        return None
+    figures = {
+        "rises": (deltas > 0).mean(),
+        "control_rises": (controls > 0).mean(),
+        "beyond_control": (deltas > controls).mean(),
+        "mean": deltas.mean(),
+        "control_mean": controls.mean(),
+    }
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def _at(lists: pa.ChunkedArray, place: int) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = pc.list_element(lists, place).to_numpy().astype(np.float64)
+    return values

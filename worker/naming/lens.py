@@ -1,0 +1,164 @@
+"""Weights to scores: pure functions on tensors, exact in fp32. No files, no models, no tokenizers.
+
+A weight vector w is decoded through the head W_U. The logit lens scores token v by W_U[v] . w, the cosine lens by
+the same with both vectors at unit length. One product gives both, and the lowest scores are read beside the highest.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from app.contract import Lens
+from worker.cores import MOST_ROWS, blocks, on_all_cores, rows_at_once
+from worker.naming.decoded import Decoded, Extremes, joined
+from worker.naming.statistics import Moments, Statistics
+
+TILE = 1024  # tokens a product: the tile is reduced while it is still in the processor's cache
+BUCKET = 64  # tokens a bucket maximum stands for
+BOTH = tuple(Lens)
+
+
+class Head:
+    """The LM head made ready: rows that are tokens, their lengths, and the moments that give mean and variance.
+
+    Args:
+        weight: `(head rows, width)`, fp32. Not copied where tokens are its first rows.
+        token_ids: which rows are tokens, ascending; rows beyond the tokenizer are never labels.
+    """
+
+    def __init__(self, weight: Tensor, token_ids: Tensor) -> None:
+        self.token_ids = token_ids  # (vocab,)
+        first = bool((token_ids == torch.arange(len(token_ids))).all())
+        self.weight = weight[: len(token_ids)] if first else weight[token_ids]  # (vocab, width)
+        norms = torch.linalg.vector_norm(self.weight, dim=1)  # (vocab,)
+        self.norms = norms
+        self.scale = torch.where(norms > 0, 1 / norms, 0.0)  # (vocab,)
+        self._moments = {Lens.logit: Moments(self.weight, None), Lens.cosine: Moments(self.weight, self.scale)}
+
+    @property
+    def vocab(self) -> int:
+        return len(self.token_ids)
+
+    def moments(self, lens: Lens) -> Moments:
+        """Of the rows that a lens scores by."""
+        return self._moments[lens]
+
+    def prepare(self, lenses: Sequence[Lens]) -> None:
+        """Take the moments now, on all cores, and not when a thread first asks for them."""
+        for lens in lenses:
+            _ = self._moments[lens].covariance
+
+
+def decode(
+    rows: Tensor, head: Head, top_k: int = 20, bottom_k: int = 10, lenses: Sequence[Lens] = BOTH
+) -> dict[Lens, Decoded]:
+    """Decode weight vectors through the head, in fp32 throughout.
+
+    Args:
+        rows: `(rows, width)`, fp32.
+        head: prepared head of `vocab` tokens.
+        top_k, bottom_k: tokens kept at each end, at least 2 at the top (for the margin), 0 for no bottom.
+        lenses: those asked for; a second costs no second product.
+    """
+    head.prepare(lenses)
+    parts = on_all_cores(
+        lambda block: _decode_block(block, head, top_k, bottom_k, lenses), blocks(rows, rows_at_once(head.vocab))
+    )
+    return {lens: joined([part[lens] for part in parts]) for lens in lenses}
+
+
+def _decode_block(rows: Tensor, head: Head, top_k: int, bottom_k: int, lenses: Sequence[Lens]) -> dict[Lens, Decoded]:
+    ends = [(sign, min(k, head.vocab)) for sign, k in ((1, top_k), (-1, bottom_k))]
+    statistics = {lens: Statistics(rows, head.moments(lens), lens, head.vocab) for lens in lenses}
+    maxima: dict[tuple[Lens, int], list[Tensor]] = {(lens, sign): [] for lens in lenses for sign, _ in ends}
+    scores = rows.new_empty(len(rows), head.vocab)
+    for start in range(0, head.vocab, TILE):
+        stop = min(start + TILE, head.vocab)
+        tile = torch.mm(rows, head.weight[start:stop].T)  # (rows, tile)
+        scores[:, start:stop] = tile
+        for lens in sorted(lenses, key=BOTH.index):
+            if lens is Lens.cosine:  # after the logit lens, which needs the tile as it is
+                tile *= head.scale[start:stop]
+            for sign, k in ends:
+                if k:
+                    maxima[lens, sign].append(_bucket_maxima(tile, sign))
+            _count(statistics[lens], tile)
+
+    decoded = {}
+    for lens in lenses:
+        scale, unit, found = head.scale if lens is Lens.cosine else None, statistics[lens].unit, []
+        for sign, k in ends:
+            if k:
+                places, values = _best(scores, scale, torch.cat(maxima[lens, sign], 1), sign, k)
+                found.append(Extremes(head.token_ids[places], values * sign * unit[:, None]))
+            else:
+                found.append(none_of(rows))
+        decoded[lens] = statistics[lens].finish(*found)
+    return decoded
+
+
+def none_of(rows: Tensor) -> Extremes:
+    """No token of any row."""
+    return Extremes(torch.empty(len(rows), 0, dtype=torch.long), rows.new_empty(len(rows), 0))
+
+
+def _count(statistics: Statistics, tile: Tensor) -> None:
+    if statistics.shape is not None:
+        deviations = torch.sub(tile, statistics.mean.float()[:, None]).mul_(statistics.inverse_std[:, None])
+        statistics.shape.add(deviations, spare=torch.empty_like(deviations))
+    if statistics.logsumexp is not None:
+        statistics.logsumexp.add(tile.clone())
+
+
+def _bucket_maxima(tile: Tensor, sign: int) -> Tensor:
+    """Largest of `sign * score` of each run of BUCKET tokens, `(rows, buckets)`; the last run may be short."""
+    whole = tile.shape[1] // BUCKET * BUCKET
+    parts = [tile[:, :whole].view(len(tile), -1, BUCKET), tile[:, None, whole:]]  # (rows, buckets, at most BUCKET)
+    return torch.cat([part.amax(2) if sign > 0 else -part.amin(2) for part in parts if part.numel()], 1)
+
+
+def _best(scores: Tensor, scale: Tensor | None, maxima: Tensor, sign: int, k: int) -> tuple[Tensor, Tensor]:
+    """Places and values of the `k` largest of `sign * scores * scale` in each row, ties to the lower place.
+
+    Exact: a score outside the k + 1 buckets with the largest maxima is beaten by k + 1 bucket maxima.
+    """
+    vocab = scores.shape[1]
+    buckets = maxima.topk(min(k + 1, maxima.shape[1]), dim=1).indices.sort(dim=1).values  # (rows, k + 1)
+    run = torch.arange(BUCKET, device=scores.device)
+    places = (buckets[:, :, None] * BUCKET + run).flatten(1)  # (rows, candidates), ascending
+    inside = places.clamp(max=vocab - 1)
+    values = _signed(scores.gather(1, inside), None if scale is None else scale[inside], sign)
+    values = values.masked_fill(places >= vocab, -torch.inf)
+    kept = values.topk(min(k + 1, vocab), dim=1)
+    tied = (kept.values[:, k - 1] == kept.values[:, -1]) & (kept.values.shape[1] > k)
+    order = kept.indices[:, :k].sort(dim=1).values  # ascending places, so that the stable sort keeps the lower first
+    best, by_value = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+    chosen = inside.gather(1, order).gather(1, by_value)
+    if tied.any():  # the k-th value occurs again: only a full stable sort says which ids are lowest
+        full = _signed(scores[tied], scale, sign)
+        ranked, ids = full.sort(dim=1, descending=True, stable=True)
+        best[tied], chosen[tied] = ranked[:, :k], ids[:, :k]
+    return chosen, best
+
+
+def _signed(scores: Tensor, scale: Tensor | None, sign: int) -> Tensor:
+    return scores * sign if scale is None else scores * scale * sign
+
+
+def robust_z(values: Tensor) -> Tensor:
+    """Distance from the median in units of 1.4826 median absolute deviations, `(rows,)`; 0 where all are equal."""
+    centre = values.median()
+    spread = 1.4826 * (values - centre).abs().median()
+    return (values - centre) / spread if spread > 0 else torch.zeros_like(values)
+
+
+def nearest(rows: Tensor, k: int = 5) -> Extremes:
+    """The k rows that point most nearly the same way as each row, itself left out: indices and cosines `(rows, k)`."""
+    unit = torch.nn.functional.normalize(rows, dim=1)
+    k, found = min(k, len(rows) - 1), []
+    for start in range(0, len(rows), MOST_ROWS):
+        cosines = unit[start : start + MOST_ROWS] @ unit.T  # (block, rows)
+        cosines.diagonal(start).fill_(-torch.inf)
+        found.append(cosines.topk(k, dim=1))
+    return Extremes(torch.cat([best.indices for best in found]), torch.cat([best.values for best in found]))

@@ -1,0 +1,135 @@
+"""Figures over the whole vocabulary, taken without keeping it: from the head's moments, or from tiles that pass.
+
+Mean and deviation come from the head alone: the mean score of w is w . m, its variance w' C w. What needs every score
+(third and fourth powers, exponentials) is summed while a tile is in the processor's cache. Knows nothing of labels.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from app.contract import Lens
+from worker.naming.decoded import Decoded, Extremes
+
+BLOCK = 4096  # head rows summed in fp32 before they are added in fp64
+CHANNELS = 512  # columns of the covariance at a time
+
+
+class Moments:
+    """Mean and covariance of the rows a lens scores by: the head's, each times its factor.
+
+    Args:
+        weight: `(vocab, width)`, fp32.
+        scale: `(vocab,)`, each row's factor; None for 1.
+    """
+
+    def __init__(self, weight: Tensor, scale: Tensor | None) -> None:
+        self._weight, self._scale = weight, scale
+
+    def _blocks(self) -> Iterator[Tensor]:
+        for start in range(0, len(self._weight), BLOCK):
+            block = self._weight[start : start + BLOCK]
+            yield block if self._scale is None else block * self._scale[start : start + BLOCK, None]
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """`(width,)`, fp64."""
+        width = self._weight.shape[1]
+        total = self._weight.new_zeros(width, dtype=torch.float64)
+        for block in self._blocks():
+            total += block.sum(0, dtype=torch.float64)
+        return total / len(self._weight)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """`(width, width)`, fp32: centred first, so that little is lost."""
+        width, centre = self._weight.shape[1], self.mean.float()
+        total = self._weight.new_zeros(width, width, dtype=torch.float64)
+        for block in self._blocks():
+            away = block - centre
+            for start in range(0, width, CHANNELS):  # it is symmetric: what lies below the diagonal is enough
+                total[start:, start : start + CHANNELS] += away[:, start:].T @ away[:, start : start + CHANNELS]
+        lower = total.div_(len(self._weight)).float().tril_()
+        return lower + lower.tril(-1).T
+
+    def spread(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each row's scores, `(rows,)` each, fp64."""
+        wide = rows.double()
+        variance = torch.linalg.vecdot((rows @ self.covariance).double(), wide)
+        return wide @ self.mean, variance.clamp(min=0).sqrt()
+
+
+class Shape:
+    """Skew and kurtosis of each row's scores, from scores that went through `(score - mean) / std`.
+
+    Third and fourth cumulants about the sum's own mean: those of a rounding error that is spread like a normal
+    distribution are 0, so that scores which are a little off still give the true figures.
+    """
+
+    def __init__(self, rows: int, vocab: int) -> None:
+        self._vocab = vocab
+        self._sums = torch.zeros(4, rows, dtype=torch.float64)  # of the scores to the 1st .. 4th power
+
+    def add(self, scores: Tensor, spare: Tensor) -> None:
+        """Take in a tile `(rows, tile)`, which is used up; `spare` is as large, and overwritten."""
+        self._sums[0] += scores.sum(1)
+        squared = torch.mul(scores, scores, out=spare)
+        self._sums[1] += squared.sum(1)
+        self._sums[3] += torch.linalg.vector_norm(squared, dim=1).double() ** 2
+        self._sums[2] += scores.mul_(squared).sum(1)
+
+    def finish(self) -> tuple[Tensor, Tensor]:
+        """Skew and excess kurtosis, `(rows,)` each, fp64; 0 for rows without spread."""
+        first, second, third, fourth = self._sums / self._vocab
+        variance = second - first**2
+        skew = third - 3 * first * second + 2 * first**3
+        kurtosis = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4 - 3 * variance**2
+        return skew, kurtosis
+
+
+class LogSumExp:
+    """The logarithm of the sum of each row's exponentials, shifted by the highest score so far."""
+
+    def __init__(self, rows: int) -> None:
+        self._peak = torch.full((rows, 1), -torch.inf)
+        self._sum = torch.zeros(rows, dtype=torch.float64)
+
+    def add(self, scores: Tensor, counted: Tensor | None = None) -> None:
+        """Take in a tile `(rows, tile)`, which is used up; `counted` is 1 for each token that counts, else 0."""
+        higher = torch.maximum(self._peak, scores.amax(1, keepdim=True))
+        self._sum *= (self._peak - higher).exp()[:, 0]
+        exponentials = scores.sub_(higher).exp_()
+        self._sum += exponentials.sum(1) if counted is None else exponentials @ counted
+        self._peak = higher
+
+    def finish(self) -> Tensor:
+        """`(rows,)`, fp64."""
+        return self._sum.log() + self._peak[:, 0]
+
+
+class Statistics:
+    """All figures of one lens on some rows: each is what that lens is asked for, and None elsewhere."""
+
+    def __init__(self, rows: Tensor, moments: Moments, lens: Lens, vocab: int) -> None:
+        self.mean, self.std = moments.spread(rows)  # (rows,), before the row's own length is divided out
+        lengths = torch.linalg.vector_norm(rows, dim=1)
+        inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
+        self.unit = inverse if lens is Lens.cosine else torch.ones_like(lengths)  # (rows,)
+        self.inverse_std = torch.where(self.std > 0, 1 / self.std, 0.0).float()  # (rows,)
+        self.shape = Shape(len(rows), vocab) if lens is Lens.cosine else None
+        self.logsumexp = LogSumExp(len(rows)) if lens is Lens.logit else None
+
+    def finish(self, top: Extremes, bottom: Extremes) -> Decoded:
+        """The whole, once every tile has passed."""
+        skew, kurtosis = (None, None) if self.shape is None else self.shape.finish()
+        return Decoded(
+            top,
+            bottom,
+            mean=(self.mean * self.unit).float(),
+            std=(self.std * self.unit).float(),
+            skew=None if skew is None else skew.float(),
+            kurtosis=None if kurtosis is None else kurtosis.float(),
+            logsumexp=None if self.logsumexp is None else self.logsumexp.finish().float(),
+        )

@@ -1,0 +1,173 @@
+"""The worker over HTTP: clamps, plain or streamed, sweeps, the tokens of a text, and how the worker is.
+
+Knows who waits for whom and who has left; what a run does is `generation`'s business.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+
+from app.contract import (
+    ClampEvent,
+    ClampRequest,
+    ClampResult,
+    SweepCurve,
+    SweepRequest,
+    Token,
+    TokenizeAnswer,
+    TokenizeRequest,
+    WorkerStatus,
+)
+from app.settings import Settings
+from worker.serving import refusals
+from worker.serving.refusals import NotReady, unless_gone
+from worker.serving.runner import VERSION, Progress, Runner
+from worker.serving.turns import Busy, Place
+from worker.steering.codec import Codec
+from worker.steering.generation import collect
+from worker.steering.live import Opener
+
+STALL = 30.0  # seconds after which a client that does not read what it is sent has left
+
+
+def create_service(settings: Settings, models: Mapping[str, Opener]) -> FastAPI:
+    """The service for the given models, by name; the first that can be had is loaded at the start.
+
+    Raises:
+        ValueError: the device in the settings is not there.
+    """
+    service = FastAPI(title="Neuronym worker", version=VERSION, lifespan=_lifespan)
+    service.state.runner = Runner(settings, models)
+    service.include_router(router)
+    refusals.install(service)
+    return service
+
+
+@asynccontextmanager
+async def _lifespan(service: FastAPI) -> AsyncIterator[None]:
+    runner: Runner = service.state.runner
+    warming = asyncio.create_task(runner.warm_up())
+    yield
+    warming.cancel()
+    await asyncio.wait({warming})
+    runner.thread.shut_down()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A client's place in the queue, and what is to be ended when its answer has been sent or it has left."""
+
+    place: Place
+    ending: AsyncExitStack
+
+
+def _runner(request: Request) -> Runner:
+    runner: Runner = request.app.state.runner
+    return runner
+
+
+async def _visit(runner: Annotated[Runner, Depends(_runner)]) -> AsyncIterator[Visit]:
+    """Admission comes before the status line, so that a full queue is a 503."""
+    async with AsyncExitStack() as ending:
+        try:
+            place = ending.enter_context(runner.turns.admit())
+        except Busy:
+            runner.metrics.ended("refused")
+            raise
+        yield Visit(place, ending)
+
+
+RunnerDep = Annotated[Runner, Depends(_runner)]
+VisitDep = Annotated[Visit, Depends(_visit)]
+router = APIRouter()
+
+
+@router.post("/v1/clamp", response_model=ClampResult)
+async def clamp(body: ClampRequest, runner: RunnerDep, visit: VisitDep, request: Request) -> ClampResult | Response:
+    """Generate with and without clamps: the whole as JSON, or Server-Sent Events as it comes."""
+    plan = await unless_gone(request, runner.plan(body, visit.place))
+    run = runner.run(plan, visit.place)
+    visit.ending.push_async_callback(run.aclose)
+    if body.stream:
+        return EventSourceResponse(_written(run), headers={"Cache-Control": "no-store"})
+    return await unless_gone(request, _whole(run))
+
+
+@router.post("/v1/sweep")
+async def sweep(body: SweepRequest, runner: RunnerDep, visit: VisitDep, request: Request) -> SweepCurve:
+    """Watched tokens over the values of one clamp."""
+    return await unless_gone(request, runner.sweep(body, visit.place))
+
+
+@router.post("/v1/tokenize")
+async def tokenize(body: TokenizeRequest, runner: RunnerDep, request: Request) -> TokenizeAnswer:
+    """The tokens of a text or chat as a clamp would read it."""
+    live = runner.models.ready(body.model)
+    if live is None:
+        with runner.turns.admit() as place:
+            live = await unless_gone(request, runner.live(body.model, place))
+    tokens = await asyncio.to_thread(_pieces, live.codec, body)
+    return TokenizeAnswer(model=live.name, context=live.context, tokens=tokens)
+
+
+@router.get("/v1/status")
+async def status(runner: RunnerDep) -> WorkerStatus:
+    """The models and what they do, and how many run and wait."""
+    return runner.status()
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, bool]:
+    """The process answers."""
+    return {"ok": True}
+
+
+@router.get("/readyz")
+async def readyz(runner: RunnerDep) -> dict[str, bool]:
+    """A clamp would run: a model is loaded."""
+    models = runner.models.status()
+    if not any(model.state == "ready" for model in models):
+        raise NotReady("; ".join(model.error for model in models if model.error) or "No model is loaded yet.")
+    return {"ok": True}
+
+
+@router.get("/metrics")
+async def metrics(runner: RunnerDep) -> Response:
+    """Counts for Prometheus."""
+    return Response(runner.metrics.text(runner.status()), media_type="text/plain; version=0.0.4")
+
+
+def _pieces(codec: Codec, body: TokenizeRequest) -> list[Token]:
+    return codec.pieces(codec.chat(body.messages) if body.messages else codec.prompt(body.text or ""))
+
+
+async def _whole(run: AsyncIterator[Progress]) -> ClampResult:
+    return collect([event async for step in run if not isinstance(step, int) for event in step])
+
+
+async def _written(run: AsyncIterator[Progress]) -> AsyncIterator[bytes]:
+    """A run as Server-Sent Events; the place in the queue and signs of life are comments."""
+    sending = asyncio.current_task()
+    assert sending is not None
+    try:
+        async for step in run:
+            stalled = asyncio.get_running_loop().call_later(STALL, sending.cancel)
+            try:
+                yield _comment(step) if isinstance(step, int) else b"".join(map(_event, step)) or KEEPALIVE_COMMENT
+            finally:
+                stalled.cancel()
+    except Exception as error:
+        yield _event(refusals.event(error))
+
+
+def _comment(position: int) -> bytes:
+    return format_sse_event(comment=f"queued {position}")
+
+
+def _event(event: ClampEvent) -> bytes:
+    return format_sse_event(event=event.event, data_str=event.model_dump_json())

@@ -1,0 +1,1 @@
+"""Generation with clamped neurons on a live model."""

@@ -1,0 +1,196 @@
+"""One clamp request on one live model: what it asks, checked; then its events, one step at a time.
+
+Knows the contract and the decode loop; knows nothing of threads, queues or HTTP.
+"""
+
+import math
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Literal
+
+import torch
+
+from app.contract import (
+    ClampDone,
+    ClampEnd,
+    ClampEvent,
+    ClampRequest,
+    ClampResult,
+    ClampStart,
+    ClampToken,
+    GeneratedText,
+    GeneratedToken,
+    SweepRequest,
+    TopToken,
+    Watched,
+)
+from worker.errors import RequestError
+from worker.steering.clamp import prepare
+from worker.steering.codec import TextStream
+from worker.steering.decode import Column, Sampler, decode
+from worker.steering.live import Live
+from worker.steering.repetition import repeated
+
+RunName = Literal["baseline", "clamped"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that its model can run. Holds no weights, so the model may be unloaded while the plan waits."""
+
+    request: ClampRequest
+    prompt: list[int]
+    watch: list[int]
+
+    @property
+    def runs(self) -> list[RunName]:
+        """One name a row of the batch; clamps touch the last."""
+        return ["baseline", "clamped"] if self.request.baseline else ["clamped"]
+
+
+def plan(request: ClampRequest, live: Live) -> Plan:
+    """Check a request against a model.
+
+    Raises:
+        RequestError: names the field and what is allowed.
+    """
+    if request.unit != "raw":
+        raise RequestError("unit: the worker takes raw values only; ranges are in the label file.")
+    live.sites.check(request.clamps)
+    prompt = read_prompt(request, live, room=request.max_new_tokens)
+    return Plan(request, prompt, [live.codec.find(token) for token in request.watch])
+
+
+def read_prompt(request: ClampRequest | SweepRequest, live: Live, room: int) -> list[int]:
+    """The ids of a request's prompt or chat, with `room` for new tokens.
+
+    Raises:
+        RequestError: it does not fit.
+    """
+    prompt = live.codec.chat(request.messages) if request.messages else live.codec.prompt(request.prompt or "")
+    if len(prompt) + room > live.context:
+        raise RequestError(
+            f"prompt: its {len(prompt)} tokens and {room} new ones are more than this model's "
+            f"context of {live.context}. Shorten the prompt or lower max_new_tokens."
+        )
+    if max(prompt) >= live.vocab:
+        raise RequestError(f"prompt: token {max(prompt)} has no embedding in this model of {live.vocab} rows.")
+    return prompt
+
+
+def generate(plan: Plan, live: Live) -> Generator[list[ClampEvent], None, None]:
+    """The events of a run, one list a step; a list is empty while the prompt is read. Closing it is the cancel."""
+    request, started = plan.request, perf_counter()
+    yield [ClampStart(model=live.name, seed=request.seed, prompt_tokens=plan.prompt)]
+    runs = [_Run(name, plan, live) for name in plan.runs]
+    watched: list[Watched] | None = None
+    columns = decode(
+        live.model,
+        plan.prompt,
+        prepare(request.clamps, live.sites),
+        rows=len(runs),
+        positions=request.positions,
+        sampler=Sampler(request.temperature, request.top_p, request.seed),
+        max_new_tokens=request.max_new_tokens,
+    )
+    with closing(columns):
+        for column in columns:
+            if column is None:
+                yield []
+                continue
+            if watched is None:
+                watched = _watch(plan.watch, column.logprobs, live)
+            yield [event for row, run in enumerate(runs) for event in run.take(column, row)]
+            if all(run.ended for run in runs):
+                break
+    yield [ClampEnd(watch=watched or [], seed=request.seed, model=live.name, seconds=perf_counter() - started)]
+
+
+def collect(events: Iterable[ClampEvent]) -> ClampResult:
+    """The whole of a run, from its events."""
+    tokens: dict[RunName, list[GeneratedToken]] = {}
+    runs: dict[RunName, GeneratedText] = {}
+    for event in events:
+        match event:
+            case ClampToken():
+                token = event.model_dump(include=set(GeneratedToken.model_fields))
+                tokens.setdefault(event.run, []).append(GeneratedToken.model_validate(token))
+            case ClampDone():
+                reason = event.finish_reason
+                runs[event.run] = GeneratedText(
+                    text=event.text, tokens=tokens[event.run], finish_reason=reason, repeated=event.repeated
+                )
+            case ClampEnd():
+                summary = event.model_dump(exclude={"event"})
+    return ClampResult(runs=runs, **summary)
+
+
+@dataclass
+class _Run:
+    """One row of the batch, as text."""
+
+    name: RunName
+    plan: Plan
+    live: Live
+    stream: TextStream = field(init=False)
+    text: str = ""
+    ids: list[int] = field(default_factory=list)
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.stream = self.live.codec.stream(self.plan.prompt)
+
+    def take(self, column: Column, row: int) -> list[ClampEvent]:
+        """The events of this row's next token; none once the row has ended."""
+        if self.ended:
+            return []
+        token_id, logprobs = column.token_ids[row], column.logprobs[row]
+        logprob = float(logprobs[token_id])
+        if not math.isfinite(logprob):
+            raise RequestError(
+                "clamps: these values drive the model beyond what its numbers can hold. Use smaller ones."
+            )
+        stopped = token_id in self.live.stop
+        new = "" if stopped else self.stream.add(token_id)
+        events: list[ClampEvent] = [
+            ClampToken(
+                run=self.name,
+                index=len(self.ids),
+                token_id=token_id,
+                text=new,
+                logprob=logprob,
+                top=self._top(logprobs),
+            )
+        ]
+        self.text += new
+        self.ids.append(token_id)
+        if stopped or len(self.ids) == self.plan.request.max_new_tokens:
+            self.ended = True
+            reason: Literal["stop", "length"] = "stop" if stopped else "length"
+            events.append(ClampDone(run=self.name, text=self.text, finish_reason=reason, repeated=repeated(self.ids)))
+        return events
+
+    def _top(self, logprobs: torch.Tensor) -> list[TopToken]:
+        """The likeliest tokens, best first. `logprobs` is `(vocab,)`."""
+        best = logprobs.topk(min(self.plan.request.top_logprobs, len(logprobs)))
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [TopToken(token_id=id_, text=self.live.codec.text(id_), logprob=value) for id_, value in pairs]
+
+
+def _watch(token_ids: list[int], logprobs: torch.Tensor, live: Live) -> list[Watched]:
+    """What the first prediction, `(rows, vocab)`, says of the watched tokens."""
+    answers = []
+    for token_id in token_ids:
+        *baseline, clamped = logprobs[:, token_id].tolist()
+        answers.append(
+            Watched(
+                token_id=token_id,
+                token=live.codec.text(token_id),
+                baseline=baseline[0] if baseline else None,
+                clamped=clamped,
+                delta=clamped - baseline[0] if baseline else None,
+            )
+        )
+    return answers
