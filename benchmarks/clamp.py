@@ -14,11 +14,11 @@ import torch
 from transformers import PreTrainedModel
 
 from app.contract import Clamp
-from worker.checkpoint import open_checkpoint
-from worker.clamp import prepare
-from worker.decode import Sampler, decode
-from worker.live import Live, load
-from worker.sources import DEMO, DEMO_NAME
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.checkpoints.sources import DEMO, DEMO_NAME
+from worker.steering.clamp import prepare
+from worker.steering.decode import Sampler, decode
+from worker.steering.live import Live, load
 
 NEURON = 808
 PROMPTS = {

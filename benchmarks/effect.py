@@ -14,11 +14,11 @@ import torch
 
 from app.contract import Clamp, Direction, Site, View
 from app.schema import LABELS
-from worker.checkpoint import Checkpoint, open_checkpoint
-from worker.clamp import prepare
-from worker.effect import PROMPTS, SITES, Effects, Ranges, Subject
-from worker.live import Live, load
-from worker.sources import DEMO, DEMO_NAME
+from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.checkpoints.sources import DEMO, DEMO_NAME
+from worker.measuring.effect import PROMPTS, SITES, Effects, Ranges, Subject
+from worker.steering.clamp import prepare
+from worker.steering.live import Live, load
 
 VALUE = 4.0  # about what neurons of late layers reach
 

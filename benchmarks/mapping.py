@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from app.contract import Lens, View
-from worker.checkpoint import open_checkpoint
-from worker.decoder import Decoder
-from worker.lens import Head
-from worker.sources import DEMO
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.checkpoints.sources import DEMO
+from worker.naming.decoder import Decoder
+from worker.naming.lens import Head
 
 TOP = 20
 LAYERS, NEURONS, WIDTH, VOCAB = 32, 14_336, 4096, 128_256  # of Llama 3.1 8B
