@@ -19,6 +19,7 @@ from worker.mapping.progress import reporter
 from worker.measuring.effect_command import effect
 from worker.run import MapRun
 from worker.trial.command import steer_test
+from worker.trust.command import trust
 
 
 @click.group()
@@ -29,10 +30,8 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")
 
 
-main.add_command(steer_test)
-
-
-main.add_command(effect)
+for command in (effect, trust, steer_test):
+    main.add_command(command)
 
 
 @main.command("map")

@@ -17,15 +17,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from numpy.typing import NDArray
 from sqlalchemy.exc import DBAPIError
 
-from app.contract import Side
-from app.schema import LABELS, build, label, label_place, measurement, metadata, model
+from app.schema import build, metadata
 from app.settings import ROOT, Settings
 from worker.errors import LabelFileError
 from worker.labelfile.contents import Contents, Measured
@@ -37,48 +34,11 @@ CURRENT = "current"
 KEPT = 2  # published files that stay on disk: the one served, and the one before it
 
 
-@dataclass(frozen=True)
-class PublishedModel:
-    """Where a mapped model came from."""
-
-    name: str
-    source: str
-    revision: str | None
-    source_hash: str
-    adapter: str | None
-
-
-def published_models(data: Path) -> list[PublishedModel]:
-    """The models of the current label file, in the order they were mapped; none if there is no file."""
-    if not (data / CURRENT).exists():
-        return []
-    wanted = [model.c[name] for name in PublishedModel.__dataclass_fields__]
+@contextmanager
+def current_file(data: Path) -> Iterator[sa.Connection]:
+    """A connection to the label file that is served, to read from."""
     with _opened(data / CURRENT, {}, read_only=True) as connection:
-        return [PublishedModel(*row) for row in connection.execute(sa.select(*wanted).order_by(model.c.id))]
-
-
-def published_tokens(data: Path, name: str) -> NDArray[np.int32]:
-    """The token at each end of a model's labels, `(labels, layers, neurons)` by `label_place`; -1 without one."""
-    ends = sa.select(
-        label.c.view, label.c.lens, label.c.layer, label.c.neuron, label.c.top_ids[1], label.c.bottom_ids[1]
-    )
-    shape = sa.select(model.c.layers, model.c.neurons).where(model.c.name == name)
-    with _opened(data / CURRENT, {}, read_only=True) as connection:
-        tokens = np.full((LABELS, *connection.execute(shape).one()), -1, np.int32)
-        for view, lens, *place, highest, lowest in connection.execute(
-            ends.join(model, model.c.id == label.c.model).where(model.c.name == name)
-        ):
-            tokens[label_place(view, lens), *place] = highest
-            if lowest is not None:  # mapped with no lowest tokens
-                tokens[label_place(view, lens, Side.bottom), *place] = lowest
-    return tokens
-
-
-def published_measurements(data: Path) -> set[tuple[str, str]]:
-    """Model and kind of what is measured in the current label file."""
-    kinds = sa.select(model.c.name, measurement.c.kind).join(measurement, measurement.c.model == model.c.id)
-    with _opened(data / CURRENT, {}, read_only=True) as connection:
-        return {(name, kind) for name, kind in connection.execute(kinds)}
+        yield connection
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Statements on an open connection, each one table. Everything here is made anew i
 
 from app.contract import Direction, Lens, Side, Strength, View
 from app.schema import NAMED, NATURAL, code, label_place
+from worker.labelfile.trials import FIRST, TRIALS
 
 NEAR_TIE = 0.1  # standard deviations between a model's top token and the other model's: less is a tie, not a change
 
@@ -116,4 +117,4 @@ CONCEPTS = """
     HAVING sum(base) <> sum(instruct)
     ORDER BY pair, view, lens, token"""
 
-IN_ORDER = (THRESHOLDS, DRIFT, AGREEMENT, CONCEPTS, SEARCH_ROWS)
+IN_ORDER = (THRESHOLDS, DRIFT, AGREEMENT, CONCEPTS, SEARCH_ROWS, TRIALS, FIRST)

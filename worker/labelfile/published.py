@@ -10,7 +10,8 @@ from pathlib import Path
 
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.errors import CheckpointError
-from worker.labelfile.artifact import CURRENT, PublishedModel, published_models
+from worker.labelfile.artifact import CURRENT
+from worker.labelfile.reading import PublishedModel, published_models
 
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 

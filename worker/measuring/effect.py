@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from app.contract import Direction, Site
-from app.schema import LABELS, code
+from app.schema import code
 from worker.cores import blocks, on_all_cores, one_core, rows_at_once
 from worker.mapping.shards import column, constant
 from worker.measuring.change import Changes, Predictions
@@ -73,7 +73,8 @@ class Effects:
         """The effects of a layer's neurons as rows of the table `effect`, without the model.
 
         Args:
-            labels: the token at each end of each label, `(LABELS, neurons)`; ABSENT where there is none.
+            labels: the tokens to watch of each neuron, `(labels, neurons)`, ABSENT where there is none; for a label
+                file LABELS of them, by `label_place`.
             pause: called before each batch, from several threads.
             only: the indices of the neurons to measure; all of them if not given.
         """
@@ -83,7 +84,7 @@ class Effects:
         chosen = torch.arange(labels.shape[1]) if only is None else only
         moves = torch.cat([case.moves[:, chosen] for case in cases], 1)  # (prompts, cases * chosen)
         neurons = chosen.to(device).repeat(len(cases))  # (cases * chosen,)
-        wanted = torch.cat([labels, mismatched(labels, seed=layer)]).T.clamp(min=0).to(device)  # (neurons, 2 * LABELS)
+        wanted = torch.cat([labels, mismatched(labels, seed=layer)]).T.clamp(min=0).to(device)  # (neurons, 2 * labels)
         columns = self._subject.columns(layer).to(device, self._subject.model.dtype)  # (neurons, width)
 
         @torch.inference_mode()  # this thread's
@@ -127,17 +128,17 @@ def mismatched(labels: Tensor, seed: int) -> Tensor:
 class _Found:
     """What is kept of some rows, on the CPU."""
 
-    deltas: Tensor  # (rows, LABELS)
-    controls: Tensor  # (rows, LABELS)
-    ranks: Tensor  # (rows, LABELS)
+    deltas: Tensor  # (rows, labels)
+    controls: Tensor  # (rows, labels)
+    ranks: Tensor  # (rows, labels)
     kl: Tensor  # (rows,)
     moved: Tensor  # (rows,)
     moved_delta: Tensor  # (rows,)
 
     @classmethod
     def of(cls, changes: Changes, tokens: Tensor) -> "_Found":
-        deltas, controls = torch.split(changes.of(tokens), LABELS, 1)
-        ranks = changes.ranks(tokens[:, :LABELS])
+        deltas, controls = changes.of(tokens).chunk(2, 1)
+        ranks = changes.ranks(tokens.chunk(2, 1)[0])
         return cls(*(each.cpu() for each in (deltas, controls, ranks, changes.kl, *changes.most())))
 
     @classmethod
@@ -147,7 +148,7 @@ class _Found:
 
 def _table(layer: int, cases: Sequence[_Case], chosen: Tensor, labels: Tensor, found: _Found) -> pa.Table:
     rows = len(found.kl)
-    tokens = labels.T[chosen].repeat(len(cases), 1)  # (rows, LABELS)
+    tokens = labels.T[chosen].repeat(len(cases), 1)  # (rows, labels)
     absent = tokens == ABSENT
 
     def real(values: Tensor) -> pa.Array:

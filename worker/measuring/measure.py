@@ -23,9 +23,10 @@ from app.settings import Settings
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.device import choose_device, precision
 from worker.errors import CheckpointError
-from worker.labelfile.artifact import Additions, publish, published_measurements, published_tokens
+from worker.labelfile.artifact import Additions, publish
 from worker.labelfile.contents import Measured
 from worker.labelfile.published import PublishedCheckpoints
+from worker.labelfile.reading import published_measurements, published_tokens
 from worker.mapping.progress import Measuring, Report
 from worker.mapping.shards import ShardFolder
 from worker.measuring.activity import FIRES, ActivityReader
@@ -160,9 +161,7 @@ class _One:
 
     @cached_property
     def _effects(self) -> Effects:
-        ids = [id_ for _, id_ in sorted(self._checkpoint.tokenizer.get_vocab().items())]
-        subject = Subject(self._model, self._sites, ids, lambda layer: self._checkpoint.rows(View.down, layer))
-        return Effects(subject, list(map(Codec(self._checkpoint.tokenizer).prompt, PROMPTS)), self._asked.sites)
+        return effects_of(self._checkpoint, self._model, self._sites, self._asked.sites)
 
     def _ranges(self, shards: ShardFolder, layer: int) -> Ranges:
         rows = pq.read_table(shards.shard("activity", layer))
@@ -179,6 +178,13 @@ class _One:
     def _report(self, kind: str, done: int, layers: int) -> None:
         neurons = done * self._checkpoint.neurons
         self._asked.report(Measuring(self._name, done, layers, neurons, time.monotonic() - self._started, kind))
+
+
+def effects_of(checkpoint: Checkpoint, model: PreTrainedModel, sites: Sites, tried: Sequence[Site] = SITES) -> Effects:
+    """The measurement of a checkpoint that is loaded as `model`, on the neutral prompts."""
+    ids = [id_ for _, id_ in sorted(checkpoint.tokenizer.get_vocab().items())]
+    subject = Subject(model, sites, ids, lambda layer: checkpoint.rows(View.down, layer))
+    return Effects(subject, list(map(Codec(checkpoint.tokenizer).prompt, PROMPTS)), tried)
 
 
 def _ends(quantiles: Tensor) -> dict[Direction, Tensor]:

@@ -41,7 +41,7 @@ def label_figures(rows: pa.Table, site: Site, view: View, lens: Lens, direction:
     here = (rows["site"].to_numpy() == code(site)) & (rows["direction"].to_numpy() == code(direction))
     place = label_place(view, lens, NAMED_BY[direction])
     tokens, deltas, controls = (
-        _at(rows[name].filter(pa.array(here)), place) for name in ("tokens", "deltas", "controls")
+        list_place(rows[name].filter(pa.array(here)), place) for name in ("tokens", "deltas", "controls")
     )
     if not len(tokens) or (tokens < 0).all():
         return None
@@ -55,6 +55,7 @@ def label_figures(rows: pa.Table, site: Site, view: View, lens: Lens, direction:
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 
-def _at(lists: pa.ChunkedArray, place: int) -> NDArray[np.float64]:
+def list_place(lists: pa.ChunkedArray, place: int) -> NDArray[np.float64]:
+    """What stands at one place of each list."""
     values: NDArray[np.float64] = pc.list_element(lists, place).to_numpy().astype(np.float64)
     return values

@@ -13,7 +13,8 @@ from app.settings import ROOT, Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
 from worker.errors import CheckpointError, LabelFileError
-from worker.labelfile.artifact import expected_tables, migrate, published_models
+from worker.labelfile.artifact import expected_tables, migrate
+from worker.labelfile.reading import published_models
 from worker.mapping.mapping import Recipe
 from worker.run import MapRun
 

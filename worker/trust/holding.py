@@ -1,0 +1,71 @@
+"""Whether the labels of a mapped and measured model hold, asked of the label file.
+
+Counts the trials that the label file's measured effects make. Knows tables; measures nothing itself.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.contract import Lens, Site, Strength, View
+from worker.errors import CheckpointError
+from worker.labelfile.artifact import current_file
+from worker.labelfile.trials import TRIALS
+from worker.trust.report import THIRDS, Group, ModelReport
+
+_GROUPS = f"""
+    SELECT view, lens, site, third, layer, strength, count(*) AS labels,
+        avg((delta > 0)::INT) AS rises, avg((control > 0)::INT) AS control_rises,
+        avg((delta > control)::INT) AS beyond_control, avg(delta) AS mean, avg(control) AS control_mean,
+        median(place_among_all) AS rank
+    FROM (SELECT *, layer * {len(THIRDS)} // :layers AS third FROM trial WHERE model = :id)
+    GROUP BY GROUPING SETS (
+        (view, lens, site), (view, lens, site, layer), (view, lens, site, third),
+        (view, lens, site, strength), (view, lens, site, third, strength))
+    ORDER BY {", ".join(f"{name} NULLS FIRST" for name in ("view", "lens", "site", "layer", "third", "strength"))}"""
+
+
+def judge(data: Path, name: str) -> ModelReport:
+    """How the labels of one model of the current label file hold.
+
+    Raises:
+        CheckpointError: the model is not in the file, or its effect is not measured.
+    """
+    with current_file(data) as connection:
+        model = connection.execute(
+            sa.text("SELECT id, layers, neurons, note FROM model WHERE name = :name"), {"name": name}
+        ).first()
+        if model is None:
+            raise CheckpointError(f"There is no model {name!r} in the label file.")
+        connection.execute(sa.text(TRIALS))
+        rows = connection.execute(sa.text(_GROUPS), {"id": model.id, "layers": model.layers}).mappings()
+        groups = [_group(row) for row in rows]
+        if not groups:
+            raise CheckpointError(f"The effect of {name} is not measured. Run `neuronym-worker effect {name}` first.")
+        first = _result(connection, model.id, "effect")["first"]
+        positions = _result(connection, model.id, "activity").get("positions", 0)
+    return ModelReport(
+        model=name,
+        note=model.note,
+        layers=model.layers,
+        neurons=model.neurons,
+        positions=positions,
+        first=(first["view"], first["lens"]),
+        groups=groups,
+    )
+
+
+def _group(row: sa.RowMapping) -> Group:
+    coded = {"view": View, "lens": Lens, "site": Site, "strength": Strength}
+    named = {name: None if row[name] is None else list(words)[row[name]] for name, words in coded.items()}
+    third = None if row["third"] is None else THIRDS[row["third"]]
+    return Group.model_validate(dict(row) | named | {"third": third})
+
+
+def _result(connection: sa.Connection, model: int, kind: str) -> dict[str, Any]:
+    """What came out of a measurement as a whole."""
+    found = sa.text("SELECT result FROM measurement WHERE model = :id AND kind = :kind")
+    result: dict[str, Any] = json.loads(connection.scalar(found, {"id": model, "kind": kind}) or "{}")
+    return result

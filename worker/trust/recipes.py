@@ -1,0 +1,127 @@
+"""Other ways to read a label off the same weights, and which of them names the token that a clamp really moves.
+
+A recipe folds the gain of the last norm into the head or not, takes the mean row off the head or not, and brings its
+rows to unit length or not. Knows tensors and recipes; where ranges and models come from is known elsewhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from app.contract import Direction, Side, Site, View
+from app.schema import NATURAL, code
+from worker.measuring.effect import Effects, Ranges
+from worker.measuring.summary import NAMED_BY, list_place
+from worker.trust.report import THIRDS, Tried
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the head is made ready before it is multiplied with a weight vector."""
+
+    name: str
+    gain: bool = False
+    centred: bool = False
+    unit: bool = False
+
+
+RECIPES = (
+    Recipe("logit"),
+    Recipe("logit, gain folded in", gain=True),
+    Recipe("logit, head centred", centred=True),
+    Recipe("cosine", unit=True),
+    Recipe("cosine, gain folded in", gain=True, unit=True),
+    Recipe("cosine, head centred", centred=True, unit=True),
+    Recipe("cosine, both", gain=True, centred=True, unit=True),
+)
+
+
+@torch.inference_mode()
+def norm_gain(norm: nn.Module, width: int) -> Tensor:
+    """What a norm multiplies each direction with, `(width,)`, whatever its kind: read off unit vectors.
+
+    A unit vector has a root mean square of 1 / sqrt(width), by which the norm divides.
+    """
+    weight = next(norm.parameters())
+    unit = torch.eye(width, dtype=weight.dtype, device=weight.device)
+    gain: Tensor = (norm(unit) - norm(torch.zeros_like(unit))).diagonal() / width**0.5
+    return gain.float().cpu()
+
+
+def prepared(head: Tensor, gain: Tensor, recipe: Recipe) -> Tensor:
+    """The head `(vocab, width)` as a recipe uses it."""
+    ready = head * gain if recipe.gain else head
+    if recipe.centred:
+        ready = ready - ready.mean(0)
+    return nn.functional.normalize(ready, dim=1) if recipe.unit else ready
+
+
+def named(rows: Tensor, head: Tensor, token_ids: Tensor) -> Tensor:
+    """The tokens with the highest and the lowest score of each row, `(sides, rows)`."""
+    scores = rows @ head.T  # (rows, vocab)
+    return token_ids[torch.stack([scores.argmax(1), scores.argmin(1)])]
+
+
+class RecipeTrial:
+    """Tries every recipe on the same neurons under the same clamps.
+
+    Args:
+        heads: by recipe the prepared head, `(vocab, width)`, its rows those of `token_ids`.
+    """
+
+    def __init__(self, effects: Effects, heads: Sequence[Tensor], token_ids: Tensor, views: Sequence[View]) -> None:
+        self._effects, self._heads, self._token_ids, self._views = effects, heads, token_ids, views
+        self._found: list[tuple[int, pa.Table]] = []
+
+    @torch.inference_mode()
+    def layer(self, layer: int, rows: dict[View, Tensor], ranges: Ranges, sample: Tensor) -> None:
+        """Measure the sampled neurons of a layer; `rows` by view are those of the sample alone."""
+        neurons = len(next(iter(ranges[Site.act].values())))
+        tokens = torch.cat(
+            [named(rows[view], head, self._token_ids) for head in self._heads for view in self._views]
+        )  # (labels, sample)
+        spread = tokens.repeat(1, -(-neurons // len(sample)))[:, :neurons]  # controls come from the sample too
+        spread[:, sample] = tokens
+        self._found.append((layer, self._effects.layer(layer, ranges, spread, only=sample)))
+
+    def results(self, layers: int) -> list[Tried]:
+        """Each recipe and view, over all layers and over the last third."""
+        last = [table for layer, table in self._found if layer * len(THIRDS) // layers == len(THIRDS) - 1]
+        every = [table for _, table in self._found]
+        return [
+            self._tried(pa.concat_tables(tables), recipe, view, third)
+            for third, tables in ((None, every), (THIRDS[-1], last))
+            if tables
+            for view in self._views
+            for recipe in RECIPES
+        ]
+
+    def _tried(self, rows: pa.Table, recipe: Recipe, view: View, third: str | None) -> Tried:
+        """Both ends of each label together, each clamped its own way."""
+        columns = {"deltas": [], "controls": [], "ranks": []}  # type: dict[str, list[Tensor]]
+        for direction in Direction:
+            here = pa.array(
+                (rows["site"].to_numpy() == code(NATURAL[view])) & (rows["direction"].to_numpy() == code(direction))
+            )
+            place = self._place(recipe, view, NAMED_BY[direction])
+            for name, parts in columns.items():
+                parts.append(torch.from_numpy(list_place(rows[name].filter(here), place)))
+        delta, control, rank = (torch.cat(parts) for parts in columns.values())
+        return Tried(
+            recipe=recipe.name,
+            view=view,
+            third=third,
+            labels=len(delta),
+            rises=float((delta > 0).double().mean()),
+            control_rises=float((control > 0).double().mean()),
+            beyond_control=float((delta > control).double().mean()),
+            mean=float(delta.mean()),
+            control_mean=float(control.mean()),
+            rank=float(rank.median()),
+        )
+
+    def _place(self, recipe: Recipe, view: View, side: Side) -> int:
+        return (RECIPES.index(recipe) * len(self._views) + self._views.index(view)) * len(Side) + code(side)

@@ -1,0 +1,62 @@
+"""The trial of recipes on a model of the label file: a sample of neurons of every layer, clamped as they were measured.
+
+Knows where models, ranges and weight vectors come from; the recipes themselves are known elsewhere.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from app.contract import Direction
+from app.settings import Settings
+from worker.checkpoints.vocabulary import read_vocabulary
+from worker.device import choose_device, precision
+from worker.errors import CheckpointError
+from worker.labelfile.published import PublishedCheckpoints
+from worker.labelfile.reading import published_ranges
+from worker.measuring.effect import SITES, Ranges
+from worker.measuring.measure import ENDS, effects_of
+from worker.steering.clamp import Sites
+from worker.trust.recipes import RECIPES, RecipeTrial, norm_gain, prepared
+from worker.trust.report import Tried
+
+SAMPLE = 128  # neurons of each layer
+
+
+def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int, int], None]) -> list[Tried]:
+    """Every recipe on a model of the current label file whose activity is measured; `tell` hears layers done, of all.
+
+    Raises:
+        CheckpointError: the model cannot be had, loaded or measured.
+    """
+    checkpoint = PublishedCheckpoints(settings.data)[name]()
+    device = choose_device(settings.device)
+    model = checkpoint.load(device, precision(device))[0]
+    sites = Sites(model, checkpoint.family, checkpoint.layers, checkpoint.neurons)
+    head, ids = checkpoint.head(), torch.tensor(read_vocabulary(checkpoint.tokenizer).ids)
+    gain = norm_gain(model.get_submodule(checkpoint.family.norm), checkpoint.width)
+    heads = [prepared(head[ids], gain, recipe) for recipe in RECIPES]
+    trial = RecipeTrial(effects_of(checkpoint, model, sites), heads, ids, checkpoint.views)
+    ranges = _ranges(settings, name)
+    for layer in range(checkpoint.layers):
+        chosen = _sample(checkpoint.neurons, sample, layer)
+        rows = {view: checkpoint.rows(view, layer)[chosen] for view in checkpoint.views}
+        trial.layer(layer, rows, {site: {end: ranges[site][end][layer] for end in ENDS} for site in SITES}, chosen)
+        tell(layer + 1, checkpoint.layers)
+    return trial.results(checkpoint.layers)
+
+
+def _sample(neurons: int, size: int, seed: int) -> torch.Tensor:
+    order = torch.randperm(neurons, generator=torch.Generator().manual_seed(seed))
+    return order[:size].sort().values
+
+
+def _ranges(settings: Settings, name: str) -> Ranges:
+    """By site and end `(layers, neurons)`."""
+    ranges = {
+        site: {end: torch.from_numpy(published_ranges(settings.data, name, site, ENDS[end])) for end in Direction}
+        for site in SITES
+    }
+    if any(values.isnan().any() for ends in ranges.values() for values in ends.values()):
+        raise CheckpointError(f"The activity of {name} is not measured. Run `neuronym-worker effect {name}` first.")
+    return ranges
