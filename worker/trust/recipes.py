@@ -41,13 +41,13 @@ RECIPES = (
 
 @torch.inference_mode()
 def norm_gain(norm: nn.Module, width: int) -> Tensor:
-    """What a norm multiplies each direction with, `(width,)`, whatever its kind: read off unit vectors.
+    """What a norm multiplies each direction with, `(width,)`, whatever its kind: read off vectors along each one.
 
-    A unit vector has a root mean square of 1 / sqrt(width), by which the norm divides.
+    Their root mean square is 1. A bias is the same for a vector and its opposite, so their difference is free of it.
     """
     weight = next(norm.parameters())
-    unit = torch.eye(width, dtype=weight.dtype, device=weight.device)
-    gain: Tensor = (norm(unit) - norm(torch.zeros_like(unit))).diagonal() / width**0.5
+    along = torch.eye(width, dtype=weight.dtype, device=weight.device) * width**0.5
+    gain: Tensor = (norm(along) - norm(-along)).diagonal() / (2 * width**0.5)
     return gain.float().cpu()
 
 
