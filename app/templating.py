@@ -31,6 +31,7 @@ def _environment() -> jinja2.Environment:
         typography.percent,
         typography.probability,
         typography.plural,
+        typography.ordinal,
         typography.plain,
         typography.pieces,
         typography.flowing,

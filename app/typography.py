@@ -112,6 +112,12 @@ def probability(logprob: float | None) -> str:
     return percent(None if logprob is None else math.exp(min(logprob, 0.0)))
 
 
+def ordinal(value: int) -> str:
+    """A place in an order, as 3rd."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    return f"{value:,}{'th' if value % 100 in (11, 12, 13) else ending}"
+
+
 def plural(value: int, one: str, many: str | None = None) -> str:
     """A count with its noun."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"

@@ -112,8 +112,20 @@ class ClampAnswer(Answer, ClampResult):
     """The whole of a run that was not streamed."""
 
 
+class ClampWaiting(BaseModel):
+    """Comes before the start, any number of times: what the run waits for.
+
+    `position` is how many runs come first; once it is 0, `loading` is the share of the model that is loaded.
+    """
+
+    event: Literal["waiting"] = "waiting"
+    model: str
+    position: int
+    loading: float | None = None
+
+
 class ClampStart(BaseModel):
-    """First event of a stream. `prompt_tokens` are the exact ids the model read."""
+    """First event of the run itself. `prompt_tokens` are the exact ids the model read."""
 
     event: Literal["start"] = "start"
     run: str | None = None  # the label file's id; the app adds it, the worker leaves it out
@@ -153,4 +165,6 @@ class ClampError(ErrorAnswer):
     event: Literal["error"] = "error"
 
 
-ClampEvent = Annotated[ClampStart | ClampToken | ClampDone | ClampEnd | ClampError, Field(discriminator="event")]
+ClampEvent = Annotated[
+    ClampWaiting | ClampStart | ClampToken | ClampDone | ClampEnd | ClampError, Field(discriminator="event")
+]

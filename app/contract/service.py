@@ -33,10 +33,11 @@ class TokenizeAnswer(BaseModel):
 
 
 class WorkerModel(BaseModel):
-    """A model the worker can clamp, and what it is doing with it."""
+    """A model the worker can clamp, and what it is doing with it. `loaded` is the share of one that is loading."""
 
     name: str
     state: Literal["available", "loading", "ready", "failed"]
+    loaded: float | None = None
     error: str | None = None
 
 

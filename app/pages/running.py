@@ -18,6 +18,7 @@ from app.contract import (
     ClampEvent,
     ClampStart,
     ClampToken,
+    ClampWaiting,
     Watched,
 )
 from app.pages.scripting import Scripts
@@ -91,6 +92,8 @@ class Unrolling:
         self.tokens: dict[str, list[ClampToken]] = {name: [] for name in self.names}
         self.ended: set[str] = set()
         self.parts: int | None = None
+        self.waited_for: set[str] = set()
+        self.started = False
 
     def __call__(self, event: ClampEvent) -> bytes:
         """One event of the worker as one event of the page."""
@@ -99,7 +102,10 @@ class Unrolling:
     def written(self, event: ClampEvent) -> str:
         """The fragment that shows an event."""
         match event:
+            case ClampWaiting():
+                return self._waiting(event)
             case ClampStart():
+                self.started = True
                 return _part("started", names=self.names, aside=self.aside)
             case ClampToken():
                 return self._token(event)
@@ -112,7 +118,14 @@ class Unrolling:
                 summary = _summary(event, counts, self.parts) | _degenerate(self.repeated, self.aside)
                 return _part("summary", summary=summary)
             case ClampError():
-                return _part("failed", answer=event)
+                return _part("failed" if self.started else "refused", answer=event)
+
+    def _waiting(self, event: ClampWaiting) -> str:
+        """What is waited for; announced once for the queue and once for the model, however often it changes."""
+        kind = "queue" if event.position else "model"
+        first = kind not in self.waited_for
+        self.waited_for.add(kind)
+        return _part("waiting", waiting=event, first=first)
 
     def _token(self, event: ClampToken) -> str:
         self.tokens[event.run].append(event)

@@ -1,4 +1,4 @@
-// Adds to pages that work without it: theme switch, keys, copying, announcing, and the playground's Stop.
+// Adds to pages that work without it: theme switch, keys, copying, announcing.
 
 const root = document.documentElement;
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -103,22 +103,4 @@ function moveInText(event) {
   }
   event.preventDefault();
   return true;
-}
-
-// The playground: Stop ends the request, which reaches the worker as a client that has left.
-const compose = one("#compose");
-if (compose) {
-  const stop = one("[data-stop]");
-  stop.addEventListener("click", () => htmx.trigger(compose, "htmx:abort"));
-  compose.addEventListener("htmx:before:request", (event) => {
-    if (event.target === compose) { stop.hidden = false; compose.dataset.running = ""; }
-  });
-  compose.addEventListener("htmx:finally:request", (event) => {
-    if (event.target !== compose) return;
-    stop.hidden = true;
-    delete compose.dataset.running;
-    const writing = all("#run .writing");
-    for (const state of writing) { state.textContent = "stopped"; state.classList.remove("writing"); }
-    if (writing.length) announce("Stopped");
-  });
 }

@@ -1,6 +1,33 @@
-// The playground: copying a run as a script, and keeping a finished run beside the next one.
+// The playground: what it waits for, Stop, copying a run as a script, and keeping a finished run beside the next one.
+// `announce`, `one` and `all` are app.js's.
 
 const bench = document.querySelector(".outcome");
+const compose = document.querySelector("#compose");
+
+// Stop ends the request, which reaches the worker as a client that has left.
+const stop = compose.querySelector("[data-stop]");
+const pending = compose.querySelector("#pending");
+const usual = pending.textContent;
+stop.addEventListener("click", () => {
+  stop.dataset.pressed = "";
+  htmx.trigger(compose, "htmx:abort");
+});
+compose.addEventListener("htmx:before:request", (event) => {
+  if (event.target !== compose) return;
+  delete stop.dataset.pressed;
+  stop.hidden = false;
+  pending.textContent = usual;
+  for (const run of all("#run [data-streaming]")) delete run.dataset.streaming;
+  compose.dataset.running = "";
+});
+compose.addEventListener("htmx:finally:request", (event) => {
+  if (event.target !== compose) return;
+  if (stop.contains(document.activeElement)) one("#compose .primary").focus();
+  stop.hidden = true;
+  delete compose.dataset.running;
+  for (const state of all("#run .writing")) { state.textContent = "stopped"; state.classList.remove("writing"); }
+  if ("pressed" in stop.dataset) announce("Stopped");
+});
 
 // Buttons that need a script are shown as their run arrives.
 function show() {

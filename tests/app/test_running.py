@@ -16,6 +16,7 @@ from app.contract import (
     ClampRequest,
     ClampStart,
     ClampToken,
+    ClampWaiting,
     TopToken,
     Watched,
 )
@@ -49,6 +50,24 @@ def unrolled(events: Sequence[ClampEvent]) -> list[BeautifulSoup]:
 )
 def test_where_two_runs_part(baseline: list[int], clamped: list[int], place: int | None) -> None:
     assert parting({"baseline": baseline, "clamped": clamped}) == place
+
+
+def test_what_is_waited_for_is_said_in_place_and_announced_once_each() -> None:
+    steps = [(3, None), (2, None), (1, None), (0, 0.0), (0, 0.404), (0, 0.9)]
+    pages = unrolled([ClampWaiting(model="tiny", position=place, loading=share) for place, share in steps])
+    for page in pages:
+        (partial,) = page.find_all("hx-partial")
+        assert partial["hx-target"] == "#pending"
+    assert [page.text for page in pages] == [
+        *("Waiting: 3rd in the queue", "Waiting: 2nd in the queue", "Waiting: 1st in the queue"),
+        *("Loading tiny: 0%", "Loading tiny: 40%", "Loading tiny: 90%"),
+    ]
+    assert [bool(page.select("[data-announce]")) for page in pages] == [True, False, False, True, False, False]
+
+
+def test_a_refusal_before_the_start_takes_the_place_of_the_texts() -> None:
+    (page,) = unrolled([ClampError(error="No.", errors=["No."], status=422)])
+    assert page.select_one(".problem") and not page.select("hx-partial")
 
 
 def test_the_first_event_brings_the_two_columns() -> None:
@@ -96,7 +115,8 @@ def test_the_summary_says_in_a_sentence_what_changed() -> None:
 
 
 def test_a_failure_is_a_sentence_in_place() -> None:
-    (page,) = unrolled([ClampError(error="Gone.", errors=["Gone."], status=503)])
+    start = ClampStart(model="tiny", seed=0, prompt_tokens=[1])
+    _, page = unrolled([start, ClampError(error="Gone.", errors=["Gone."], status=503)])
     problem = page.select_one("hx-partial .problem")
     assert problem is not None and problem.text.strip() == "Gone."
 

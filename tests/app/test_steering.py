@@ -15,7 +15,16 @@ import httpx2
 import pytest
 from pydantic import TypeAdapter
 
-from app.contract import ClampAnswer, ClampEnd, ClampError, ClampEvent, ClampStart, ClampToken, ErrorAnswer
+from app.contract import (
+    ClampAnswer,
+    ClampEnd,
+    ClampError,
+    ClampEvent,
+    ClampStart,
+    ClampToken,
+    ClampWaiting,
+    ErrorAnswer,
+)
 from app.main import create_app
 from app.settings import Settings
 from tests.serving import PATIENCE, served, until
@@ -214,6 +223,15 @@ def test_closing_a_stream_stops_the_worker(both: Both, path: str) -> None:
         until(both.idle)
         assert monotonic() - began < 2  # to its end it would have taken ten
     assert both.left() == before + 1
+
+
+def test_a_place_in_the_queue_is_told_before_the_start(both: Both) -> None:
+    with both.slowed(0.02), both.stream(max_new_tokens=20) as running:
+        assert running.status_code == 200
+        with both.stream(max_new_tokens=1) as waiting:
+            events = events_of(waiting)
+    assert events[0] == ClampWaiting(model=MODEL, position=1)
+    assert [event.event for event in events[-6:]] == ["start", "token", "done", "token", "done", "summary"]
 
 
 def test_closing_a_plain_request_stops_the_worker(both: Both) -> None:

@@ -2,11 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import httpx2
 import pytest
@@ -15,9 +16,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from app.main import create_app
 from app.settings import Settings
 from tests.app.label_files import write_label_file
-from tests.serving import served, until
+from tests.serving import PATIENCE, served, until
 from worker.checkpoints.checkpoint import open_checkpoint
+from worker.serving.runner import Runner
 from worker.serving.service import create_service
+from worker.steering.live import Opener
 
 CHROMIUM = os.environ.get("NEURONYM_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -33,20 +36,33 @@ ARGUMENTS = [
 
 @dataclass(frozen=True)
 class Playground:
-    """An app with a live worker behind it."""
+    """An app with a live worker behind it, and the worker's inside."""
 
     site: str
     worker: str
     model: str
+    runner: Runner
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While inside, the model stands still before its next pass."""
+        live, go = self.runner.models.ready(self.model), Event()
+        assert live is not None
+        handle = live.model.register_forward_pre_hook(lambda *_: go.wait(PATIENCE) and None)
+        try:
+            yield
+        finally:
+            go.set()
+            handle.remove()
 
 
 @contextmanager
-def clamping(data: Path, model: str, spec: str) -> Iterator[Playground]:
-    """The app on a label file with a worker that has `model` loaded from `spec`."""
-    service = create_service(Settings(data=data), {model: partial(open_checkpoint, spec)})
+def clamping(data: Path, model: str, spec: str, others: Mapping[str, Opener] | None = None) -> Iterator[Playground]:
+    """The app on a label file with a worker that has `model` loaded from `spec`, and can load `others`."""
+    service = create_service(Settings(data=data), {model: partial(open_checkpoint, spec), **(others or {})})
     with served(service) as worker, served(create_app(Settings(data=data, worker_url=worker))) as site:
         until(lambda: httpx2.get(f"{worker}/readyz").is_success)
-        yield Playground(site, worker, model)
+        yield Playground(site, worker, model, service.state.runner)
 
 
 @pytest.fixture(scope="session")

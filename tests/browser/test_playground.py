@@ -130,6 +130,28 @@ def test_a_worker_that_is_away_is_said_in_place(browser: Browser, planted_site: 
         expect(page.locator("#run .problem")).to_contain_text("worker")
 
 
+def test_what_a_run_waits_for_is_said(browser: Browser, page: Page, tiny_playground: Playground) -> None:
+    waits = page.locator("#pending")
+    filled(page, tiny_playground, "prompt=The%20dog&max_new_tokens=4")
+    expect(waits).to_be_hidden()
+    with tiny_playground.held(), watched(browser.new_context()) as other:
+        filled(other, tiny_playground, "prompt=The%20dog&max_new_tokens=4")
+        run(other)
+        expect(other.locator("#run-body")).to_be_attached()
+        run(page)
+        expect(waits).to_have_text("Waiting: 1st in the queue")
+        expect(waits).to_be_visible()
+        expect(page.get_by_role("status")).to_have_text("Waiting: 1st in the queue")
+        page.get_by_role("button", name="Stop").click()
+        expect(waits).to_be_hidden()
+        expect(page.get_by_role("status")).to_have_text("Stopped")
+        until(lambda: httpx2.get(f"{tiny_playground.worker}/v1/status").json()["waiting"] == 0)
+        run(page)
+        expect(waits).to_have_text("Waiting: 1st in the queue")
+    expect(page.get_by_role("status")).to_contain_text("Finished")
+    expect(waits).to_be_hidden()
+
+
 def test_a_sweep_is_drawn_with_its_numbers(page: Page, tiny_playground: Playground) -> None:
     filled(page, tiny_playground, "prompt=The%20dog&clamp=L1N3:act:set:90&sweep_steps=5")
     page.get_by_role("button", name="Sweep", exact=True).click()

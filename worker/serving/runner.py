@@ -9,9 +9,19 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 
-from app.contract import ClampEnd, ClampEvent, ClampRequest, ClampToken, SweepCurve, SweepRequest, WorkerStatus
+from app.contract import (
+    ClampEnd,
+    ClampEvent,
+    ClampRequest,
+    ClampToken,
+    ClampWaiting,
+    SweepCurve,
+    SweepRequest,
+    WorkerStatus,
+)
 from app.settings import Settings
 from worker.device import choose_device, model_memory
+from worker.errors import RequestError
 from worker.serving.metrics import Metrics, Outcome
 from worker.serving.turns import Place, Turns
 from worker.steering.generation import Plan, generate, plan
@@ -21,7 +31,7 @@ from worker.steering.thread import ModelThread
 
 log = logging.getLogger(__name__)
 VERSION = version("neuronym")
-Progress = int | list[ClampEvent]  # a position in the queue, or the events of one step
+LOOK = 0.5  # seconds between looks at a model that is loading
 
 
 class Runner:
@@ -66,27 +76,41 @@ class Runner:
         await place.turn()
         return await self.thread.run(self.models.get, name)
 
-    async def plan(self, request: ClampRequest, place: Place) -> Plan:
-        """The request, checked against its model."""
-        return await asyncio.to_thread(plan, request, await self.live(request.model, place))
+    async def plan(self, request: ClampRequest) -> Plan | None:
+        """The request, checked against its model; None while that is not loaded."""
+        live = self.models.ready(request.model)
+        return await asyncio.to_thread(plan, request, live) if live else None
 
-    async def run(self, plan: Plan, place: Place) -> AsyncGenerator[Progress]:
-        """Wait, run, and give the place up. Closing it ends the run after the step it is in."""
+    async def run(self, request: ClampRequest, planned: Plan | None, place: Place) -> AsyncGenerator[list[ClampEvent]]:
+        """Wait, load, run, and give the place up; the events of one step at a time.
+
+        Closing it ends the run after the step it is in.
+        """
         outcome: Outcome = "left"
         with ExitStack() as ending:
             ending.callback(lambda: self.metrics.ended(outcome))
             ending.callback(self.turns.leave, place)  # not when the answer has been read, which may take forever
             try:
                 while position := place.position:
-                    yield position
+                    yield [ClampWaiting(model=request.model, position=position)]
                     await place.move()
-                live = await self.thread.run(self.models.get, plan.request.model)  # unloaded, perhaps, meanwhile
-                steps = generate(plan, live)
+                loading = asyncio.ensure_future(self.thread.run(self.models.get, request.model))
+                ending.callback(loading.cancel)
+                while self.models.ready(request.model) is None and not loading.done():
+                    yield [ClampWaiting(model=request.model, position=0, loading=self.models.loaded(request.model))]
+                    await asyncio.wait({loading}, timeout=LOOK)
+                live = await loading
+                if planned is None:
+                    planned = await asyncio.to_thread(plan, request, live)
+                steps = generate(planned, live)
                 ending.callback(self.thread.close, steps)
                 while (events := await self.thread.run(next, steps, None)) is not None:
                     self._count(events)
                     yield events
                 outcome = "done"
+            except RequestError:
+                outcome = "refused"
+                raise
             except Exception:
                 outcome = "failed"
                 raise

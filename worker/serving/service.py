@@ -26,7 +26,7 @@ from app.contract import (
 from app.settings import Settings
 from worker.serving import refusals
 from worker.serving.refusals import NotReady, unless_gone
-from worker.serving.runner import VERSION, Progress, Runner
+from worker.serving.runner import VERSION, Runner
 from worker.serving.turns import Busy, Place
 from worker.steering.codec import Codec
 from worker.steering.generation import collect
@@ -90,8 +90,8 @@ router = APIRouter()
 @router.post("/v1/clamp", response_model=ClampResult)
 async def clamp(body: ClampRequest, runner: RunnerDep, visit: VisitDep, request: Request) -> ClampResult | Response:
     """Generate with and without clamps: the whole as JSON, or Server-Sent Events as it comes."""
-    plan = await unless_gone(request, runner.plan(body, visit.place))
-    run = runner.run(plan, visit.place)
+    planned = await unless_gone(request, runner.plan(body))
+    run = runner.run(body, planned, visit.place)
     visit.ending.push_async_callback(run.aclose)
     if body.stream:
         return EventSourceResponse(_written(run), headers={"Cache-Control": "no-store"})
@@ -146,27 +146,23 @@ def _pieces(codec: Codec, body: TokenizeRequest) -> list[Token]:
     return codec.pieces(codec.chat(body.messages) if body.messages else codec.prompt(body.text or ""))
 
 
-async def _whole(run: AsyncIterator[Progress]) -> ClampResult:
-    return collect([event async for step in run if not isinstance(step, int) for event in step])
+async def _whole(run: AsyncIterator[list[ClampEvent]]) -> ClampResult:
+    return collect([event async for step in run for event in step])
 
 
-async def _written(run: AsyncIterator[Progress]) -> AsyncIterator[bytes]:
-    """A run as Server-Sent Events; the place in the queue and signs of life are comments."""
+async def _written(run: AsyncIterator[list[ClampEvent]]) -> AsyncIterator[bytes]:
+    """A run as Server-Sent Events; a step without any is a comment, as a sign of life."""
     sending = asyncio.current_task()
     assert sending is not None
     try:
         async for step in run:
             stalled = asyncio.get_running_loop().call_later(STALL, sending.cancel)
             try:
-                yield _comment(step) if isinstance(step, int) else b"".join(map(_event, step)) or KEEPALIVE_COMMENT
+                yield b"".join(map(_event, step)) or KEEPALIVE_COMMENT
             finally:
                 stalled.cancel()
     except Exception as error:
         yield _event(refusals.event(error))
-
-
-def _comment(position: int) -> bytes:
-    return format_sse_event(comment=f"queued {position}")
 
 
 def _event(event: ClampEvent) -> bytes:

@@ -18,6 +18,7 @@ from worker.errors import CheckpointError
 from worker.steering.clamp import Sites
 from worker.steering.codec import Codec
 from worker.steering.linear import quicken
+from worker.steering.loading import Loading
 from worker.steering.thread import free_memory
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class LiveModels:
         self._openers = openers
         self._budget = budget
         self._live: OrderedDict[str, Live] = OrderedDict()  # least recently used first
-        self._loading: str | None = None
+        self._loading: Loading | None = None
         self._failed: dict[str, str] = {}
 
     @property
@@ -69,6 +70,11 @@ class LiveModels:
             there = f"There are: {', '.join(self._openers)}." if self._openers else "There are none: map one first."
             raise UnknownModel(f"There is no model {name!r}. {there}")
         return self._live.get(name)
+
+    def loaded(self, name: str) -> float:
+        """The share of a model that is loaded while it is loading; 0 before."""
+        loading = self._loading
+        return loading.share if loading and loading.name == name else 0.0
 
     def status(self) -> list[WorkerModel]:
         """What each model is doing."""
@@ -91,19 +97,20 @@ class LiveModels:
             self._unload_oldest()
 
     def _status(self, name: str) -> WorkerModel:
-        if name == self._loading:
-            return WorkerModel(name=name, state="loading")
+        if self._loading and self._loading.name == name:
+            return WorkerModel(name=name, state="loading", loaded=self.loaded(name))
         if name in self._live:
             return WorkerModel(name=name, state="ready")
         error = self._failed.get(name)
         return WorkerModel(name=name, state="failed" if error else "available", error=error)
 
     def _load(self, name: str) -> Live:
-        self._loading = name
+        loading = self._loading = Loading(name)
         try:
             checkpoint = self._openers[name]()
             self._make_room(name, footprint(checkpoint, self.device))
-            live = load(name, checkpoint, self.device)
+            with loading.watched(bars=2 if checkpoint.source.gguf else 1):  # a GGUF file is unpacked first
+                live = load(name, checkpoint, self.device)
         except Exception as error:
             self._failed[name] = str(error)
             raise

@@ -22,6 +22,7 @@ from app.contract import (
     ClampEvent,
     ClampResult,
     ClampStart,
+    ClampWaiting,
     ErrorAnswer,
     TokenizeAnswer,
     WorkerStatus,
@@ -29,6 +30,7 @@ from app.contract import (
 from app.settings import Settings
 from tests.serving import PATIENCE, served, until
 from worker.checkpoints.checkpoint import open_checkpoint
+from worker.serving import runner as running
 from worker.serving import service as serving_http
 from worker.serving.runner import Runner
 from worker.serving.service import create_service
@@ -122,6 +124,14 @@ def events_of(response: httpx2.Response) -> list[ClampEvent]:
         assert event.event == sent.event
         events.append(event)
     return events
+
+
+def waits(lines: Iterator[str]) -> ClampWaiting:
+    """The next event of a stream, which must be one of waiting."""
+    assert next(lines) == "event: waiting"
+    told = ClampWaiting.model_validate_json(next(lines).removeprefix("data: "))
+    assert next(lines) == ""
+    return told
 
 
 def refusal(response: httpx2.Response, status: int) -> str:
@@ -249,7 +259,7 @@ def test_when_the_queue_is_full_a_client_is_told_when_to_come_again(worker: Serv
         with held(worker):
             for place in (1, 2):
                 lines.append(waiting.enter_context(worker.stream(max_new_tokens=2)).iter_lines())
-                assert next(lines[-1]) == f": queued {place}"
+                assert waits(lines[-1]) == ClampWaiting(model="tiny", position=place)
             assert (worker.status().running, worker.status().waiting) == (1, 2)
             for stream in (False, True):
                 refused = worker.clamp(stream=stream)
@@ -262,7 +272,7 @@ def test_a_client_that_leaves_the_queue_frees_its_place_at_once(worker: Served) 
     passes: list[None] = []
     with held(worker):
         with worker.stream() as response:
-            assert next(response.iter_lines()) == ": queued 1"
+            assert waits(response.iter_lines()).position == 1
         until(lambda: worker.status().waiting == 0)
         with pytest.raises(httpx2.ReadTimeout):
             worker.clamp_and_leave()
@@ -399,7 +409,7 @@ def test_a_model_unloaded_while_a_run_waited_is_loaded_again(tiny: Opener) -> No
         with ExitStack() as waiting:
             with held(worker):
                 lines = waiting.enter_context(worker.stream(max_new_tokens=2)).iter_lines()
-                assert next(lines) == ": queued 1"
+                assert waits(lines).position == 1
                 worker.runner.models.shrink()
                 worker.runner.models._unload_oldest()
             assert "event: summary" in list(lines)
@@ -421,6 +431,61 @@ def test_a_worker_is_ready_once_a_model_is(tiny: Opener, tmp_path: Path) -> None
         until(lambda: http.get("/readyz").is_success)
         assert http.post("/v1/clamp", json=ASKED).is_success
         assert "There is no folder or file" in refusal(http.post("/v1/clamp", json=ASKED | {"model": "gone"}), 503)
+
+
+def test_a_stream_says_that_its_model_is_loading(tiny: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "LOOK", 0.01)
+    gate = Event()
+
+    def late() -> Any:
+        assert gate.wait(PATIENCE)
+        return tiny()
+
+    with serving({"tiny": tiny, "late": late}) as worker:
+        until(lambda: worker.http.get("/readyz").is_success)
+        with worker.stream(model="late", max_new_tokens=1) as response:
+            lines = response.iter_lines()
+            assert waits(lines) == ClampWaiting(model="late", position=0, loading=0.0)
+            assert worker.status().models[1].model_dump() == {
+                "name": "late",
+                "state": "loading",
+                "loaded": 0.0,
+                "error": None,
+            }
+            gate.set()
+            events = [line for line in lines if line.startswith("event: ") and line != "event: waiting"]
+        assert events[0] == "event: start"
+        assert events[-1] == "event: summary"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_only_the_model_can_refuse_is_refused_once_it_is_loaded(tiny: Opener, stream: bool) -> None:
+    with serving({"tiny": tiny, "twin": tiny}) as worker:
+        until(lambda: worker.http.get("/readyz").is_success)
+        before = worker.ended("refused")
+        response = worker.clamp(model="twin", clamps=[CLAMP | {"layer": 4}], stream=stream)
+        if stream:
+            last = ClampError.model_validate_json(response.text.strip().splitlines()[-1].removeprefix("data: "))
+            assert (last.status, last.error) == (422, "clamps.0.layer: 4 is not in 0 to 3.")
+        else:
+            assert refusal(response, 422) == "clamps.0.layer: 4 is not in 0 to 3."
+        assert worker.ended("refused") == before + 1
+
+
+def test_who_leaves_while_a_model_loads_frees_the_place(tiny: Opener) -> None:
+    gate = Event()
+
+    def late() -> Any:
+        assert gate.wait(PATIENCE)
+        return tiny()
+
+    with serving({"tiny": tiny, "late": late}) as worker:
+        until(lambda: worker.http.get("/readyz").is_success)
+        with worker.stream(model="late") as response:
+            assert waits(response.iter_lines()).loading == 0.0
+        until(worker.idle)
+        gate.set()
+        assert worker.clamp(max_new_tokens=1).is_success
 
 
 def test_a_worker_without_models_says_so() -> None:
