@@ -13,14 +13,24 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app.catalog import LabelFile
-from app.contract import ClampAnswer, ClampEnd, ClampError, ClampEvent, ClampRequest, ClampStart
+from app.contract import (
+    ClampAnswer,
+    ClampEnd,
+    ClampError,
+    ClampEvent,
+    ClampRequest,
+    ClampStart,
+    TokenizeAnswer,
+    TokenizeRequest,
+)
 from app.queries.clamps import checked
 from app.streaming import EventStream, unless_gone
 from app.worker_client import WorkerAway, WorkerClient
 
-__all__ = ["ClampStream", "EventStream", "Steering", "Worker", "clamp", "clamp_events"]
+__all__ = ["ClampStream", "EventStream", "Steering", "Worker", "clamp", "clamp_events", "tokenize"]
 
 _CLAMP = "/v1/clamp"
+_TOKENIZE = "/v1/tokenize"
 _EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
 _BROKE_OFF = "The worker broke off before the text was finished. It is started again; try once more in a moment."
 UNKNOWN = "The worker sent what this version does not understand. App and worker must be of one version."
@@ -61,6 +71,15 @@ async def clamp_events(labels: LabelFile, worker: Steering, request: ClampReques
     """Open a stream; everything that can be refused is refused here, before a status line is sent."""
     asked = await run_in_threadpool(checked, labels, request.model_copy(update={"stream": True}))
     return ClampStream(await worker.post(_CLAMP, asked, stream=True), labels.run)
+
+
+async def tokenize(worker: Steering, request: TokenizeRequest) -> TokenizeAnswer:
+    """The tokens of a text or chat as the model reads it. Problem: unknown model, refused chat, worker busy or away."""
+    response = await worker.post(_TOKENIZE, request)
+    try:
+        return TokenizeAnswer.model_validate_json(response.content)
+    except ValidationError as error:
+        raise WorkerAway(UNKNOWN) from error
 
 
 class ClampStream:

@@ -9,13 +9,17 @@ from app.contract.clamp import MAX_PROMPT_CHARACTERS, Message
 
 
 class TokenizeRequest(BaseModel):
-    """A text or a chat, as a clamp would read it. Exactly one of `text` and `messages`."""
+    """A text or a chat, as a clamp would read it. Exactly one of `text` and `messages`.
+
+    `load` false: refuse rather than load the model for it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     model: str
     text: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] | None = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=100)] | None = None
+    load: bool = True
 
     @model_validator(mode="after")
     def _one_input(self) -> "TokenizeRequest":

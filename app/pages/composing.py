@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, QueryParams
 
 from app import addresses
-from app.contract import MAX_CLAMPS, ClampRequest, ModelSummary, SweepRequest
+from app.contract import MAX_CLAMPS, ClampRequest, ModelSummary, SweepRequest, TokenizeRequest
 from app.errors import Unprocessable
 
-Asked = TypeVar("Asked", ClampRequest, SweepRequest)
+Asked = TypeVar("Asked", ClampRequest, SweepRequest, TokenizeRequest)
 NEURON = re.compile(r"\s*[Ll](\d{1,9})[Nn](\d{1,9})\s*")
 DEFAULTS = {"positions": "all", "max_new_tokens": "48", "temperature": "0", "top_p": "1", "seed": "0"}
 SWEEP = {"sweep_clamp": "1", "sweep_from": "-20", "sweep_to": "40", "sweep_steps": "25", "sweep_pair": ""}
@@ -203,6 +203,20 @@ def to_sweep(composition: Composition, watch: Iterable[int | str]) -> SweepReque
         **_input(composition),
     }
     return _valid(SweepRequest, body)
+
+
+def to_tokenize(composition: Composition) -> TokenizeRequest:
+    """The question for the tokens of the input; no model is loaded for it. Unprocessable: too long for any."""
+    given = _input(composition)
+    return _valid(
+        TokenizeRequest,
+        {
+            "model": composition.model,
+            "text": given.get("prompt"),
+            "messages": given.get("messages"),
+            "load": False,
+        },
+    )
 
 
 def _input(composition: Composition) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The playground's routes: a GET fills in the form and never generates, a POST runs it, streamed where htmx asks."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -9,19 +8,16 @@ from starlette.concurrency import run_in_threadpool
 
 from app import addresses
 from app.catalog import LabelFile, Labels
-from app.contract import ClampRequest, NeuronAnswer, Site, View
+from app.contract import ClampRequest
 from app.errors import Problem
-from app.pages.browse import CLAMP_VALUE, first_model
-from app.pages.composing import DEFAULTS, SWEEP, Composition, Row, from_address, from_form, to_request, to_sweep
+from app.pages.composing import Composition, Row, from_address, from_form, to_request, to_sweep
 from app.pages.concept import with_concept
+from app.pages.counting import counted
 from app.pages.curve import curve_charts
-from app.pages.examples import examples
-from app.pages.naming import Naming, namings
+from app.pages.filling import filling, row_name
 from app.pages.running import Aside, Unrolling, finished
 from app.pages.scripting import scripts
-from app.pages.tour import named, tour
 from app.pages.watching import watched
-from app.queries.neuron import neuron
 from app.steering import EventStream, Worker, clamp, clamp_events
 from app.sweeping import sweep
 from app.templating import VARY, fragment, is_partial, page
@@ -30,76 +26,12 @@ router = APIRouter(include_in_schema=False)
 
 LONGEST_HEADER = 16_000  # characters of an address that a server and a browser still take
 
-KNOBS = (  # field, label, attributes
-    ("max_new_tokens", "New tokens", {"min": 1, "max": 1024, "step": 1}),
-    ("temperature", "Temperature", {"min": 0, "max": 5, "step": "any"}),
-    ("top_p", "Top p", {"min": 0, "max": 1, "step": "any"}),
-    ("seed", "Seed", {"min": 0, "step": 1}),
-)
-
-
-class RowName(NamedTuple):
-    """What a row's neuron is named, or why it has no name."""
-
-    answer: NeuronAnswer | None = None
-    names: Sequence[tuple[View, Naming]] = ()
-    problem: str | None = None
-
-
-def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
-    """Look a row's neuron up."""
-    place = row.place()
-    if place is None:
-        return RowName(problem="Write a neuron as L29N808." if row.neuron else None)
-    try:
-        answer = neuron(labels, model, *place)
-        return RowName(answer, namings(answer, most=2))
-    except Problem as problem:
-        return RowName(problem=str(problem))
-
-
-def _context(labels: LabelFile, composition: Composition, **more: Any) -> dict[str, Any]:
-    return {
-        "run": labels.run,
-        "models": list(labels.models.values()),
-        "composition": composition,
-        "row_names": [row_name(labels, composition.model, row) for row in composition.rows],
-        "knobs": KNOBS,
-        "tuned": dict(composition.knobs) != DEFAULTS,
-        "tour": _starts(labels, composition.model),
-        "examples": examples(labels),
-        "problem": None,
-        "names": None,
-        "concept": "",
-        "concept_problem": None,
-        "sweep": None,
-        "sweeping": dict(composition.sweep) != SWEEP,
-        "paired": bool(composition.model in labels.models and labels.models[composition.model].pairs),
-    } | more
-
-
-def _starts(labels: LabelFile, model: str) -> list[dict[str, str]]:
-    """Neurons to begin with, each a filled-in form."""
-    return [
-        {
-            "neuron": stop.neuron,
-            "view": stop.view,
-            "named": named(stop),
-            "address": addresses.playground(model=model, clamp=f"{stop.neuron}:{_site(stop.view)}:set:{CLAMP_VALUE}"),
-        }
-        for stop in tour(labels, model or first_model(labels))
-    ]
-
-
-def _site(view: View) -> Site:
-    return {View.up: Site.up, View.gate: Site.gate, View.down: Site.act}[view]
-
 
 @router.get(addresses.PLAYGROUND)
 def filled_in(request: Request, labels: Labels) -> Response:
     """The form as the address says; generates nothing."""
     composition = from_address(request.query_params, labels.models)
-    return page(request, "playground.html", _context(labels, composition))
+    return page(request, "playground.html", filling(labels, composition))
 
 
 @router.post(addresses.PLAYGROUND)
@@ -111,6 +43,8 @@ async def submitted(request: Request, labels: Labels, worker: Worker) -> Respons
     act, composition = str(form.get("act", "run")), from_form(form)
     if act in ("run", "sweep"):
         return await _run(request, labels, worker, composition, act)
+    if act == "count":
+        return HTMLResponse(fragment("_count.html", {"count": await counted(labels, worker, composition)}))
     if act == "concept":
         return await run_in_threadpool(_concept, request, labels, composition, str(form.get("concept", "")))
     return await run_in_threadpool(_rows, request, labels, composition, act)
@@ -121,11 +55,11 @@ def _concept(request: Request, labels: LabelFile, composition: Composition, conc
     try:
         changed = with_concept(labels, composition, concept)
     except Problem as problem:
-        context = _context(labels, composition, concept=concept, concept_problem=str(problem))
+        context = filling(labels, composition, concept=concept, concept_problem=str(problem))
         return page(request, "playground.html", context, block="clamps", status=200)
     if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
         return RedirectResponse(changed.link(), 303)
-    return page(request, "playground.html", _context(labels, changed), block="clamps")
+    return page(request, "playground.html", filling(labels, changed), block="clamps")
 
 
 def _rows(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:
@@ -139,7 +73,7 @@ def _rows(request: Request, labels: LabelFile, composition: Composition, act: st
     if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
         return RedirectResponse(changed.link(), 303)
     focus = len(changed.rows) - 1 if verb == "add" else None
-    return page(request, "playground.html", _context(labels, changed, focus=focus), block="clamps")
+    return page(request, "playground.html", filling(labels, changed, focus=focus), block="clamps")
 
 
 async def _run(request: Request, labels: LabelFile, worker: Worker, composition: Composition, act: str) -> Response:
@@ -154,7 +88,7 @@ async def _run(request: Request, labels: LabelFile, worker: Worker, composition:
         status, headers = 200, {}
     except Problem as problem:
         outcome, status, headers = {"problem": problem.answer()}, problem.status, problem.headers
-    context = await run_in_threadpool(_context, labels, composition, **outcome)
+    context = await run_in_threadpool(filling, labels, composition, **outcome)
     return page(request, "playground.html", context, block="run", status=status, headers=headers)
 
 
@@ -162,7 +96,7 @@ async def _swept(request: Request, labels: LabelFile, worker: Worker, compositio
     asked = to_sweep(composition, await run_in_threadpool(watched, labels, composition))
     answer = await sweep(labels, worker, asked)
     found = {"sweep": answer, "charts": curve_charts(answer), "sweeping": True}
-    context = await run_in_threadpool(_context, labels, composition, **found)
+    context = await run_in_threadpool(filling, labels, composition, **found)
     return page(request, "playground.html", context, block="run", headers=_replacing(composition))
 
 

@@ -148,8 +148,19 @@ def test_what_a_run_waits_for_is_said(browser: Browser, page: Page, tiny_playgro
         until(lambda: httpx2.get(f"{tiny_playground.worker}/v1/status").json()["waiting"] == 0)
         run(page)
         expect(waits).to_have_text("Waiting: 1st in the queue")
-    expect(page.get_by_role("status")).to_contain_text("Finished")
+    expect(page.locator("table.watched")).to_be_visible()
     expect(waits).to_be_hidden()
+
+
+def test_the_tokens_are_counted_while_one_types(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "prompt=dog")
+    count = page.locator("#count")
+    expect(count).to_contain_text("tokens of 256")
+    before = count.inner_text()
+    page.get_by_label("Text", exact=True).press_sequentially("The dog and the cat")
+    expect(count).not_to_have_text(before)
+    page.get_by_label("Text", exact=True).fill("dog")
+    expect(count).to_have_text(before)
 
 
 def test_a_sweep_is_drawn_with_its_numbers(page: Page, tiny_playground: Playground) -> None:

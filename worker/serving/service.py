@@ -109,6 +109,8 @@ async def tokenize(body: TokenizeRequest, runner: RunnerDep, request: Request) -
     """The tokens of a text or chat as a clamp would read it."""
     live = runner.models.ready(body.model)
     if live is None:
+        if not body.load:
+            raise NotReady(f"{body.model} is not loaded.")
         with runner.turns.admit() as place:
             live = await unless_gone(request, runner.live(body.model, place))
     tokens = await asyncio.to_thread(_pieces, live.codec, body)

@@ -398,6 +398,9 @@ def test_models_take_turns_in_a_memory_for_one(tiny: Opener) -> None:
         for name, states in (("twin", ["available", "ready"]), ("tiny", ["ready", "available"])):
             assert worker.clamp(model=name, max_new_tokens=2).json()["model"] == name
             assert [model.state for model in worker.status().models] == states
+        unasked = worker.http.post("/v1/tokenize", json={"model": "twin", "text": "dog", "load": False})
+        assert refusal(unasked, 503) == "twin is not loaded."
+        assert [model.state for model in worker.status().models] == ["ready", "available"]
         assert worker.tokens(model="twin", text="dog").tokens
         assert [model.state for model in worker.status().models] == ["available", "ready"]
 
