@@ -14,6 +14,7 @@ from app.catalog import LabelFile, Labels
 from app.contract import Agreement, Counterpart, Lens, NeuronAnswer, View
 from app.holdings import Pair
 from app.pages.naming import ORDER, naming, namings
+from app.pages.own_range import first_clamp
 from app.pages.tour import named, tour
 from app.queries.agreement import overall
 from app.queries.layers import LayerQuery, layer
@@ -38,7 +39,6 @@ STATISTICS = (  # field, title, a word of explanation, digits
     ("kurtosis", "kurtosis", "excess; high where few tokens stand out", 2),
     ("logsumexp", "log-sum-exp", "log of the softmax’s denominator", 3),
 )
-CLAMP_VALUE = "20"
 GLANCES = 3  # pairs that the start page shows
 LENSES = (Lens.cosine, Lens.logit)  # in the order they are shown
 
@@ -120,7 +120,7 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
         "naming": naming,
         "tokenizer": labels.models[model].tokenizer,
         "statistics": STATISTICS,
-        "clamp_at": addresses.playground(model=model, clamp=f"{answer.neuron}:up:set:{CLAMP_VALUE}"),
+        "clamp_at": addresses.playground(model=model, clamp=first_clamp(answer).written()),
         "counterpart": _counterpart(answer),
         "beside": _beside(labels, answer),
         "note": labels.models[model].note,

@@ -28,6 +28,14 @@ EXAMPLE_CHAT = "What is your favourite animal?"
 EXAMPLE_PROMPT = "My favourite animal is the"
 
 
+def number_of(typed: str) -> float | None:
+    """What was typed as a number, with a hyphen or a minus sign; None if it is none."""
+    try:
+        return float(typed.replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        return None
+
+
 class Row(NamedTuple):
     """One clamp as typed. In an address: `L29N808:up:set:20`."""
 
@@ -48,9 +56,8 @@ class Row(NamedTuple):
 
     def gentler(self) -> "Row":
         """The same with its value halfway back to no change, which is 1 for a factor."""
-        try:
-            value = float(self.value.replace("\N{MINUS SIGN}", "-"))
-        except ValueError:
+        value = number_of(self.value)
+        if value is None:
             return self
         return self._replace(value=f"{(value + 1) / 2 if self.mode == 'scale' else value / 2:.4g}")
 
@@ -238,10 +245,9 @@ def clamp_of(row: Row, number: int) -> dict[str, Any]:
     place = row.place()
     if place is None:
         raise Unprocessable(f"Clamp {number}: “{row.neuron}” is not a neuron; write it as L29N808.")
-    try:
-        value = float(row.value.replace("\N{MINUS SIGN}", "-"))
-    except ValueError:
-        raise Unprocessable(f"Clamp {number}: give {row.neuron} a number as its value.") from None
+    value = number_of(row.value)
+    if value is None:
+        raise Unprocessable(f"Clamp {number}: give {row.neuron} a number as its value.")
     return {"layer": place[0], "index": place[1], "site": row.site, "mode": row.mode, "value": value}
 
 

@@ -1,14 +1,14 @@
 """Clamps for a concept: the neurons that write it, else those that read it, by measured effect or else by z."""
 
 from app.catalog import LabelFile
-from app.contract import MAX_CLAMPS, Clamp, SearchResult, Site, View
+from app.contract import MAX_CLAMPS, Clamp, SearchResult
 from app.errors import Unprocessable
 from app.pages.composing import Composition, Row
+from app.pages.own_range import SITES
 from app.queries.clamps import units
 from app.queries.places import find_model
 from app.queries.search import SearchQuery, search
 
-SITES = {View.up: Site.up, View.gate: Site.gate, View.down: Site.act}
 NEURONS = 4  # added at a time
 UNMEASURED = 4.0  # a value to begin with where no neuron's range is measured
 

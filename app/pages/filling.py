@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from app import addresses
 from app.catalog import LabelFile
-from app.contract import NeuronAnswer, Site, View
+from app.contract import LayerNeuron, NeuronAnswer, View
 from app.errors import Problem
-from app.pages.browse import CLAMP_VALUE, first_model
+from app.pages.browse import first_model
 from app.pages.composing import DEFAULTS, SWEEP, Composition, Row
 from app.pages.examples import examples
 from app.pages.naming import Naming, namings
+from app.pages.own_range import SITES, OwnRange, first_clamp, own_range
 from app.pages.tour import named, tour
 from app.queries.neuron import neuron
 
@@ -27,7 +29,20 @@ class RowName(NamedTuple):
 
     answer: NeuronAnswer | None = None
     names: Sequence[tuple[View, Naming]] = ()
+    own: OwnRange | None = None
     problem: str | None = None
+
+
+class Start(NamedTuple):
+    """A neuron to begin with, as a filled-in form."""
+
+    neuron: str
+    view: View
+    named: str
+    address: str
+
+
+_starting: WeakKeyDictionary[LabelFile, dict[str, list[Start]]] = WeakKeyDictionary()  # gone with its file
 
 
 def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
@@ -37,7 +52,7 @@ def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
         return RowName(problem="Write a neuron as L29N808." if row.neuron else None)
     try:
         answer = neuron(labels, model, *place)
-        return RowName(answer, namings(answer, most=2))
+        return RowName(answer, namings(answer, most=2), own_range(answer, row))
     except Problem as problem:
         return RowName(problem=str(problem))
 
@@ -51,7 +66,7 @@ def filling(labels: LabelFile, composition: Composition, **more: Any) -> dict[st
         "row_names": [row_name(labels, composition.model, row) for row in composition.rows],
         "knobs": KNOBS,
         "tuned": dict(composition.knobs) != DEFAULTS,
-        "tour": _starts(labels, composition.model),
+        "tour": _starts(labels, composition.model or first_model(labels)),
         "examples": examples(labels),
         "problem": None,
         "names": None,
@@ -63,18 +78,14 @@ def filling(labels: LabelFile, composition: Composition, **more: Any) -> dict[st
     } | more
 
 
-def _starts(labels: LabelFile, model: str) -> list[dict[str, str]]:
-    """Neurons to begin with, each a filled-in form."""
-    return [
-        {
-            "neuron": stop.neuron,
-            "view": stop.view,
-            "named": named(stop),
-            "address": addresses.playground(model=model, clamp=f"{stop.neuron}:{_site(stop.view)}:set:{CLAMP_VALUE}"),
-        }
-        for stop in tour(labels, model or first_model(labels))
-    ]
+def _starts(labels: LabelFile, model: str) -> list[Start]:
+    """Neurons to begin with; looked up once for each label file."""
+    known = _starting.setdefault(labels, {})
+    if model not in known and model in labels.models:
+        known[model] = [_start(labels, stop) for stop in tour(labels, model)]
+    return known.get(model, [])
 
 
-def _site(view: View) -> Site:
-    return {View.up: Site.up, View.gate: Site.gate, View.down: Site.act}[view]
+def _start(labels: LabelFile, stop: LayerNeuron) -> Start:
+    row = first_clamp(neuron(labels, stop.model, stop.layer, stop.index), SITES[stop.view])
+    return Start(stop.neuron, stop.view, named(stop), addresses.playground(model=stop.model, clamp=row.written()))

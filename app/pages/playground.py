@@ -63,13 +63,15 @@ def _concept(request: Request, labels: LabelFile, composition: Composition, conc
 
 
 def _rows(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:
-    """Add a row, remove one, or say what one's neuron is named."""
+    """Add a row, remove one, look the rows up for another model, or say what one's neuron is named."""
     verb, _, place = act.partition("-")
     at = int(place) if place.isdecimal() else 0
     if verb == "name" and is_partial(request):
         row = composition.rows[at] if at < len(composition.rows) else Row()
-        return HTMLResponse(fragment("_row_name.html", {"named": row_name(labels, composition.model, row)}))
-    changed = composition.without_row(at) if verb == "remove" else composition.with_row()
+        named = row_name(labels, composition.model, row)
+        return HTMLResponse(fragment("_row_name.html", {"named": named, "row": row, "at": at}))
+    changes = {"remove": lambda: composition.without_row(at), "add": composition.with_row}
+    changed = changes.get(verb, lambda: composition)()
     if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
         return RedirectResponse(changed.link(), 303)
     focus = len(changed.rows) - 1 if verb == "add" else None

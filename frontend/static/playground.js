@@ -29,8 +29,26 @@ compose.addEventListener("htmx:finally:request", (event) => {
   if ("pressed" in stop.dataset) announce("Stopped");
 });
 
-// Buttons that need a script are shown as their run arrives.
+// A slider counts in units of the neuron's own range and writes the raw number, which is what counts.
+const field = (slider) => slider.closest(".row").querySelector('[name="value"]');
+const real = (text) => (text.trim() ? Number(text.replace("\u2212", "-")) : NaN);
+function tell(slider) {
+  const units = real(field(slider).value) / slider.dataset.own;
+  const known = Number.isFinite(units);
+  if (known && document.activeElement !== slider) slider.value = units;
+  const said = known ? `${units.toFixed(1).replace("-", "\u2212")} \u00d7 its own ${Number(slider.dataset.own).toPrecision(3)}` : "";
+  slider.nextElementSibling.textContent = said;
+  slider.setAttribute("aria-valuetext", known ? `${said}, value ${field(slider).value}` : "no value yet");
+}
+compose.addEventListener("input", ({ target }) => {
+  if (target.matches("[data-own]")) field(target).value = String(Number((target.value * target.dataset.own).toPrecision(3)));
+  const slider = target.closest(".row")?.querySelector("[data-own]");
+  if (slider) tell(slider);
+});
+
+// Buttons and sliders that need a script are brought up to date as they arrive.
 function show() {
+  for (const slider of compose.querySelectorAll("[data-own]")) tell(slider);
   for (const button of bench.querySelectorAll("#run [data-copy-from]")) button.hidden = false;
   const done = bench.querySelector("#run [data-announce]");
   for (const button of bench.querySelectorAll("#run [data-keep]")) button.hidden = !done;

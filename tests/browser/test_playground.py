@@ -163,6 +163,33 @@ def test_the_tokens_are_counted_while_one_types(page: Page, tiny_playground: Pla
     expect(count).to_have_text(before)
 
 
+def test_a_value_is_moved_in_units_of_the_neurons_own_range(page: Page, planted_site: str) -> None:
+    page.goto(f"{planted_site}/playground?model=tiny-chat&prompt=x&clamp=L2N1:up:set:18")
+    slider = page.get_by_label("Value of L2N1 in units of its own range")
+    value = page.get_by_label("Value", exact=True)
+    expect(slider).to_have_value("2")
+    expect(slider).to_have_attribute("aria-valuetext", "2.0 × its own 9.00, value 18")
+    slider.press("ArrowRight")
+    expect(value).to_have_value("18.9")
+    value.fill("-27")
+    expect(slider).to_have_value("-3")
+    expect(page.locator(".own output")).to_have_text("−3.0 × its own 9.00")
+    assert violations(page) == []
+    page.get_by_label("Mode").select_option("scale")
+    expect(slider).to_have_count(0)
+    page.get_by_label("Mode").select_option("add")
+    expect(slider).to_have_value("-3")
+    page.get_by_label("Model").select_option("tiny-second")
+    expect(slider).to_have_count(0)
+    expect(page.locator("#name-0 a")).to_have_attribute("href", "/neurons/tiny-second/2/1")
+
+
+def test_without_a_script_there_is_the_number_alone(plain_page: Page, planted_site: str) -> None:
+    plain_page.goto(f"{planted_site}/playground?model=tiny-chat&prompt=x&clamp=L2N1:up:set:18")
+    expect(plain_page.locator("[data-own]")).to_be_hidden()
+    expect(plain_page.get_by_label("Value", exact=True)).to_have_value("18")
+
+
 def test_a_sweep_is_drawn_with_its_numbers(page: Page, tiny_playground: Playground) -> None:
     filled(page, tiny_playground, "prompt=The%20dog&clamp=L1N3:act:set:90&sweep_steps=5")
     page.get_by_role("button", name="Sweep", exact=True).click()
