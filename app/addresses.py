@@ -23,6 +23,7 @@ PLAYGROUND = "/playground"
 METHOD = "/method"
 DOCS = "/docs"
 READABLE = ":,?/"  # characters a query may hold unescaped
+TRUSTED_FIRST = {"sort": "trust"}  # what a person's search asks for unless told otherwise; a program's default is z
 LONGEST = 6_000  # characters of an address that every browser, proxy and chat window carries
 
 
@@ -48,13 +49,18 @@ def asked(path: str, question: Question, **changes: Any) -> str:
 
 
 def search(text: str = "", **parameters: Any) -> str:
-    """Results for a text of the search language."""
-    return with_query(SEARCH, {"q": text, **parameters})
+    """Results for a text of the search language, trusted labels first."""
+    return with_query(SEARCH, {"q": text} | parameters | TRUSTED_FIRST)
 
 
 def exactly(text: str, **parameters: Any) -> str:
-    """Results for exactly this token text."""
+    """Results for exactly this token text, trusted labels first."""
     return search('"' + text.replace('"', '""') + '"', **parameters)
+
+
+def model(name: str) -> str:
+    """A model's page."""
+    return f"{MODELS}/{_segment(name)}"
 
 
 def neuron(model: str, layer: int, index: int) -> str:

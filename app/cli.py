@@ -64,18 +64,20 @@ def serve(host: str | None, port: str | None, open_browser: bool, measure: bool)
 @click.option("--min-z", help="Least |z|.")
 @click.option("--strength", help="noise, weak or strong.")
 @click.option("--agreement", help="same or changed: does the counterpart in the pair have the same top token?")
-@click.option("--sort", help="z, score, effect, layer_z or neuron.")
+@click.option("--sort", help="trust, z, score, effect, layer_z or neuron (default trust; with --json z, as the API).")
 @click.option("--limit", help="Results, 500 at most (default 50).")
 @click.option("--offset", help="Results to skip.")
 @_plainly
 def search(text: tuple[str, ...], as_json: bool, **filters: str | None) -> None:
     """Neurons that are named after TEXT: a word, '"exact"', 'pre*', 'a, b', or L22N57."""
+    from app.addresses import TRUSTED_FIRST
     from app.catalog import Catalog
     from app.listing import listing
     from app.queries.search import SearchQuery
     from app.queries.search import search as ask
 
-    query = SearchQuery.model_validate({"q": " ".join(text), **_given(**filters)})
+    order = {} if as_json else TRUSTED_FIRST
+    query = SearchQuery.model_validate({"q": " ".join(text), **order, **_given(**filters)})
     catalog = Catalog(Settings())
     try:
         answer = ask(catalog.current(), query)

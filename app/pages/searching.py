@@ -18,6 +18,16 @@ from app.templating import is_partial, page
 
 router = APIRouter(include_in_schema=False)
 
+ORDERS = [  # of results, in the order they are offered
+    ("trust", "trusted first"),
+    ("z", "z"),
+    ("effect", "effect"),
+    ("score", "score"),
+    ("layer_z", "z in layer"),
+    ("neuron", "neuron"),
+]
+UNFILTERED = {"q", "sort", "limit", "offset"}  # what leaves no label out
+
 
 @router.get(addresses.SEARCH)
 def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, Query()]) -> Response:
@@ -35,7 +45,9 @@ def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, 
         "query": query,
         "answer": answer,
         "rows": folded(labels, answer.results),
-        "filtered": bool(query.model_dump(exclude_defaults=True).keys() - {"q", "limit", "offset"}),
+        "filtered": bool(query.model_dump(exclude_defaults=True).keys() - UNFILTERED),
+        "orders": ORDERS,
+        "order": query.sort if query.q.strip() else addresses.TRUSTED_FIRST["sort"],
         "readings": readings(answer.pieces),
         "suggestions": [] if query.q.strip() else suggestions(labels),
         **turning(addresses.SEARCH, query, answer),

@@ -7,6 +7,8 @@ from pydantic import Field, FiniteFloat
 from app.contract import Lens, Side, Strength, View
 from app.queries.question import Limit, Offset, Question
 
+Sort = Literal["z", "trust", "score", "effect", "layer_z", "neuron"]
+
 
 class Filters(Question):
     """Which labels are meant; an unset filter lets all pass."""
@@ -30,7 +32,16 @@ class Filters(Question):
         ),
     ] = None
     sort: Annotated[
-        Literal["z", "score", "effect", "layer_z", "neuron"], Field(description="Best first; unmeasured last.")
+        Sort,
+        Field(
+            description="Best first; unmeasured last. `trust`: strong before weak before noise, within them labels "
+            "whose measured effect holds first, then by |z|."
+        ),
     ] = "z"
+
+
+class Listed(Filters):
+    """Filters, and which stretch of what they leave is listed."""
+
     limit: Limit = 50
     offset: Offset = 0

@@ -8,7 +8,7 @@ from app.catalog import LabelFile
 from app.contract import ModelSummary, NeuronRef, SearchAnswer
 from app.errors import Unprocessable
 from app.holdings import Pair
-from app.queries.filters import Filters
+from app.queries.filters import Listed
 from app.queries.hits import read_page
 from app.queries.matching import match, spelled
 from app.queries.places import check_view, find_model, find_pair, has_neuron, neuron_name, neuron_ref
@@ -16,7 +16,7 @@ from app.queries.query import Address, parse
 from app.queries.question import Text
 
 
-class SearchQuery(Filters, Text):
+class SearchQuery(Listed, Text):
     """What is searched, where, and in which order."""
 
 

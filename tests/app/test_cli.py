@@ -46,6 +46,16 @@ def test_search_as_json_is_the_answer_of_the_api(planted_data: Path, client: Tes
     assert told["total"] == 2
 
 
+def test_a_terminal_lists_trusted_labels_first_and_a_program_gets_the_order_of_the_api(planted_data: Path) -> None:
+    def models(*options: str) -> list[str]:
+        rows = run(planted_data, "search", *options, "California").output.splitlines()[1:-1]
+        return [" ".join(row.split()[:2]) for row in rows]
+
+    assert models("--limit=2") == ["L2N1 tiny-chat", "L0N0 tiny-chat"]  # strong, weak
+    assert models("--limit=2", "--sort=z") == ["L2N1 tiny-chat", "L0N2 tiny-gpt"]
+    assert json.loads(run(planted_data, "search", "--json", "California").output)["query"]["sort"] == "z"
+
+
 def test_words_are_one_text(planted_data: Path) -> None:
     output = run(planted_data, "search", "New", "York").output
     assert "Pieces: 'New' ' York'" in output

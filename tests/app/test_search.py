@@ -151,7 +151,7 @@ def test_sorting_puts_the_unmeasured_last(labels: LabelFile, sort: str, neurons:
     assert [one.neuron for one in ask(labels, model="tiny-chat", sort=sort).results] == neurons
 
 
-@pytest.mark.parametrize("sort", ["z", "score", "effect", "layer_z", "neuron"])
+@pytest.mark.parametrize("sort", ["z", "trust", "score", "effect", "layer_z", "neuron"])
 @pytest.mark.parametrize("side", ["top", "bottom"])
 def test_pages_neither_overlap_nor_leave_a_gap(labels: LabelFile, sort: str, side: str) -> None:
     """Fillers have many ties: only the tie-break keeps pages apart."""

@@ -12,7 +12,7 @@ def test_results_come_while_typing(page: Page, planted_site: str) -> None:
     page.goto(planted_site)
     page.get_by_role("searchbox").press_sequentially("California", delay=20)
     expect(page.locator("table.found tbody tr").first).to_contain_text("L2N1")
-    expect(page).to_have_url(f"{planted_site}/search?q=California")
+    expect(page).to_have_url(f"{planted_site}/search?q=California&sort=trust")
     expect(page.get_by_role("status")).to_contain_text("labels with")
     assert page.evaluate("document.activeElement.id") == "q"
     page.reload()
@@ -29,6 +29,15 @@ def test_a_filter_takes_hold_at_once_and_stays_in_the_address(page: Page, plante
     expect(page.get_by_label("View")).to_have_value("down")
 
 
+def test_an_order_takes_hold_at_once(page: Page, planted_site: str) -> None:
+    page.goto(f"{planted_site}/search?q=California&sort=trust")
+    rows = page.locator("table.found tbody .neuron")
+    assert rows.all_text_contents()[:2] == ["L2N1", "L0N0"]  # strong, then weak
+    page.get_by_label("Order").select_option("z")
+    expect(page).to_have_url(f"{planted_site}/search?q=California")
+    assert rows.all_text_contents()[:2] == ["L2N1", "L0N2"]
+
+
 def test_typing_a_neurons_name_offers_it_and_enter_opens_it(page: Page, planted_site: str) -> None:
     page.goto(f"{planted_site}/search")
     page.get_by_role("searchbox").press_sequentially("L2N1")
@@ -42,11 +51,11 @@ def test_search_works_without_a_script(plain_page: Page, planted_site: str) -> N
     plain_page.goto(planted_site)
     plain_page.get_by_role("searchbox").fill("California")
     plain_page.get_by_role("button", name="Search").click()
-    expect(plain_page).to_have_url(f"{planted_site}/search?q=California")
+    expect(plain_page).to_have_url(f"{planted_site}/search?q=California&sort=trust")
     plain_page.get_by_text("Filters").click()
     plain_page.get_by_label("View").select_option("up")
     plain_page.get_by_role("button", name="Search").click()
-    expect(plain_page).to_have_url(f"{planted_site}/search?q=California&view=up")
+    expect(plain_page).to_have_url(f"{planted_site}/search?q=California&view=up&sort=trust")
     plain_page.locator("table.found").get_by_role("link", name="L2N1").first.click()
     expect(plain_page.get_by_role("heading", level=1)).to_have_text("L2N1")
 

@@ -1,0 +1,28 @@
+"""What the orders of label rows are made of: which way a side counts, and how far a label is trusted.
+
+A label holds when clamping its neuron high raises its highest token, or lowers its lowest. Knows columns of
+`label_by_token`, wherever they come from; knows no filter. Numbers stand in the statement (see `conditions`).
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.contract import Side
+
+_NONE, _NEVER_JUDGED, _TWICE = (sa.literal_column(number, sa.Integer) for number in ("0", "-1", "2"))
+
+
+def outwards(side: Side, figure: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A figure of a token, turned so that the best of this side is the largest."""
+    return figure if side is Side.top else -figure
+
+
+def trust(strength: sa.ColumnElement[Any], effect: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    """The larger, the more a label is to be trusted: by strength, unjudged last; within that those that hold first.
+
+    `effect` is turned outwards: above 0 where the label holds.
+    """
+    grade = sa.func.coalesce(sa.type_coerce(strength, sa.SmallInteger), _NEVER_JUDGED)
+    holds = sa.func.coalesce(sa.cast(effect > _NONE, sa.Integer), _NONE)
+    return _TWICE * grade + holds
