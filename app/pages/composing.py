@@ -1,4 +1,4 @@
-"""What the playground's form holds: read from an address or a form, written back as an address, turned into a request.
+"""What the playground's form holds: read from an address or a form, written back as an address.
 
 Values stay as they were typed until they are asked for as a request, so that a form with a mistake comes back whole.
 """
@@ -8,22 +8,19 @@ import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
 from starlette.datastructures import FormData, QueryParams
 
 from app import addresses
-from app.contract import MAX_CLAMPS, ClampRequest, ModelSummary, SweepRequest, TokenizeRequest
+from app.contract import MAX_CLAMPS, ModelSummary
 from app.errors import Unprocessable
 
-Asked = TypeVar("Asked", ClampRequest, SweepRequest, TokenizeRequest)
 NEURON = re.compile(r"\s*[Ll](\d{1,9})[Nn](\d{1,9})\s*")
 DEFAULTS = {"positions": "all", "max_new_tokens": "48", "temperature": "0", "top_p": "1", "seed": "0"}
 SWEEP = {"sweep_clamp": "1", "sweep_from": "-20", "sweep_to": "40", "sweep_steps": "25", "sweep_pair": ""}
 LARGEST = 2_000_000  # bytes of a query, percent-encoded prompts included
-ALTERNATIVES = 5
 EXAMPLE_CHAT = "What is your favourite animal?"
 EXAMPLE_PROMPT = "My favourite animal is the"
 
@@ -75,6 +72,7 @@ class Composition:
     kind: str = "chat"
     text: str = ""
     system: str = ""
+    earlier: tuple[str, ...] = ()  # turns of the chat before the text: the user's and the assistant's, by turns
     rows: tuple[Row, ...] = (Row(),)
     knobs: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULTS))
     watch: str = ""
@@ -85,7 +83,8 @@ class Composition:
         settings = {**self.knobs, **self.sweep}
         kept = {name: value for name, value in settings.items() if value != (DEFAULTS | SWEEP)[name]}
         rows = [row.written() for row in self.rows] if self.rows != (Row(),) else []
-        state = {"model": self.model, self.kind: self.text, "system": self.system, "clamp": rows, **kept}
+        texts = [*self.earlier, self.text] if self.kind == "chat" else [self.text]
+        state = {"model": self.model, self.kind: texts, "system": self.system, "clamp": rows, **kept}
         return addresses.playground(**state, watch=self.watch)
 
     def link(self) -> str:
@@ -97,6 +96,19 @@ class Composition:
         """With every value halfway back to no change; None if there is none that is a number."""
         rows = tuple(row.gentler() for row in self.rows)
         return replace(self, rows=rows) if rows != self.rows else None
+
+    def exchanges(self) -> list[tuple[str, str]]:
+        """The earlier turns, each with its answer."""
+        return list(zip(self.earlier[::2], self.earlier[1::2], strict=False))
+
+    def replied(self, answer: str = "") -> "Composition":
+        """With the text answered so, and room for the next one."""
+        return replace(self, kind="chat", earlier=(*self.earlier, self.text, answer), text="")
+
+    def without_turn(self, place: int) -> "Composition":
+        """One earlier turn less, with its answer."""
+        kept = [pair for at, pair in enumerate(self.exchanges()) if at != place]
+        return replace(self, earlier=tuple(text for pair in kept for text in pair))
 
     def with_row(self) -> "Composition":
         """One more empty row."""
@@ -136,11 +148,15 @@ def from_address(query: QueryParams, models: Mapping[str, ModelSummary]) -> Comp
     chats = model in models and models[model].chat
     kind = "prompt" if "prompt" in query or ("chat" not in query and not chats) else "chat"
     rows = tuple(Row.read(text) for text in query.getlist("clamp")[:MAX_CLAMPS])
+    texts = query.getlist(kind) or [EXAMPLE_CHAT if kind == "chat" else EXAMPLE_PROMPT]
+    if kind == "chat" and not len(texts) % 2:
+        texts.append("")  # the last turn is the assistant's: the next is to be written
     return Composition(
         model=model,
         kind=kind,
-        text=query.get(kind, EXAMPLE_CHAT if kind == "chat" else EXAMPLE_PROMPT),
+        text=texts[-1],
         system=query.get("system", ""),
+        earlier=tuple(texts[:-1]) if kind == "chat" else (),
         rows=rows or (Row(),),
         knobs={name: query.get(name, default) for name, default in DEFAULTS.items()},
         watch=", ".join(query.getlist("watch")),
@@ -152,105 +168,21 @@ def from_form(form: FormData) -> Composition:
     """Read the posted form."""
 
     def texts(name: str) -> list[str]:
-        return [value for value in form.getlist(name) if isinstance(value, str)]
+        return [value.replace("\r\n", "\n") for value in form.getlist(name) if isinstance(value, str)]
 
     def text(name: str, default: str = "") -> str:
         return next(iter(texts(name)), default)
 
+    turns = texts("turn")
     columns = zip(*(texts(name) for name in ("neuron", "site", "mode", "value")), strict=False)
     return Composition(
         model=text("model"),
         kind="prompt" if text("kind") == "prompt" else "chat",
-        text=text("text").replace("\r\n", "\n"),
-        system=text("system").replace("\r\n", "\n"),
+        text=text("text"),
+        system=text("system"),
+        earlier=tuple(turns[: len(turns) // 2 * 2]),
         rows=tuple(Row(*(part.strip() for part in row)) for row in columns)[:MAX_CLAMPS] or (Row(),),
         knobs={name: text(name, default).strip() or default for name, default in DEFAULTS.items()},
         watch=text("watch").strip(),
         sweep={name: text(name, default).strip() or default for name, default in SWEEP.items()},
     )
-
-
-def to_request(composition: Composition, watch: Iterable[int | str]) -> ClampRequest:
-    """The clamp that is asked for; Unprocessable names each field that cannot be meant."""
-    clamps = [clamp_of(row, number) for number, row in enumerate(composition.rows, 1) if row.neuron or row.value]
-    body: dict[str, Any] = {
-        "model": composition.model,
-        "clamps": clamps,
-        "top_logprobs": ALTERNATIVES,
-        "watch": list(watch),
-        **composition.knobs,
-        **_input(composition),
-    }
-    return _valid(ClampRequest, body)
-
-
-def to_sweep(composition: Composition, watch: Iterable[int | str]) -> SweepRequest:
-    """The sweep that is asked for; Unprocessable names each field that cannot be meant."""
-    rows = [row for row in composition.rows if row.neuron or row.value]
-    chosen = composition.sweep["sweep_clamp"]
-    if not rows:
-        raise Unprocessable("Give a clamp to sweep.")
-    if not chosen.isdecimal() or not 1 <= int(chosen) <= len(rows):
-        raise Unprocessable(f"Sweep: “{chosen}” is no clamp; there are clamps 1 to {len(rows)}.")
-    place = int(chosen) - 1
-    rows[place] = rows[place]._replace(value="0")
-    tokens = list(watch)
-    if not tokens:
-        raise Unprocessable("Give a token to watch; these neurons have no name to watch by themselves.")
-    body = {
-        "model": composition.model,
-        "clamps": [clamp_of(row, number) for number, row in enumerate(rows, 1)],
-        "clamp": place,
-        "values": {
-            name: composition.sweep[f"sweep_{name}"].replace("\N{MINUS SIGN}", "-") for name in ("from", "to", "steps")
-        },
-        "watch": tokens,
-        "positions": composition.knobs["positions"],
-        "pair": bool(composition.sweep["sweep_pair"]),
-        **_input(composition),
-    }
-    return _valid(SweepRequest, body)
-
-
-def to_tokenize(composition: Composition) -> TokenizeRequest:
-    """The question for the tokens of the input; no model is loaded for it. Unprocessable: too long for any."""
-    given = _input(composition)
-    return _valid(
-        TokenizeRequest,
-        {
-            "model": composition.model,
-            "text": given.get("prompt"),
-            "messages": given.get("messages"),
-            "load": False,
-        },
-    )
-
-
-def _input(composition: Composition) -> dict[str, Any]:
-    if composition.kind == "prompt":
-        return {"prompt": composition.text}
-    turns = [("system", composition.system), ("user", composition.text)]
-    return {"messages": [{"role": role, "content": content} for role, content in turns if content or role == "user"]}
-
-
-def _valid(kind: type[Asked], body: dict[str, Any]) -> Asked:
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        raise Unprocessable(*(_sentence(problem["loc"], problem["msg"]) for problem in error.errors())) from None
-
-
-def clamp_of(row: Row, number: int) -> dict[str, Any]:
-    """One clamp of a request; Unprocessable names the row."""
-    place = row.place()
-    if place is None:
-        raise Unprocessable(f"Clamp {number}: “{row.neuron}” is not a neuron; write it as L29N808.")
-    value = number_of(row.value)
-    if value is None:
-        raise Unprocessable(f"Clamp {number}: give {row.neuron} a number as its value.")
-    return {"layer": place[0], "index": place[1], "site": row.site, "mode": row.mode, "value": value}
-
-
-def _sentence(where: tuple[int | str, ...], message: str) -> str:
-    field_name = " ".join(str(part + 1) if isinstance(part, int) else part.replace("_", " ") for part in where)
-    return f"{field_name[:1].upper()}{field_name[1:]}: {message[:1].lower()}{message[1:]}."

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from app.catalog import LabelFile
 from app.errors import Problem
-from app.pages.composing import Composition, to_tokenize
+from app.pages.asking import to_tokenize
+from app.pages.composing import Composition
 from app.steering import Steering, tokenize
 
 

@@ -10,7 +10,8 @@ from app import addresses
 from app.catalog import LabelFile, Labels
 from app.contract import ClampRequest
 from app.errors import Problem
-from app.pages.composing import Composition, Row, from_address, from_form, to_request, to_sweep
+from app.pages.asking import to_request, to_sweep
+from app.pages.composing import Composition, Row, from_address, from_form
 from app.pages.concept import with_concept
 from app.pages.counting import counted
 from app.pages.curve import curve_charts
@@ -29,9 +30,10 @@ LONGEST_HEADER = 16_000  # characters of an address that a server and a browser 
 
 @router.get(addresses.PLAYGROUND)
 def filled_in(request: Request, labels: Labels) -> Response:
-    """The form as the address says; generates nothing."""
+    """The form as the address says; generates nothing. As a part it is the input alone, to go on with."""
     composition = from_address(request.query_params, labels.models)
-    return page(request, "playground.html", filling(labels, composition))
+    context = filling(labels, composition, focus="text" if is_partial(request) else None)
+    return page(request, "playground.html", context, block="input", headers=_replacing(composition))
 
 
 @router.post(addresses.PLAYGROUND)
@@ -47,7 +49,7 @@ async def submitted(request: Request, labels: Labels, worker: Worker) -> Respons
         return HTMLResponse(fragment("_count.html", {"count": await counted(labels, worker, composition)}))
     if act == "concept":
         return await run_in_threadpool(_concept, request, labels, composition, str(form.get("concept", "")))
-    return await run_in_threadpool(_rows, request, labels, composition, act)
+    return await run_in_threadpool(_changed, request, labels, composition, act)
 
 
 def _concept(request: Request, labels: LabelFile, composition: Composition, concept: str) -> Response:
@@ -62,20 +64,33 @@ def _concept(request: Request, labels: LabelFile, composition: Composition, conc
     return page(request, "playground.html", filling(labels, changed), block="clamps")
 
 
-def _rows(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:
-    """Add a row, remove one, look the rows up for another model, or say what one's neuron is named."""
+def _changed(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:
+    """Add or remove a row or a turn, look the rows up for another model, or say what one row's neuron is named."""
     verb, _, place = act.partition("-")
     at = int(place) if place.isdecimal() else 0
     if verb == "name" and is_partial(request):
         row = composition.rows[at] if at < len(composition.rows) else Row()
         named = row_name(labels, composition.model, row)
         return HTMLResponse(fragment("_row_name.html", {"named": named, "row": row, "at": at}))
-    changes = {"remove": lambda: composition.without_row(at), "add": composition.with_row}
-    changed = changes.get(verb, lambda: composition)()
+    changed, block, focus = _change(composition, verb, at)
     if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
         return RedirectResponse(changed.link(), 303)
-    focus = len(changed.rows) - 1 if verb == "add" else None
-    return page(request, "playground.html", filling(labels, changed, focus=focus), block="clamps")
+    return page(request, "playground.html", filling(labels, changed, focus=focus), block=block)
+
+
+def _change(composition: Composition, verb: str, at: int) -> tuple[Composition, str, int | str | None]:
+    """What the form becomes, which block of the page shows it, and what is to be filled in next."""
+    match verb:
+        case "add":
+            return composition.with_row(), "clamps", len(composition.rows)
+        case "remove":
+            return composition.without_row(at), "clamps", None
+        case "turn":
+            return composition.replied(), "input", "assistant"
+        case "drop":
+            return composition.without_turn(at), "input", "text"
+        case _:
+            return composition, "clamps", None
 
 
 async def _run(request: Request, labels: LabelFile, worker: Worker, composition: Composition, act: str) -> Response:
@@ -104,7 +119,13 @@ async def _swept(request: Request, labels: LabelFile, worker: Worker, compositio
 
 def _aside(request: Request, composition: Composition, asked: ClampRequest) -> Aside:
     gentler = composition.gentler()
-    return Aside(scripts(asked, str(request.base_url)), gentler.link() if gentler else None)
+
+    def reply(answer: str) -> str | None:
+        """None where the chat has grown too long for an address."""
+        link = composition.replied(answer).link()
+        return link if composition.kind == "chat" and len(link) < LONGEST_HEADER else None
+
+    return Aside(scripts(asked, str(request.base_url)), gentler.link() if gentler else None, reply)
 
 
 def _replacing(composition: Composition) -> dict[str, str]:

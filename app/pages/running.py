@@ -4,7 +4,7 @@ Each event becomes one unnamed Server-Sent Event. The first holds the two empty 
 `<hx-partial>` elements that htmx puts where they belong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import exp
 from typing import Any, NamedTuple
 
@@ -37,11 +37,19 @@ def parting(runs: Mapping[str, list[int]]) -> int | None:
     return None if len(baseline) == len(clamped) else min(len(baseline), len(clamped))
 
 
+def _no_reply(_: str) -> None:
+    return None
+
+
 class Aside(NamedTuple):
-    """What stands beside a run: itself as a script, and the address of the same with gentler values."""
+    """What stands beside a run: itself as a script, and the address of the same with gentler values.
+
+    `reply` gives the address of the chat that goes on from an answer, None where there is none.
+    """
 
     scripts: Scripts
     gentler: str | None
+    reply: Callable[[str], str | None] = _no_reply
 
 
 def finished(answer: ClampAnswer, aside: Aside | None = None) -> dict[str, Any]:
@@ -55,6 +63,7 @@ def finished(answer: ClampAnswer, aside: Aside | None = None) -> dict[str, Any]:
         | _degenerate({run: text.repeated for run, text in answer.runs.items()}, aside),
         "parts": parts,
         "aside": aside,
+        "replies": {run: aside.reply(text.text) if aside else None for run, text in answer.runs.items()},
     }
 
 
@@ -110,9 +119,7 @@ class Unrolling:
             case ClampToken():
                 return self._token(event)
             case ClampDone():
-                self.ended.add(event.run)
-                self.repeated[event.run] = event.repeated
-                return _part("done", run=event.run, reason=event.finish_reason, count=len(self.tokens[event.run]))
+                return self._done(event)
             case ClampEnd():
                 counts = {run: len(tokens) for run, tokens in self.tokens.items()}
                 summary = _summary(event, counts, self.parts) | _degenerate(self.repeated, self.aside)
@@ -126,6 +133,13 @@ class Unrolling:
         first = kind not in self.waited_for
         self.waited_for.add(kind)
         return _part("waiting", waiting=event, first=first)
+
+    def _done(self, event: ClampDone) -> str:
+        self.ended.add(event.run)
+        self.repeated[event.run] = event.repeated
+        reply = self.aside.reply(event.text) if self.aside else None
+        count = len(self.tokens[event.run])
+        return _part("done", run=event.run, reason=event.finish_reason, count=count, reply=reply)
 
     def _token(self, event: ClampToken) -> str:
         self.tokens[event.run].append(event)

@@ -74,7 +74,7 @@ bench.addEventListener("click", async (event) => {
 // A kept run is a copy without identities, so that nothing that streams later can reach it.
 function keep() {
   const run = bench.querySelector("#run-body").cloneNode(true);
-  for (const part of run.querySelectorAll(".scripts, [data-keep]")) part.remove();
+  for (const part of run.querySelectorAll(".scripts, .reply, [data-keep]")) part.remove();
   for (const part of [run, ...run.querySelectorAll("[id], [aria-labelledby], [data-announce]")]) {
     for (const name of ["id", "aria-labelledby", "data-announce", "data-said"]) part.removeAttribute(name);
   }

@@ -1,5 +1,6 @@
 """The playground's state: an address, a form and a request say the same."""
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,7 +10,8 @@ from app import addresses
 from app.catalog import LabelFile
 from app.contract import Mode, Site
 from app.errors import Unprocessable
-from app.pages.composing import Composition, Row, from_address, from_form, pack, to_request
+from app.pages.asking import to_request
+from app.pages.composing import Composition, Row, from_address, from_form, pack
 from app.pages.watching import watched
 
 LINK = (
@@ -56,6 +58,55 @@ def test_a_chat_with_a_system_message_becomes_messages(labels: LabelFile) -> Non
     request = to_request(read("model=tiny-chat&chat=Hi&system=Be+brief", labels), [])
     assert request.messages is not None
     assert [(message.role, message.content) for message in request.messages] == [("system", "Be brief"), ("user", "Hi")]
+
+
+CHAT = "model=tiny-chat&chat=Hi&chat=Hello.%0AYes?&chat=&system=Be%20brief"
+
+
+def test_a_chat_of_several_turns_is_held_by_its_address(labels: LabelFile) -> None:
+    chat = read(CHAT, labels)
+    assert (chat.earlier, chat.text) == (("Hi", "Hello.\nYes?"), "")
+    assert chat.address() == f"/playground?{CHAT}"
+    request = to_request(replace(chat, text="Go on"), [])
+    assert request.messages is not None
+    assert [(message.role, message.content) for message in request.messages] == [
+        ("system", "Be brief"),
+        ("user", "Hi"),
+        ("assistant", "Hello.\nYes?"),
+        ("user", "Go on"),
+    ]
+
+
+def test_a_chat_that_ends_with_an_answer_waits_for_the_next_turn(labels: LabelFile) -> None:
+    assert read("model=tiny-chat&chat=Hi&chat=Hello", labels) == read(
+        "model=tiny-chat&chat=Hi&chat=Hello&chat=", labels
+    )
+
+
+def test_a_form_of_several_turns_says_what_its_address_says(labels: LabelFile) -> None:
+    fields: list[tuple[str, str | UploadFile]] = [
+        ("model", "tiny-chat"),
+        ("kind", "chat"),
+        ("turn", "Hi"),
+        ("turn", "Hello.\r\nYes?"),
+        ("turn", "half of a turn"),
+        ("text", ""),
+        ("system", "Be brief"),
+    ]
+    assert from_form(FormData(fields)) == read(CHAT, labels)
+
+
+def test_turns_come_and_go() -> None:
+    chat = Composition(text="One?").replied("1").replied("what is this")
+    assert chat.exchanges() == [("One?", "1"), ("", "what is this")]
+    assert chat.without_turn(0).earlier == ("", "what is this")
+    assert chat.without_turn(7) == chat
+
+
+def test_plain_text_leaves_the_turns_out(labels: LabelFile) -> None:
+    plain = replace(read(CHAT, labels), kind="prompt", text="Once")
+    assert to_request(plain, []).prompt == "Once"
+    assert "Hello" not in plain.address()
 
 
 def test_a_model_without_a_template_starts_with_plain_text(labels: LabelFile) -> None:

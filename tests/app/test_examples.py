@@ -8,7 +8,8 @@ from starlette.datastructures import QueryParams
 
 from app.catalog import LabelFile
 from app.contract import MAX_CLAMPS
-from app.pages.composing import from_address, to_request
+from app.pages.asking import to_request
+from app.pages.composing import from_address
 from app.pages.examples import FILE, examples
 
 

@@ -151,6 +151,17 @@ def test_a_text_in_circles_is_said_with_a_gentler_link(baseline: float, clamped:
     assert bool(end.select_one(".circles a[href='/playground?clamp=L1N1:up:set:5']")) == told
 
 
+def test_an_answer_can_be_replied_to_where_there_is_an_address_for_it() -> None:
+    unrolling = Unrolling(aside=Aside(Scripts("", ""), None, lambda answer: f"/playground?chat={answer}"))
+    unrolling.written(ClampStart(model="tiny", seed=0, prompt_tokens=[1]))
+    page = BeautifulSoup(unrolling.written(done("clamped", 0.0)), "html.parser")
+    link = page.select_one("hx-partial a")
+    assert link is not None
+    assert (link["href"], link["aria-label"]) == ("/playground?chat=x", "Reply to the answer with the clamp")
+    without = BeautifulSoup(Unrolling().written(done("clamped", 0.0)), "html.parser")
+    assert not without.select("a")
+
+
 def test_a_run_as_a_script_survives_quotes() -> None:
     asked = ClampRequest(model="tiny", prompt='it\'s "a" $dog\n`x`', max_new_tokens=3)
     found = scripts(asked, "http://127.0.0.1:8000/")

@@ -58,7 +58,7 @@ def test_two_texts_come_side_by_side(page: Page, tiny_playground: Playground) ->
 
 def test_the_address_of_a_run_reproduces_it(page: Page, tiny_playground: Playground) -> None:
     filled(page, tiny_playground, "prompt=x")
-    page.get_by_label("Text", exact=True).fill("The cat & the dog")
+    page.get_by_role("textbox", name="Text", exact=True).fill("The cat & the dog")
     page.get_by_label("Neuron", exact=True).fill("L2N5")
     page.get_by_label("Value").fill("7.5")
     page.get_by_text("Length, chance").click()
@@ -148,18 +148,18 @@ def test_what_a_run_waits_for_is_said(browser: Browser, page: Page, tiny_playgro
         until(lambda: httpx2.get(f"{tiny_playground.worker}/v1/status").json()["waiting"] == 0)
         run(page)
         expect(waits).to_have_text("Waiting: 1st in the queue")
-    expect(page.locator("table.watched")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Finished")
     expect(waits).to_be_hidden()
 
 
 def test_the_tokens_are_counted_while_one_types(page: Page, tiny_playground: Playground) -> None:
     filled(page, tiny_playground, "prompt=dog")
     count = page.locator("#count")
-    expect(count).to_contain_text("tokens of 256")
+    expect(count).to_contain_text("of 256")
     before = count.inner_text()
-    page.get_by_label("Text", exact=True).press_sequentially("The dog and the cat")
+    page.get_by_role("textbox", name="Text", exact=True).press_sequentially("The dog and the cat")
     expect(count).not_to_have_text(before)
-    page.get_by_label("Text", exact=True).fill("dog")
+    page.get_by_role("textbox", name="Text", exact=True).fill("dog")
     expect(count).to_have_text(before)
 
 
@@ -175,11 +175,11 @@ def test_a_value_is_moved_in_units_of_the_neurons_own_range(page: Page, planted_
     expect(slider).to_have_value("-3")
     expect(page.locator(".own output")).to_have_text("−3.0 × its own 9.00")
     assert violations(page) == []
-    page.get_by_label("Mode").select_option("scale")
+    page.get_by_label("Mode", exact=True).select_option("scale")
     expect(slider).to_have_count(0)
-    page.get_by_label("Mode").select_option("add")
+    page.get_by_label("Mode", exact=True).select_option("add")
     expect(slider).to_have_value("-3")
-    page.get_by_label("Model").select_option("tiny-second")
+    page.get_by_label("Model", exact=True).select_option("tiny-second")
     expect(slider).to_have_count(0)
     expect(page.locator("#name-0 a")).to_have_attribute("href", "/neurons/tiny-second/2/1")
 
@@ -188,6 +188,44 @@ def test_without_a_script_there_is_the_number_alone(plain_page: Page, planted_si
     plain_page.goto(f"{planted_site}/playground?model=tiny-chat&prompt=x&clamp=L2N1:up:set:18")
     expect(plain_page.locator("[data-own]")).to_be_hidden()
     expect(plain_page.get_by_label("Value", exact=True)).to_have_value("18")
+
+
+def test_a_chat_goes_on_from_an_answer(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "chat=The%20dog&max_new_tokens=4")
+    run(page)
+    page.get_by_role("link", name="Reply to the answer with the clamp").click()
+    text_field = page.get_by_role("textbox", name="User", exact=True).last
+    expect(text_field).to_be_focused()
+    expect(text_field).to_have_value("")
+    expect(page.locator("#user-0")).to_have_value("The dog")
+    assert page.locator("#assistant-0").input_value() == text(page, "clamped")
+    expect(page.locator("#clamped-text > .g")).to_have_count(4)
+    assert page.url.count("chat=") == 3
+    text_field.fill("And the cat?")
+    run(page)
+    expect(page.get_by_role("link", name="Reply")).to_have_count(2)
+    assert violations(page) == []
+    page.get_by_role("button", name="Add a turn").click()
+    expect(page.get_by_label("Assistant").last).to_be_focused()
+    expect(page.locator(".turn")).to_have_count(2)
+    page.get_by_role("button", name="Remove turn 1").click()
+    expect(page.locator(".turn")).to_have_count(1)
+    expect(page.locator("#user-0")).to_have_value("And the cat?")
+    page.get_by_label("Plain text").check()
+    expect(page.locator(".turn")).to_be_hidden()
+    expect(page.get_by_role("textbox", name="Text", exact=True)).to_be_visible()
+
+
+def test_a_chat_goes_on_without_a_script(plain_page: Page, tiny_playground: Playground) -> None:
+    filled(plain_page, tiny_playground, "chat=The%20dog&max_new_tokens=4")
+    run(plain_page)
+    plain_page.get_by_role("link", name="Reply to the answer without the clamp").click()
+    expect(plain_page.locator("#user-0")).to_have_value("The dog")
+    plain_page.locator("#text").fill("And?")
+    plain_page.get_by_role("button", name="Add a turn").click()
+    expect(plain_page.locator("#user-1")).to_have_value("And?")
+    plain_page.get_by_role("button", name="Remove turn 2").click()
+    expect(plain_page.locator(".turn")).to_have_count(1)
 
 
 def test_a_sweep_is_drawn_with_its_numbers(page: Page, tiny_playground: Playground) -> None:
