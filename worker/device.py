@@ -24,9 +24,20 @@ def choose_device(setting: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def mapping_device(setting: str) -> torch.device:
+    """The same for mapping, which needs fp64 for a few sums: the CPU stands in for a device that has none.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    device = choose_device(setting)
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def precision(device: torch.device) -> torch.dtype:
     """The precision models run in: bf16 where it is fast, fp32 elsewhere."""
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def model_memory(settings: Settings, device: torch.device) -> int:

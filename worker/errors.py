@@ -11,3 +11,7 @@ class LabelFileError(RuntimeError):
 
 class RequestError(ValueError):
     """A request cannot be run as asked. The message names the field and what is allowed."""
+
+
+class EngineError(RuntimeError):
+    """Layers cannot be mapped where it was asked for. The message names the cause and the mend."""

@@ -9,9 +9,10 @@ from worker.checkpoints.sources import slug
 from worker.checkpoints.vocabulary import read_vocabulary
 from worker.errors import CheckpointError
 from worker.labelfile.artifact import Additions, publish
-from worker.mapping.mapping import Mapped, Progress, Recipe, map_model
+from worker.mapping.mapping import Engine, Here, Mapped, Progress, map_model
 from worker.mapping.pairs import MappedPair, check_comparable, measure_drift
 from worker.mapping.progress import Report
+from worker.mapping.recipe import Recipe
 from worker.mapping.shards import ShardFolder
 
 
@@ -27,13 +28,15 @@ class MapRun:
     recipe: Recipe = field(default_factory=Recipe)
     resume: bool = True
     report: Report = _silent
+    engine: Engine = field(default_factory=Here)
 
     def map(self, specs: Sequence[str], names: Sequence[str] = ()) -> str:
         """Map the models that `specs` name and publish them in one label file; returns its run id.
 
         Raises:
             CheckpointError: a model cannot be had.
-            LabelFileError: the file cannot be built.
+            EngineError: it cannot be mapped where it was asked for.
+            LabelFileError: the file cannot be built, or the disk is full.
         """
         opened = _opened(specs, names)
         return publish(Additions([self._map(*one) for one in opened]), self.settings)
@@ -43,7 +46,8 @@ class MapRun:
 
         Raises:
             CheckpointError: a model cannot be had, or the two cannot be compared.
-            LabelFileError: the file cannot be built.
+            EngineError: they cannot be mapped where it was asked for.
+            LabelFileError: the file cannot be built, or the disk is full.
         """
         before, after = _opened([base, instruct], names)
         hashes = [read_vocabulary(checkpoint.tokenizer).hash for _, checkpoint in (before, after)]
@@ -62,7 +66,7 @@ class MapRun:
         recipe = self.recipe.of(checkpoint)
         identity = {"source": checkpoint.source_hash, "tokenizer": vocabulary.hash, **recipe.record()}
         shards = ShardFolder(self.settings.data, name, identity)
-        return map_model(name, checkpoint, vocabulary, recipe, shards, self.resume, self.report)
+        return map_model(name, checkpoint, vocabulary, recipe, shards, self.engine, self.resume, self.report)
 
 
 def _opened(specs: Sequence[str], names: Sequence[str]) -> list[tuple[str, Checkpoint]]:

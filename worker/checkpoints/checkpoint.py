@@ -92,10 +92,17 @@ class Checkpoint:
         weight = self.reader.read(f"{module}.weight")
         return self.adapter.merged(module, weight) if self.adapter else weight
 
-    def head(self) -> torch.Tensor:
-        """The LM head, `(vocab, width)`; the embedding where they are tied."""
+    def head(self, as_stored: bool = False) -> torch.Tensor:
+        """The LM head, `(vocab, width)`; the embedding where they are tied.
+
+        Args:
+            as_stored: in bf16 if that is how it is stored; else fp32 always.
+
+        Raises:
+            CheckpointError: missing, of the wrong shape, or not finite.
+        """
         module = self.family.embedding if self.tied else self.family.head
-        weight = self._weight(module)
+        weight = self.reader.read(f"{module}.weight", as_stored)  # an adapter that changes it is refused
         return _checked(weight, (weight.shape[0], self.width), module)
 
     @cached_property
@@ -212,8 +219,10 @@ def _reader(source: Source, family: Family) -> TensorReader:
 def _checked(weight: torch.Tensor, shape: tuple[int, ...], name: str) -> torch.Tensor:
     if tuple(weight.shape) != shape:
         raise CheckpointError(f"{name} has shape {tuple(weight.shape)}, but the configuration says {shape}.")
-    if not torch.isfinite(weight).all():
-        raise CheckpointError(f"{name} holds values that are not finite (NaN or infinity). The checkpoint is damaged.")
+    if not torch.isfinite(torch.stack(weight.aminmax())).all():  # no copy of it, as isfinite of the whole would take
+        raise CheckpointError(
+            f"{name} holds values that are not finite (NaN or infinity): the checkpoint is damaged. Download it again."
+        )
     return weight
 
 

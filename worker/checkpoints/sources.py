@@ -54,6 +54,21 @@ def resolve(spec: str) -> Source:
     return _resolve_model(spec)
 
 
+def elsewhere(source: Source) -> str:
+    """What opens the same checkpoint on another machine, or from another folder: whole paths, exact revisions."""
+    if source.adapter is None or source.spec == STANDIN:
+        return _whole(source.spec, source.revision)
+    model, _, adapter = source.spec.partition("+")
+    return f"{_whole(model, source.revision)}+{_whole(adapter, None)}"
+
+
+def _whole(spec: str, revision: str | None) -> str:
+    path = Path(spec).expanduser()
+    if spec in (DEMO, STANDIN) or path.exists():
+        return spec if spec in (DEMO, STANDIN) else str(path.resolve())
+    return f"{spec.partition('@')[0]}@{revision}" if revision else spec
+
+
 def _adapter_folder(spec: str) -> Path:
     path = Path(spec).expanduser()
     if path.is_dir():

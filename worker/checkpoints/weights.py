@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 import gguf
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
 from worker.errors import CheckpointError
+
+PIECE = 2**23  # values converted at a time
 
 
 class TensorReader(Protocol):
@@ -33,8 +36,8 @@ class TensorReader(Protocol):
         """Whether the tensor is there."""
         ...
 
-    def read(self, name: str) -> torch.Tensor:
-        """The tensor as fp32.
+    def read(self, name: str, as_stored: bool = False) -> torch.Tensor:
+        """The matrix in fp32, or in bf16 if it is stored so and `as_stored` asks for that.
 
         Raises:
             CheckpointError: it is missing or unreadable.
@@ -69,15 +72,23 @@ class SafetensorsFolder:
         bare = name.partition(".")[2]
         return next((key for key in (name, bare) if key in self._where), None)
 
-    def read(self, name: str) -> torch.Tensor:
+    def read(self, name: str, as_stored: bool = False) -> torch.Tensor:
         key = self._key(name)
         if key is None:
             raise CheckpointError(
                 f"The checkpoint has no tensor {name!r}. Is it complete, and of the family it claims?"
             )
-        with _readable(self._where[key]), safe_open(self._where[key], "pt") as tensors:
-            tensor: torch.Tensor = tensors.get_tensor(key)
-        return tensor.float()
+        file = self._where[key]
+        with _readable(file), safe_open(file, "pt") as tensors:
+            rows, width = tensors.get_slice(key).get_shape()
+            stored = tensors.get_slice(key)[:1].dtype
+        kept = as_stored and stored is torch.bfloat16
+        tensor = torch.empty(rows, width, dtype=stored if kept else torch.float32)
+        for part in _pieces(rows, width):
+            # Opened again for each piece: what was read of a mapped file counts as memory until it is closed.
+            with _readable(file), safe_open(file, "pt") as tensors:
+                tensor[part] = tensors.get_slice(key)[part]
+        return tensor
 
 
 class GGUFFile:
@@ -102,14 +113,26 @@ class GGUFFile:
     def has(self, name: str) -> bool:
         return self._key(name) in self._tensors
 
-    def read(self, name: str) -> torch.Tensor:
+    def read(self, name: str, as_stored: bool = False) -> torch.Tensor:  # noqa: ARG002  (quantised: never bf16)
         key = self._key(name)
         if key not in self._tensors:
             raise CheckpointError(f"{self.files[0].name} has no tensor {key!r}. Is the file complete?")
-        tensor = self._tensors[key]
+        stored = self._tensors[key]
+        width, rows = (int(size) for size in stored.shape)
+        tensor = torch.empty(rows, width)
         with _readable(self.files[0]):
-            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        return torch.from_numpy(values.copy()).float()
+            # Mapped anew: what was read of a mapped file counts as memory for as long as it is mapped.
+            packed = np.memmap(self.files[0], stored.data.dtype, "r", stored.data_offset, stored.data.shape)
+            for part in _pieces(rows, width):
+                tensor[part] = torch.from_numpy(gguf.quants.dequantize(packed[part], stored.tensor_type))
+        return tensor
+
+
+def _pieces(rows: int, width: int) -> Iterator[slice]:
+    """Some rows of a matrix at a time: converting all of a large one takes its memory several times over."""
+    size = max(1, PIECE // width)
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
 
 
 def gguf_names(up: str, gate: str | None, down: str, embedding: str, head: str) -> dict[str, str]:

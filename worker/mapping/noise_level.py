@@ -13,7 +13,7 @@ from torch import Tensor
 from app.contract import Lens, Strength, View
 from app.schema import code
 from worker.errors import LabelFileError
-from worker.mapping.shards import ShardFolder
+from worker.mapping.shards import ShardFolder, encoded
 from worker.naming.control import CONTROLS, RATES, RULE, Thresholds
 
 TABLE = "control"
@@ -46,9 +46,9 @@ def layer_figures(layer: int, view: View, lens: Lens, thresholds: Thresholds, st
     }
 
 
-def write_figures(shards: ShardFolder, layer: int, rows: Sequence[Figures], seconds: float) -> None:
+def figures_shard(rows: Sequence[Figures], seconds: float) -> bytes:
     """A layer's shard."""
-    shards.write(TABLE, layer, pa.Table.from_pylist(list(rows)), {"milliseconds": round(1000 * seconds)})
+    return encoded(pa.Table.from_pylist(list(rows)), {"milliseconds": round(1000 * seconds)})
 
 
 def noise_level(shards: ShardFolder) -> NoiseLevel:

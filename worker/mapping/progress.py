@@ -39,7 +39,10 @@ class _Bar:
         bar = self._bars.get(name)
         if bar is None:
             total = progress.neurons_done // progress.layers_done * progress.layers
-            bar = tqdm(total=total, desc=name, unit=" neurons", unit_scale=True, file=sys.stderr, disable=False)
+            done = progress.neurons_done  # by an earlier run, or to warm up: the rate is that of what follows
+            bar = tqdm(
+                total=total, initial=done, desc=name, unit=" neurons", unit_scale=True, file=sys.stderr, disable=False
+            )
             self._bars[name] = bar
         bar.update(progress.neurons_done - bar.n)
         if progress.layers_done == progress.layers:

@@ -7,14 +7,27 @@ Knows the tables' columns by name; knows nothing of DuckDB, models or lenses.
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
+from worker.errors import LabelFileError
+
 FOLDER = ".mapping"
+Account = Mapping[str, str | int]
+
+
+def encoded(rows: pa.Table, account: Account | None = None) -> bytes:
+    """A shard's content: Parquet, with an `account` of how its rows came about."""
+    if account:
+        rows = rows.replace_schema_metadata({"account": json.dumps(account)})
+    content = pa.BufferOutputStream()
+    pq.write_table(rows, content, compression="zstd")
+    return bytes(content.getvalue())
 
 
 class ShardFolder:
@@ -26,12 +39,21 @@ class ShardFolder:
         self._recipe = json.dumps(recipe, sort_keys=True, default=str)
 
     def open(self, resume: bool) -> None:
-        """Keep what a run of the same recipe left; discard anything else."""
+        """Keep what a run of the same recipe left and can still be read; discard anything else.
+
+        Raises:
+            LabelFileError: the disk is full, or the folder may not be written.
+        """
         left_by_same = self._card.exists() and self._card.read_text() == self._recipe
         if not (resume and left_by_same):
             self.discard()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._card.write_text(self._recipe)
+        for shard in self.path.glob("*.parquet"):
+            if not _readable(shard):  # the layer is done again, with all its tables
+                for other in self.path.glob(f"*-{shard.stem.rpartition('-')[2]}.parquet"):
+                    other.unlink()
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._card.write_text(self._recipe)
 
     def shard(self, table: str, layer: int) -> Path:
         """Where a table's rows of a layer lie."""
@@ -41,16 +63,28 @@ class ShardFolder:
         """Whether a layer is done."""
         return self.shard(table, layer).exists()
 
-    def write(self, table: str, layer: int, rows: pa.Table, account: Mapping[str, str | int] | None = None) -> None:
-        """Write a shard, so that it is there whole or not at all; `account` says how its rows came about."""
-        if account:
-            rows = rows.replace_schema_metadata({"account": json.dumps(account)})
+    def write(self, table: str, layer: int, rows: pa.Table, account: Account | None = None) -> None:
+        """Write a shard, so that it is there whole or not at all; `account` says how its rows came about.
+
+        Raises:
+            LabelFileError: the disk is full, or the folder may not be written.
+        """
+        self.put(table, layer, encoded(rows, account))
+
+    def put(self, table: str, layer: int, content: bytes) -> None:
+        """The same with rows that are `encoded` already."""
         final = self.shard(table, layer)
         unfinished = final.with_suffix(".unfinished")
-        pq.write_table(rows, unfinished, compression="zstd")
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        unfinished.rename(final)
+        with _writing(self.path):
+            try:
+                with unfinished.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.rename(final)
+            except OSError:
+                unfinished.unlink(missing_ok=True)
+                raise
 
     def shards(self, table: str) -> list[Path]:
         """All shards of a table, in order of layer."""
@@ -73,6 +107,26 @@ class ShardFolder:
     def discard(self) -> None:
         """Remove everything."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LabelFileError(
+            f"{folder} cannot be written ({error.strerror or error}). Free some space or choose another folder with "
+            "NEURONYM_DATA, and run the same command: it goes on where it was."
+        ) from error
+
+
+def _readable(shard: Path) -> bool:
+    """Whether every row of a shard comes back; a damaged disk must not be found out at the end of a run."""
+    try:
+        pq.read_table(shard)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def column(tensor: Tensor | None, rows: int, kind: pa.DataType) -> pa.Array:

@@ -40,13 +40,18 @@ def mixtures(rows: Tensor, seed: int, count: int = CONTROLS) -> Tensor:
         seed: the same seed and rows give the same control.
     """
     lengths: Tensor = torch.linalg.vector_norm(rows, dim=1)  # (neurons,)
-    unit: Tensor = rows[lengths > 0] / lengths[lengths > 0, None]  # (mixed, width)
-    if not len(unit):
+    real = lengths > 0
+    mixed = int(real.sum())
+    if not mixed:
         return rows.new_zeros(count, rows.shape[1])
-    mean = unit.mean(0)
-    weights = torch.randn(count, len(unit), generator=torch.Generator().manual_seed(seed)).to(rows.device)
-    mixed = torch.mm(weights, unit - mean) / math.sqrt(len(unit)) + mean  # (count, width)
-    return mixed * float(lengths[lengths > 0].median())
+    inverse = torch.where(real, 1 / lengths, 0.0)  # (neurons,)
+    weights = rows.new_zeros(count, len(rows))
+    drawn = torch.randn(count, mixed, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
+    weights[:, real] = drawn.to(rows.device)
+    # `weights @ (unit - mean)` without the unit rows: a copy of a large layer would not fit beside it.
+    mean = inverse @ rows / mixed  # (width,)
+    sums = torch.mm(weights * inverse, rows) - torch.outer(weights.sum(1), mean)  # (count, width)
+    return (sums / math.sqrt(mixed) + mean) * float(lengths[real].median())
 
 
 @dataclass(frozen=True)

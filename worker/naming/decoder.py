@@ -1,6 +1,7 @@
-"""Which way a machine decodes: int8 screening where it is faster, fp32 where it is not; measured, never guessed.
+"""Which way a machine decodes: int8 screening, bf16 or fp32, whichever is fastest of those that lose nothing.
 
-Also checks itself: a few rows of every batch are decoded in fp32 as well, and a batch that differs is decoded anew.
+On a CPU that is measured, never guessed. Also checks itself: a few rows of every batch are decoded in fp32 as well, and
+a batch that differs is decoded anew.
 """
 
 import time
@@ -13,12 +14,15 @@ from torch import Tensor
 
 from app.contract import Lens
 from worker.cores import one_core, rows_at_once
+from worker.errors import EngineError
 from worker.naming.decoded import Decoded
+from worker.naming.gemm import bf16_pays, fits_bf16, keep_precision
 from worker.naming.lens import BOTH, Head, decode
 from worker.naming.rounding import TILE, Bound
 from worker.naming.screen import Screen
+from worker.naming.statistics import fp32_blocks
 
-Precision = Literal["auto", "fp32", "certified", "verified"]
+Precision = Literal["auto", "fp32", "bf16", "certified", "verified"]
 FASTER = 2.0  # int8 products must be this much faster than fp32 to be worth what goes with them
 MANY = 1 / 300  # share of the vocabulary scored in fp32, a search, from which that costs more than the int8 product
 CHECKED = 4  # rows of each batch that are decoded both ways
@@ -26,12 +30,13 @@ CHECKED = 4  # rows of each batch that are decoded both ways
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a batch went: rows that screening left to fp32, rows decoded both ways, and how many of those differed."""
+    """How a batch went: rows left to fp32, rows decoded both ways, how many of those differed, rows rounded to bf16."""
 
     rows: int
     left_to_fp32: int
     checked: int
     differed: int
+    rounded: int = 0
 
 
 class Decoder:
@@ -39,31 +44,89 @@ class Decoder:
 
     Args:
         head: the prepared head.
-        precision: a way to decode, or `auto` to measure which is best here; `sample` then shows it typical rows.
+        precision: a way to decode, or `auto` for the best of those that lose nothing: on CUDA bf16 where the head is
+            stored so, else fp32; on a CPU what is measured to be fastest, for which `sample` shows it typical rows.
+            `bf16` rounds what is not bf16 already.
         lenses: those asked for.
+
+    Raises:
+        EngineError: the device cannot decode so.
     """
 
     def __init__(self, head: Head, precision: Precision, sample: Tensor, lenses: Sequence[Lens] = BOTH) -> None:
+        keep_precision()
         self.head, self.lenses = head, lenses
-        self._screen = _best_screen(head, sample, lenses) if precision == "auto" else _screen(head, precision)
-        self.precision: Precision = self._screen.bound.value if self._screen else "fp32"
+        self.precision: Precision = "fp32"
+        self._screen: Screen | None = None
+        self._in_bf16 = precision == "bf16" or (precision == "auto" and _bf16_pays(head))
+        self._may_round = precision == "bf16"
+        self._head_rounded = False
+        if self._in_bf16:
+            self.precision = "bf16"
+            self.head, self._head_rounded = _in_bf16(head)
+        elif precision != "fp32":
+            self._screen = _screen(head, precision, sample, lenses)
+            self.precision = self._screen.bound.value if self._screen else "fp32"
 
     def decode(self, rows: Tensor, top_k: int, bottom_k: int) -> tuple[dict[Lens, Decoded], Outcome]:
         """The lenses on `rows` `(rows, width)`, and how it went."""
-        if self._screen is None:
-            return decode(rows, self.head, top_k, bottom_k, self.lenses), Outcome(len(rows), len(rows), 0, 0)
-        decoded, effort = self._screen.decode(rows, top_k, bottom_k, self.lenses)
-        picked = torch.linspace(0, len(rows) - 1, min(CHECKED, len(rows))).long()
-        exact = decode(rows[picked], self.head, top_k, bottom_k, self.lenses)
-        differed = sum(not _same(decoded, exact, int(row), place) for place, row in enumerate(picked))
+        tried = self._try(rows, top_k, bottom_k)
+        if tried is None:
+            return self._in_fp32(rows, top_k, bottom_k), Outcome(len(rows), len(rows), 0, 0)
+        picked = torch.linspace(0, len(rows) - 1, min(CHECKED, len(rows)), device=rows.device).long()
+        exact = self._in_fp32(tried.rows[picked], top_k, bottom_k)
+        differed = sum(not _same(tried.decoded, exact, row, place) for place, row in enumerate(picked.tolist()))
         if differed:
-            exact = decode(rows, self.head, top_k, bottom_k, self.lenses)
-            return exact, Outcome(len(rows), len(rows), len(picked), differed)
-        return decoded, Outcome(len(rows), effort.left_to_fp32, len(picked), 0)
+            exact = self._in_fp32(tried.rows, top_k, bottom_k)
+            return exact, Outcome(len(rows), len(rows), len(picked), differed, tried.rounded)
+        return tried.decoded, Outcome(len(rows), tried.left_to_fp32, len(picked), 0, tried.rounded)
+
+    def _try(self, rows: Tensor, top_k: int, bottom_k: int) -> "_Tried | None":
+        """The rows decoded the fast way; None if there is none for these rows."""
+        if self._screen is not None:
+            decoded, effort = self._screen.decode(rows, top_k, bottom_k, self.lenses)
+            return _Tried(decoded, effort.left_to_fp32, rows)
+        if not self._in_bf16:
+            return None
+        fits = fits_bf16(rows)  # (rows,)
+        if not (self._may_round or fits.all()):
+            return None
+        decoded = decode(rows, self.head, top_k, bottom_k, self.lenses, torch.bfloat16)
+        rounded = len(rows) if self._head_rounded else int(fits.logical_not().sum())
+        return _Tried(decoded, 0, rows.bfloat16().float(), rounded)
+
+    def _in_fp32(self, rows: Tensor, top_k: int, bottom_k: int) -> dict[Lens, Decoded]:
+        return decode(rows, self.head, top_k, bottom_k, self.lenses)
 
 
-def _screen(head: Head, precision: Precision) -> Screen | None:
-    return None if precision == "fp32" else Screen(head, Bound(precision))
+@dataclass(frozen=True)
+class _Tried:
+    """What a fast way came to, and the rows of which fp32 should come to the same."""
+
+    decoded: dict[Lens, Decoded]
+    left_to_fp32: int
+    rows: Tensor
+    rounded: int = 0
+
+
+def _bf16_pays(head: Head) -> bool:
+    """Whether bf16 loses nothing and is fast."""
+    return head.weight.dtype is torch.bfloat16 and bf16_pays(head.weight.device)
+
+
+def _in_bf16(head: Head) -> tuple[Head, bool]:
+    """The head in bf16, and whether that changed any of its weights."""
+    return head.in_bf16(), not all(fits_bf16(block).all() for block in fp32_blocks(head.weight))
+
+
+def _screen(head: Head, precision: Precision, sample: Tensor, lenses: Sequence[Lens]) -> Screen | None:
+    """The way through int8 that was asked for, or the best one if that is worth it."""
+    on_cpu = head.weight.device.type == "cpu"
+    if precision == "auto":
+        return _best_screen(head, sample, lenses) if on_cpu else None
+    if not on_cpu:
+        raise EngineError(f"Precision {precision} screens in int8, on the CPU only. Ask for auto, bf16 or fp32.")
+    return Screen(head, Bound(precision))
 
 
 def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen | None:
@@ -81,7 +144,7 @@ def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen |
 
 def _int8_pays(head: Head) -> bool:
     """Whether this machine multiplies int8 so much faster that screening is worth it, in products as they will be."""
-    rows, tile = head.weight[: rows_at_once(head.vocab)], head.weight[:TILE]
+    rows, tile = head.weight[: rows_at_once(head.vocab)].float(), head.weight[:TILE].float()
     codes = [vectors.clamp(-1, 1).mul(127).to(torch.int8) for vectors in (rows, tile)]
     with one_core():
         try:
@@ -121,5 +184,4 @@ def _same(screened: dict[Lens, Decoded], exact: dict[Lens, Decoded], row: int, p
 def _tied(scores: Tensor) -> Tensor:
     """Which scores have a neighbour within 1e-5 relative, or stand last and may tie with one that is not listed."""
     near = (scores[:-1] - scores[1:]).abs() <= 1e-5 * scores[:-1].abs()
-    last = torch.ones(1, dtype=torch.bool)
-    return torch.cat([near, last]) | torch.cat([torch.zeros(1, dtype=torch.bool), near])
+    return torch.cat([near, near.new_ones(1)]) | torch.cat([near.new_zeros(1), near])

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from app.contract import Lens
-from worker.cores import MOST_ROWS, blocks, on_all_cores, rows_at_once
+from worker.cores import MOST_ROWS, in_blocks
 from worker.naming.decoded import Decoded, Extremes, joined
-from worker.naming.statistics import Moments, Statistics
+from worker.naming.gemm import times
+from worker.naming.statistics import Moments, Statistics, fp32_blocks
 
 TILE = 1024  # tokens a product: the tile is reduced while it is still in the processor's cache
+TILE_ON_DEVICE = 16_384  # a GPU waits for each of the many small steps that a tile takes
 BUCKET = 64  # tokens a bucket maximum stands for
 BOTH = tuple(Lens)
 
@@ -23,22 +25,30 @@ class Head:
     """The LM head made ready: rows that are tokens, their lengths, and the moments that give mean and variance.
 
     Args:
-        weight: `(head rows, width)`, fp32. Not copied where tokens are its first rows.
+        weight: `(head rows, width)`, fp32 or bf16. Not copied where tokens are its first rows.
         token_ids: which rows are tokens, ascending; rows beyond the tokenizer are never labels.
     """
 
     def __init__(self, weight: Tensor, token_ids: Tensor) -> None:
         self.token_ids = token_ids  # (vocab,)
-        first = bool((token_ids == torch.arange(len(token_ids))).all())
+        first = bool((token_ids == torch.arange(len(token_ids), device=token_ids.device)).all())
         self.weight = weight[: len(token_ids)] if first else weight[token_ids]  # (vocab, width)
-        norms = torch.linalg.vector_norm(self.weight, dim=1)  # (vocab,)
-        self.norms = norms
+        norms = torch.cat([torch.linalg.vector_norm(block, dim=1) for block in fp32_blocks(self.weight)])
+        self.norms = norms  # (vocab,)
         self.scale = torch.where(norms > 0, 1 / norms, 0.0)  # (vocab,)
         self._moments = {Lens.logit: Moments(self.weight, None), Lens.cosine: Moments(self.weight, self.scale)}
 
     @property
     def vocab(self) -> int:
         return len(self.token_ids)
+
+    def in_bf16(self) -> "Head":
+        """The same with every weight rounded to bf16; itself where they are so already."""
+        if self.weight.dtype is torch.bfloat16:
+            return self
+        rounded = Head(self.weight.bfloat16(), torch.arange(self.vocab, device=self.token_ids.device))
+        rounded.token_ids = self.token_ids
+        return rounded
 
     def moments(self, lens: Lens) -> Moments:
         """Of the rows that a lens scores by."""
@@ -51,31 +61,39 @@ class Head:
 
 
 def decode(
-    rows: Tensor, head: Head, top_k: int = 20, bottom_k: int = 10, lenses: Sequence[Lens] = BOTH
+    rows: Tensor,
+    head: Head,
+    top_k: int = 20,
+    bottom_k: int = 10,
+    lenses: Sequence[Lens] = BOTH,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[Lens, Decoded]:
-    """Decode weight vectors through the head, in fp32 throughout.
+    """Decode weight vectors through the head; every sum, score and figure is fp32 or better.
 
     Args:
-        rows: `(rows, width)`, fp32.
+        rows: `(rows, width)`, fp32, on the head's device.
         head: prepared head of `vocab` tokens.
         top_k, bottom_k: tokens kept at each end, at least 2 at the top (for the margin), 0 for no bottom.
         lenses: those asked for; a second costs no second product.
+        dtype: bf16 rounds the rows first, so that a device can multiply them faster with a head in bf16.
     """
     head.prepare(lenses)
-    parts = on_all_cores(
-        lambda block: _decode_block(block, head, top_k, bottom_k, lenses), blocks(rows, rows_at_once(head.vocab))
-    )
+    parts = in_blocks(lambda block: _decode_block(block.to(dtype), head, top_k, bottom_k, lenses), rows, head.vocab)
     return {lens: joined([part[lens] for part in parts]) for lens in lenses}
 
 
-def _decode_block(rows: Tensor, head: Head, top_k: int, bottom_k: int, lenses: Sequence[Lens]) -> dict[Lens, Decoded]:
+def _decode_block(
+    factors: Tensor, head: Head, top_k: int, bottom_k: int, lenses: Sequence[Lens]
+) -> dict[Lens, Decoded]:
+    rows = factors.float()
     ends = [(sign, min(k, head.vocab)) for sign, k in ((1, top_k), (-1, bottom_k))]
     statistics = {lens: Statistics(rows, head.moments(lens), lens, head.vocab) for lens in lenses}
     maxima: dict[tuple[Lens, int], list[Tensor]] = {(lens, sign): [] for lens in lenses for sign, _ in ends}
     scores = rows.new_empty(len(rows), head.vocab)
-    for start in range(0, head.vocab, TILE):
-        stop = min(start + TILE, head.vocab)
-        tile = torch.mm(rows, head.weight[start:stop].T)  # (rows, tile)
+    size = TILE if rows.device.type == "cpu" else TILE_ON_DEVICE
+    for start in range(0, head.vocab, size):
+        stop = min(start + size, head.vocab)
+        tile = times(factors, head.weight[start:stop])  # (rows, tile)
         scores[:, start:stop] = tile
         for lens in sorted(lenses, key=BOTH.index):
             if lens is Lens.cosine:  # after the logit lens, which needs the tile as it is
@@ -100,7 +118,7 @@ def _decode_block(rows: Tensor, head: Head, top_k: int, bottom_k: int, lenses: S
 
 def none_of(rows: Tensor) -> Extremes:
     """No token of any row."""
-    return Extremes(torch.empty(len(rows), 0, dtype=torch.long), rows.new_empty(len(rows), 0))
+    return Extremes(rows.new_empty(len(rows), 0, dtype=torch.long), rows.new_empty(len(rows), 0))
 
 
 def _count(statistics: Statistics, tile: Tensor) -> None:
@@ -155,10 +173,12 @@ def robust_z(values: Tensor) -> Tensor:
 
 def nearest(rows: Tensor, k: int = 5) -> Extremes:
     """The k rows that point most nearly the same way as each row, itself left out: indices and cosines `(rows, k)`."""
-    unit = torch.nn.functional.normalize(rows, dim=1)
+    lengths = torch.linalg.vector_norm(rows, dim=1)
+    inverse = torch.where(lengths > 0, 1 / lengths, 0.0)  # (rows,)
     k, found = min(k, len(rows) - 1), []
     for start in range(0, len(rows), MOST_ROWS):
-        cosines = unit[start : start + MOST_ROWS] @ unit.T  # (block, rows)
+        unit = rows[start : start + MOST_ROWS] * inverse[start : start + MOST_ROWS, None]
+        cosines = (unit @ rows.T).mul_(inverse)  # (block, rows)
         cosines.diagonal(start).fill_(-torch.inf)
         found.append(cosines.topk(k, dim=1))
     return Extremes(torch.cat([best.indices for best in found]), torch.cat([best.values for best in found]))

@@ -9,9 +9,10 @@ Land and Bartolo 2024 (arXiv 2405.05417). Knows the head and its vocabulary; kno
 import torch
 from torch import Tensor
 
-from app.contract import Kind
+from app.contract import Kind, Lens
 from worker.checkpoints.vocabulary import Vocabulary
 from worker.naming.lens import Head, robust_z
+from worker.naming.statistics import fp32_blocks
 
 UNUSUAL = 3.0  # robust deviations of a row's length from the median
 UNSEEN = 0.5  # cosine with the mean special token, about the mean row
@@ -19,26 +20,26 @@ UNSEEN = 0.5  # cosine with the mean special token, about the mean row
 
 def odd_tokens(head: Head, vocabulary: Vocabulary) -> Tensor:
     """Which token ids are special, pieces of a character, or rare, `(largest id + 1,)`."""
-    kinds = {entry.id: entry.kind for entry in vocabulary.entries}
+    kinds, device = {entry.id: entry.kind for entry in vocabulary.entries}, head.token_ids.device
     found = [kinds[token] for token in head.token_ids.tolist()]
-    special = torch.tensor([kind is Kind.special for kind in found])  # (vocab,)
-    piece = torch.tensor([kind is Kind.bytes for kind in found])
-    lengths = torch.linalg.vector_norm(head.weight, dim=1)
-    rare = (robust_z(lengths).abs() > UNUSUAL) | (_likeness(head.weight, special) > UNSEEN)
-    odd = torch.zeros(int(head.token_ids.max()) + 1, dtype=torch.bool)
+    special = torch.tensor([kind is Kind.special for kind in found], device=device)  # (vocab,)
+    piece = torch.tensor([kind is Kind.bytes for kind in found], device=device)
+    rare = (robust_z(head.norms).abs() > UNUSUAL) | (_likeness(head, special) > UNSEEN)
+    odd = torch.zeros(int(head.token_ids.max()) + 1, dtype=torch.bool, device=device)
     odd[head.token_ids] = special | piece | rare
     return odd
 
 
-def _likeness(weight: Tensor, special: Tensor) -> Tensor:
+def _likeness(head: Head, special: Tensor) -> Tensor:
     """Cosine of each head row with the mean special token, both about the mean row, `(vocab,)`."""
-    mean = weight.mean(0)
-    apart = torch.nn.functional.normalize(weight[special] - mean, dim=1)  # (special, width)
+    mean = head.moments(Lens.logit).mean.float()
+    apart = torch.nn.functional.normalize(head.weight[special].float() - mean, dim=1)  # (special, width)
     if not len(apart):
-        return weight.new_zeros(len(weight))
+        return torch.zeros_like(head.norms)
     direction = torch.nn.functional.normalize(apart.mean(0), dim=0)
-    squared = weight.square().sum(1) - 2 * weight @ mean + mean @ mean  # of the distance from the mean row
-    return (weight @ direction - mean @ direction) / squared.clamp(min=1e-12).sqrt()
+    along = torch.cat([block @ torch.stack([mean, direction], 1) for block in fp32_blocks(head.weight)])  # (vocab, 2)
+    squared = head.norms.square() - 2 * along[:, 0] + mean @ mean  # of the distance from the mean row
+    return (along[:, 1] - mean @ direction) / squared.clamp(min=1e-12).sqrt()
 
 
 def odd_share(ids: Tensor, odd: Tensor) -> Tensor:

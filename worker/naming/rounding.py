@@ -101,7 +101,7 @@ class RoundedHead:
         for start in range(first, end, AT_ONCE):
             stop = min(start + AT_ONCE, end)
             tokens = self.tokens[start:stop].flatten()
-            away = head.weight[tokens].mul_(head.scale[tokens, None]).sub_(self.mean)
+            away = head.weight[tokens].float().mul_(head.scale[tokens, None]).sub_(self.mean)
             self.length[start:stop] = torch.linalg.vector_norm(away, dim=1).view(-1, BUCKET).amax(1)
             random = random_numbers(*away.shape, seed=start) if self._random else None
             rounded = round_to_int8(self._rotated(away), random, self._factor, together=BUCKET)

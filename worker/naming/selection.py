@@ -113,12 +113,12 @@ def _products(rows: Tensor, weight: Tensor, of_rows: Tensor, tokens: Tensor) -> 
     """fp32 products of some rows and tokens, `(members,)`. Equal head rows score the same to the last bit."""
     scores, width = rows.new_empty(len(tokens)), rows.shape[1]
     many = max(1, AT_ONCE // width)
-    left, right = rows.new_empty(many, width), rows.new_empty(many, width)
+    stored, right = weight.new_empty(many, width), rows.new_empty(many, width)
     for start in range(0, len(tokens), many):
         stop = min(start + many, len(tokens))
-        part = torch.index_select(weight, 0, tokens[start:stop], out=left[: stop - start])
-        part *= torch.index_select(rows, 0, of_rows[start:stop], out=right[: stop - start])
-        torch.sum(part, 1, out=scores[start:stop])
+        part = torch.index_select(weight, 0, tokens[start:stop], out=stored[: stop - start])
+        other = torch.index_select(rows, 0, of_rows[start:stop], out=right[: stop - start])
+        torch.sum(other.mul_(part), 1, out=scores[start:stop])  # a product of bf16 and fp32 is fp32
     return scores
 
 

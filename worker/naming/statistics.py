@@ -17,11 +17,17 @@ BLOCK = 4096  # head rows summed in fp32 before they are added in fp64
 CHANNELS = 512  # columns of the covariance at a time
 
 
+def fp32_blocks(weight: Tensor) -> Iterator[Tensor]:
+    """`weight` `(vocab, width)` in blocks of rows: in fp32 the whole may be more than memory holds."""
+    for start in range(0, len(weight), BLOCK):
+        yield weight[start : start + BLOCK].float()
+
+
 class Moments:
     """Mean and covariance of the rows a lens scores by: the head's, each times its factor.
 
     Args:
-        weight: `(vocab, width)`, fp32.
+        weight: `(vocab, width)`, fp32 or bf16.
         scale: `(vocab,)`, each row's factor; None for 1.
     """
 
@@ -29,9 +35,8 @@ class Moments:
         self._weight, self._scale = weight, scale
 
     def _blocks(self) -> Iterator[Tensor]:
-        for start in range(0, len(self._weight), BLOCK):
-            block = self._weight[start : start + BLOCK]
-            yield block if self._scale is None else block * self._scale[start : start + BLOCK, None]
+        for place, block in enumerate(fp32_blocks(self._weight)):
+            yield block if self._scale is None else block * self._scale[place * BLOCK :][: len(block), None]
 
     @cached_property
     def mean(self) -> Tensor:
@@ -68,9 +73,9 @@ class Shape:
     distribution are 0, so that scores which are a little off still give the true figures.
     """
 
-    def __init__(self, rows: int, vocab: int) -> None:
+    def __init__(self, rows: Tensor, vocab: int) -> None:
         self._vocab = vocab
-        self._sums = torch.zeros(4, rows, dtype=torch.float64)  # of the scores to the 1st .. 4th power
+        self._sums = rows.new_zeros(4, len(rows), dtype=torch.float64)  # of the scores to the 1st .. 4th power
 
     def add(self, scores: Tensor, spare: Tensor) -> None:
         """Take in a tile `(rows, tile)`, which is used up; `spare` is as large, and overwritten."""
@@ -92,9 +97,9 @@ class Shape:
 class LogSumExp:
     """The logarithm of the sum of each row's exponentials, shifted by the highest score so far."""
 
-    def __init__(self, rows: int) -> None:
-        self._peak = torch.full((rows, 1), -torch.inf)
-        self._sum = torch.zeros(rows, dtype=torch.float64)
+    def __init__(self, rows: Tensor) -> None:
+        self._peak = rows.new_full((len(rows), 1), -torch.inf)
+        self._sum = rows.new_zeros(len(rows), dtype=torch.float64)
 
     def add(self, scores: Tensor, counted: Tensor | None = None) -> None:
         """Take in a tile `(rows, tile)`, which is used up; `counted` is 1 for each token that counts, else 0."""
@@ -118,8 +123,8 @@ class Statistics:
         inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
         self.unit = inverse if lens is Lens.cosine else torch.ones_like(lengths)  # (rows,)
         self.inverse_std = torch.where(self.std > 0, 1 / self.std, 0.0).float()  # (rows,)
-        self.shape = Shape(len(rows), vocab) if lens is Lens.cosine else None
-        self.logsumexp = LogSumExp(len(rows)) if lens is Lens.logit else None
+        self.shape = Shape(rows, vocab) if lens is Lens.cosine else None
+        self.logsumexp = LogSumExp(rows) if lens is Lens.logit else None
 
     def finish(self, top: Extremes, bottom: Extremes) -> Decoded:
         """The whole, once every tile has passed."""

@@ -1,5 +1,6 @@
 """What a user may write for a model, and one sentence for each way it can fail."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2 as httpx
@@ -7,7 +8,7 @@ import pytest
 from huggingface_hub import errors as hub
 
 from worker.checkpoints import sources
-from worker.checkpoints.sources import resolve, slug
+from worker.checkpoints.sources import Source, elsewhere, resolve, slug
 from worker.errors import CheckpointError
 
 
@@ -89,3 +90,18 @@ def test_the_demo_without_its_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(CheckpointError, match="make setup"):
         resolve("demo")
+
+
+def test_what_opens_the_same_checkpoint_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "lora").mkdir()
+    assert elsewhere(resolve("./model")) == str(tmp_path / "model")
+    assert elsewhere(resolve("./model+./lora")) == f"{tmp_path}/model+{tmp_path}/lora"
+    assert elsewhere(resolve("demo")) == "demo"
+    assert elsewhere(resolve("standin")) == "standin"
+    commit = "0" * 40
+    hub = Source("org/model", "model", tmp_path / "snapshots" / commit, revision=commit)
+    assert elsewhere(hub) == f"org/model@{commit}"
+    tuned = replace(hub, spec="org/model@main+org/lora", adapter=tmp_path / "lora")
+    assert elsewhere(tuned) == f"org/model@{commit}+org/lora"

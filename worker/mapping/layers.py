@@ -1,0 +1,128 @@
+"""Layers of a model as shards in memory: rows read ahead, decoded, held against chance and against each other.
+
+The same wherever it runs: in this process or in a task on another machine. Writes nothing.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from app.contract import Lens, View
+from app.schema import code
+from worker.checkpoints.checkpoint import Checkpoint
+from worker.checkpoints.vocabulary import Vocabulary
+from worker.mapping.label_rows import label_rows, neighbour_rows
+from worker.mapping.noise_level import TABLE as CONTROL
+from worker.mapping.noise_level import Figures, figures_shard, layer_figures
+from worker.mapping.prefetch import moved, prefetched
+from worker.mapping.recipe import Recipe
+from worker.mapping.shards import encoded
+from worker.naming.control import Thresholds, mixtures, reach
+from worker.naming.decoder import Decoder, Outcome
+from worker.naming.lens import Head
+from worker.naming.odd_tokens import odd_share, odd_tokens
+
+SAMPLE = 256  # rows on which the ways to decode are compared
+
+
+@dataclass(frozen=True)
+class LayerShards:
+    """A layer's shards by table, in the order they are to be written: the label shard says that the layer is done."""
+
+    layer: int
+    tables: Mapping[str, bytes] = field(repr=False)
+
+
+class LayerMapper:
+    """Maps layers of one checkpoint under one recipe.
+
+    Args:
+        device: where the products are computed. Rows are read on the CPU.
+
+    Raises:
+        CheckpointError: the head is missing, damaged or of the wrong shape.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe, device: torch.device) -> None:
+        self._checkpoint, self._recipe, self._device = checkpoint, recipe, device
+        weight = checkpoint.head(as_stored=True).to(device)
+        ids = [id_ for id_ in vocabulary.ids if id_ < len(weight)]
+        head = Head(weight, torch.tensor(ids, device=device))
+        sample = checkpoint.rows(recipe.views[0], checkpoint.layers // 2)[:SAMPLE].clone().to(device)
+        self._decoder = Decoder(head, recipe.precision, sample, recipe.lenses)
+        self._odd = odd_tokens(self._decoder.head, vocabulary)
+
+    def run(self, layers: Sequence[int]) -> Iterator[LayerShards]:
+        """The layers in turn.
+
+        Raises:
+            CheckpointError: a tensor is missing, damaged or of the wrong shape.
+        """
+        views = self._recipe.views
+        rows = prefetched(self._read, [(layer, view) for layer in layers for view in views])
+        for layer in layers:
+            work = _Layer(layer)
+            for view in views:
+                self._map_view(work, view, next(rows))
+            yield work.shards(self._device, self._decoder.precision)
+
+    def _read(self, place: tuple[int, View]) -> Tensor:
+        layer, view = place
+        return moved(self._checkpoint.rows(view, layer), self._device)  # (neurons, width)
+
+    def _map_view(self, work: "_Layer", view: View, rows: Tensor) -> None:
+        recipe, norm = self._recipe, torch.linalg.vector_norm(rows, dim=1)
+        decoded, outcome = self._decoder.decode(rows, recipe.top_k, recipe.bottom_k)
+        started = time.monotonic()
+        thresholds = self._thresholds(rows, seed=work.layer * len(View) + code(view))
+        work.seconds_of_control += time.monotonic() - started
+        for lens in recipe.lenses:
+            strength = thresholds[lens].strength(reach(decoded[lens]).furthest)
+            odd = odd_share(decoded[lens].top.ids, self._odd)
+            work.labels.append(label_rows(work.layer, view, lens, norm, decoded[lens], strength, odd))
+            work.figures.append(layer_figures(work.layer, view, lens, thresholds[lens], strength))
+        work.neighbours.append(neighbour_rows(work.layer, view, rows))
+        work.outcomes.append(outcome)
+
+    def _thresholds(self, rows: Tensor, seed: int) -> dict[Lens, Thresholds]:
+        """Where noise ends among `rows` `(neurons, width)`, from control rows decoded as they are."""
+        control, _ = self._decoder.decode(mixtures(rows, seed), top_k=2, bottom_k=1)
+        return {lens: Thresholds.of(reach(decoded)) for lens, decoded in control.items()}
+
+
+@dataclass
+class _Layer:
+    """What the views of a layer have come to so far."""
+
+    layer: int
+    labels: list[pa.Table] = field(default_factory=list)
+    neighbours: list[pa.Table] = field(default_factory=list)
+    figures: list[Figures] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds_of_control: float = 0.0
+
+    def shards(self, device: torch.device, precision: str) -> LayerShards:
+        neighbours, labels = pa.concat_tables(self.neighbours), pa.concat_tables(self.labels)
+        return LayerShards(
+            self.layer,
+            {
+                "neighbour": encoded(neighbours),
+                CONTROL: figures_shard(self.figures, self.seconds_of_control),
+                "label": encoded(labels, {"device": device.type, "precision": precision} | _counts(self.outcomes)),
+            },
+        )
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, str | int]:
+    """What a layer's labels rest on."""
+    return {
+        "rows": sum(outcome.rows for outcome in outcomes),
+        "left_to_fp32": sum(outcome.left_to_fp32 for outcome in outcomes),
+        "rounded": sum(outcome.rounded for outcome in outcomes),
+        "checked": sum(outcome.checked for outcome in outcomes),
+        "differed": sum(outcome.differed for outcome in outcomes),
+    }

@@ -1,0 +1,39 @@
+"""Rows times a tile of the head, in fp32, on whatever device they are. Knows nothing of rows, tokens or lenses.
+
+Two bf16 numbers multiply exactly in fp32, so a bf16 product that is summed and returned in fp32 is the fp32 product of
+the same numbers but for the order of the sum. torch gives that on CUDA (`out_dtype`); elsewhere bf16 is widened first.
+"""
+
+import torch
+from torch import Tensor
+
+
+def times(rows: Tensor, tile: Tensor) -> Tensor:
+    """`rows @ tile.T` as fp32, `(rows, tokens)`; `(rows, width)` and `(tokens, width)` are fp32 or bf16."""
+    if rows.is_cuda and rows.dtype is tile.dtype is torch.bfloat16:
+        return torch.mm(rows, tile.T, out_dtype=torch.float32)
+    return torch.mm(rows.float(), tile.float().T)
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 in hardware and gives the sums in fp32."""
+    if device.type != "cuda" or not torch.cuda.is_bf16_supported(including_emulation=False):
+        return False
+    few = torch.ones(16, 16, dtype=torch.bfloat16, device=device)
+    try:
+        return times(few, few).dtype is torch.float32
+    except (RuntimeError, TypeError):  # a build of torch or of the BLAS without it
+        return False
+
+
+def keep_precision() -> None:
+    """In this process no fp32 product is done in TF32, and no bf16 product is summed in bf16."""
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+
+def fits_bf16(vectors: Tensor) -> Tensor:
+    """Which of `(vectors, width)` bf16 holds without rounding, `(vectors,)`."""
+    if vectors.dtype is torch.bfloat16:
+        return torch.ones(len(vectors), dtype=torch.bool, device=vectors.device)
+    return (vectors.bfloat16().float() == vectors).all(1)
