@@ -1,22 +1,29 @@
 """`neuronym-worker`: map models, serve clamps. Errors end in one sentence, never in a traceback."""
 
+import importlib.util
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import click
+import torch
 
 from app.contract import Lens, View
 from app.settings import Settings
 from worker.checkpoints.sources import DEMO
-from worker.errors import CheckpointError, LabelFileError
-from worker.mapping.mapping import Recipe
+from worker.device import mapping_device
+from worker.errors import CheckpointError, EngineError, LabelFileError
+from worker.mapping.mapping import Engine, Here
 from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
 from worker.mapping.progress import reporter
+from worker.mapping.recipe import Recipe
 from worker.measuring.effect_command import effect
+from worker.naming.decoder import Precision
 from worker.run import MapRun
 from worker.trial.command import steer_test
 from worker.trust.command import trust
@@ -43,6 +50,21 @@ for command in (effect, trust, steer_test):
 @click.option("--lenses", default=",".join(Lens), show_default=True, help="Lenses to decode with.")
 @click.option("--top-k", default=20, show_default=True, type=click.IntRange(5, 200), help="Top tokens kept a label.")
 @click.option("--bottom-k", default=10, show_default=True, type=click.IntRange(1, 200), help="Bottom tokens kept.")
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    type=click.Choice(get_args(Precision)),
+    help="How products are computed; auto takes the fastest way that loses nothing.",
+)
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "ray"]),
+    help="Where: in this process, or as tasks of a Ray cluster.",
+)
+@click.option("--ray-address", help="The Ray cluster [RAY_ADDRESS, else one of this machine alone].")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on where an earlier run was cut off.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
 @click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on standard output.")
@@ -55,6 +77,9 @@ def map_command(
     lenses: str,
     top_k: int,
     bottom_k: int,
+    precision: Precision,
+    engine: str,
+    ray_address: str | None,
     resume: bool,
     data: Path | None,
     as_json: bool,
@@ -65,19 +90,49 @@ def map_command(
     LoRA folder or hub id), or `demo`, which is the demo pair.
     """
     settings = Settings(data=data) if data else Settings()
-    recipe = Recipe(_choices(views, View, "--views"), _choices(lenses, Lens, "--lenses"), top_k, bottom_k)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    recipe = Recipe(
+        _choices(views, View, "--views"), _choices(lenses, Lens, "--lenses"), top_k, bottom_k, precision=precision
+    )
     asked = _asked(models, known_pair, pair_name)
     if names and len(names) != len(asked.models):
         raise click.UsageError(f"{len(asked.models)} models need {len(asked.models)} --name options, not {len(names)}.")
-    mapping = MapRun(settings, recipe, resume, reporter(as_json))
     try:
-        if len(asked.models) == 2:
-            run = mapping.map_pair(*asked.models, names=names, pair=asked.pair, note=asked.note or "")
-        else:
-            run = mapping.map(asked.models, names)
-    except (CheckpointError, LabelFileError) as error:
+        with _engine(engine, ray_address, settings.device) as there:
+            mapping = MapRun(settings, recipe, resume, reporter(as_json), there)
+            if len(asked.models) == 2:
+                run = mapping.map_pair(*asked.models, names=names, pair=asked.pair, note=asked.note or "")
+            else:
+                run = mapping.map(asked.models, names)
+    except (CheckpointError, EngineError, LabelFileError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps({"published": run}) if as_json else f"Published {settings.data / f'labels-{run}.duckdb'}")
+
+
+@contextmanager
+def _engine(name: str, ray_address: str | None, device: str) -> Iterator[Engine]:
+    """Where layers are mapped.
+
+    Raises:
+        EngineError: it cannot be had.
+    """
+    if name == "local":
+        yield _here(device)
+        return
+    if importlib.util.find_spec("ray") is None:
+        raise EngineError("--engine ray needs Ray: pip install 'neuronym[ray]'")
+    from worker.mapping.on_ray import connected  # only here: Ray is an extra, and slow to import
+
+    with connected(ray_address, device) as engine:
+        yield engine
+
+
+def _here(device: str) -> Here:
+    try:
+        return Here(mapping_device(device))
+    except ValueError as error:
+        raise EngineError(str(error)) from error
 
 
 @dataclass(frozen=True)
