@@ -18,6 +18,7 @@ from app.contract import (
     ConceptsAnswer,
     ErrorAnswer,
     LayerAnswer,
+    ModelAnswer,
     ModelsAnswer,
     NeuronAnswer,
     SearchAnswer,
@@ -31,7 +32,7 @@ from app.queries.agreement import compare
 from app.queries.changed import ChangedQuery, changed
 from app.queries.concepts import ConceptsQuery, concepts
 from app.queries.layers import LayerQuery, layer
-from app.queries.models import models
+from app.queries.models import model, models
 from app.queries.neuron import neuron
 from app.queries.search import SearchQuery, search
 from app.queries.side_by_side import side_by_side
@@ -62,6 +63,7 @@ def fresh(request: Request, response: Response, labels: Labels) -> None:
 
 
 LayerNumber = Annotated[int, Path(alias="layer")]  # `layer` is the function that answers
+ModelName = Annotated[str, Path(alias="model")]  # and so is `model`
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "Not there; the sentence names what is."},
@@ -74,8 +76,14 @@ questions = APIRouter(dependencies=[Depends(fresh)], tags=["questions"])
 
 @questions.get("/models")
 def get_models(labels: Labels) -> ModelsAnswer:
-    """What is mapped: models with their provenance, views, lenses and pairs."""
+    """What is mapped: models with their provenance, views, lenses, pairs and measurements as a whole."""
     return models(labels)
+
+
+@questions.get("/models/{model}")
+def get_model(labels: Labels, name: ModelName) -> ModelAnswer:
+    """One model, with the thresholds and counts of every layer."""
+    return model(labels, name)
 
 
 @questions.get("/search")

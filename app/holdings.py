@@ -1,4 +1,4 @@
-"""What a label file holds: its models, pairs and vocabularies, read once when the file is opened.
+"""What a label file holds: its models with their measurements, pairs and vocabularies, read when the file is opened.
 
 These tables have a handful of rows. It knows nothing of how the file is opened or swapped.
 """
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from app.contract import ModelSummary, PairRole, Role
+from app.accounts import read_measurements, thresholds, without_layers
+from app.contract import FirstShown, LayerThreshold, Lens, Measurements, ModelSummary, PairRole, Role, View
 from app.schema import build, model, pair, tokenizer
 
 
@@ -46,6 +47,8 @@ class Holdings:
     pairs: dict[str, Pair]
     model_ids: dict[str, int]
     tokenizers: dict[int, str]  # id -> hash
+    measurements: dict[str, Measurements]  # by model, with every layer
+    thresholds: dict[str, dict[tuple[View, Lens, int], LayerThreshold]]  # by model, then place
 
     def pairs_of(self, name: str) -> list[Pair]:
         """Pairs that `name` stands in, the first one first: its agreement is what search rows carry."""
@@ -54,6 +57,11 @@ class Holdings:
     def pair_between(self, one: str, other: str) -> Pair | None:
         """The pair these two stand in, in whichever roles."""
         return next((known for known in self.pairs_of(one) if known.other(one) == other), None)
+
+    def first_shown(self, name: str) -> FirstShown | None:
+        """The view and lens whose labels hold most often in a model, where that was measured."""
+        effect = self.measurements[name].effect
+        return effect.result.first if effect else None
 
     @property
     def bases(self) -> set[str]:
@@ -81,14 +89,27 @@ def read_holdings(connection: sa.Connection) -> Holdings:
         row.name: Pair(row.id, row.name, names[row.base], names[row.instruct], row.note)
         for row in connection.execute(sa.select(pair).order_by(pair.c.id))
     }
-    models = {row.name: _summary(row, tokenizers[row.tokenizer], pairs) for row in rows}
-    return Holdings(run, built_at, models, pairs, {name: id_ for id_, name in names.items()}, tokenizers)
+    found = read_measurements(connection)
+    measured = {name: found.get(id_, Measurements()) for id_, name in names.items()}
+    models = {row.name: _summary(row, tokenizers[row.tokenizer], pairs, measured[row.name]) for row in rows}
+    return Holdings(
+        run=run,
+        built_at=built_at,
+        models=models,
+        pairs=pairs,
+        model_ids={name: id_ for id_, name in names.items()},
+        tokenizers=tokenizers,
+        measurements=measured,
+        thresholds={name: thresholds(one) for name, one in measured.items()},
+    )
 
 
-def _summary(row: sa.Row[tuple[object, ...]], tokenizer_hash: str, pairs: dict[str, Pair]) -> ModelSummary:
+def _summary(
+    row: sa.Row[tuple[object, ...]], tokenizer_hash: str, pairs: dict[str, Pair], measured: Measurements
+) -> ModelSummary:
     values = dict(row._mapping) | {"tokenizer": tokenizer_hash}
     settings = json.loads(row.settings)
     values |= {"settings": settings, "versions": json.loads(row.versions)}
     values |= {"views": settings["views"], "lenses": settings["lenses"]}
     roles = [known.seen_from(row.name) for known in pairs.values() if row.name in (known.base, known.instruct)]
-    return ModelSummary(**values, pairs=roles)
+    return ModelSummary(**values, pairs=roles, measurements=without_layers(measured))

@@ -26,7 +26,11 @@ class Counterpart(BaseModel):
 
 
 class SearchResult(NeuronRef):
-    """One (model, neuron, view, lens): `token` is its best match, `matches` the others."""
+    """One (model, neuron, view, lens): `token` is its best match, `matches` the others.
+
+    `strength` is of the end that was searched, `effect` the change of its first token, whichever matched, with the
+    neuron clamped high. `bottom_tokens` is null where the top was searched.
+    """
 
     view: View
     lens: Lens
@@ -40,6 +44,7 @@ class SearchResult(NeuronRef):
     strength: Strength | None
     layer_z: float | None
     top_tokens: list[Token]
+    bottom_tokens: list[Token] | None
     effect: float | None
     counterpart: Counterpart | None
 
@@ -58,8 +63,19 @@ class SearchAnswer(Answer):
     results: list[SearchResult]
 
 
+class LabelEnd(BaseModel):
+    """One end of a label: how far its first token stands from the mean of the vocabulary, and how strong that is."""
+
+    z: float
+    strength: Strength | None
+
+
 class LabelAnswer(BaseModel):
-    """A neuron's label under one view and lens. `probability` is the top token's softmax share (logit lens)."""
+    """A neuron's label under one view and lens. `probability` is the top token's softmax share (logit lens).
+
+    `z` is the top token's. `named_by` is the end that stands further out, `strength` that end's, `false_share` the
+    share of the strong labels of this layer, view and lens that chance alone would be expected to give.
+    """
 
     top_tokens: list[ScoredToken]
     bottom_tokens: list[ScoredToken]
@@ -72,6 +88,9 @@ class LabelAnswer(BaseModel):
     margin: float
     layer_z: float | None
     strength: Strength | None
+    named_by: Side
+    ends: dict[Side, LabelEnd]
+    false_share: float | None
     logsumexp: float | None
     probability: float | None
 
@@ -85,11 +104,24 @@ class ActivityAnswer(BaseModel):
     contexts: list[str]
 
 
+class LabelEffect(BaseModel):
+    """What a clamp did to the first token at one end of one label; `rank` counts the tokens that rose more."""
+
+    view: View
+    lens: Lens
+    side: Side
+    token: Token
+    delta: float
+    control: float
+    rank: int
+
+
 class EffectAnswer(BaseModel):
     """What clamping did: changes of log-probability in nats, averaged over prompts.
 
-    `token` is the label token of the view the site belongs to, `delta` its change, `control` the change of a
-    mismatched neuron's label token, `rank` the token's place among all changes, `kl` the whole prediction's change.
+    `labels` are both ends of every label the model has. `token` is the label token of the view the site belongs to,
+    `delta` its change, `control` the change of a mismatched neuron's label token, `rank` the token's place among all
+    changes, `kl` the whole prediction's change.
     """
 
     value: float
@@ -100,6 +132,7 @@ class EffectAnswer(BaseModel):
     kl: float
     moved: Token
     moved_delta: float
+    labels: list[LabelEffect]
 
 
 class SimilarNeuron(BaseModel):
@@ -165,7 +198,11 @@ class TokenAnswer(Answer):
 
 
 class LayerNeuron(NeuronRef):
-    """A neuron in the list of its layer."""
+    """A neuron in the list of its layer.
+
+    `z`, `layer_z` and `margin` are of its top token. `named_by` is the end of the label that stands further out and
+    `named_z` its z; `strength` is of that end, `effect` the change of its first token with the neuron clamped high.
+    """
 
     view: View
     lens: Lens
@@ -173,7 +210,11 @@ class LayerNeuron(NeuronRef):
     layer_z: float | None
     margin: float
     strength: Strength | None
+    named_by: Side
+    named_z: float
+    effect: float | None
     top_tokens: list[ScoredToken]
+    bottom_tokens: list[ScoredToken]
 
 
 class LayerAnswer(Answer):

@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from app.contract.answers import Answer
+from app.contract.measurements import Measurements
 from app.contract.words import Lens, Role, View
 
 
@@ -42,9 +43,14 @@ class ModelSummary(BaseModel):
     mapped_at: str
     seconds: float
     pairs: list[PairRole]
+    measurements: Measurements
 
 
 class ModelsAnswer(Answer):
     """What the label file holds."""
 
     models: list[ModelSummary]
+
+
+class ModelAnswer(Answer, ModelSummary):
+    """A mapped checkpoint, with its measurements layer by layer."""

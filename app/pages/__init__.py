@@ -2,10 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.pages import browse, compare, playground, searching
+from app.pages import about, browse, compare, neuron, playground, searching
 
 router = APIRouter()
-router.include_router(browse.router)
-router.include_router(searching.router)
-router.include_router(compare.router)
-router.include_router(playground.router)
+for part in (browse, searching, neuron, compare, about, playground):
+    router.include_router(part.router)

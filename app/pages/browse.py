@@ -1,46 +1,36 @@
-"""The pages one reads: home, neuron, layer, tokens, models, method.
+"""The pages one browses: home, a layer, tokens.
 
 Each asks the same question as its JSON twin and shows the same answer; the address is the whole state.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from app import addresses
 from app.catalog import LabelFile, Labels
-from app.contract import Agreement, Counterpart, Lens, NeuronAnswer, View
+from app.contract import Agreement
 from app.holdings import Pair
-from app.pages.naming import ORDER, naming, namings
-from app.pages.own_range import first_clamp
+from app.pages.grading import meanings, meanings_of
+from app.pages.naming import LENSES, ORDER
 from app.pages.tour import named, tour
 from app.queries.agreement import overall
 from app.queries.layers import LayerQuery, layer
-from app.queries.models import models
-from app.queries.neuron import neuron
 from app.queries.question import Question
 from app.queries.tokens import TokensQuery, token, tokens
 from app.templating import page
 
 router = APIRouter(include_in_schema=False)
 
-STATISTICS = (  # field, title, a word of explanation, digits
-    ("z", "z", "standard deviations of the top score above the mean of the vocabulary", 1),
-    ("layer_z", "z in layer", "how the top score stands among the neurons of this layer", 1),
-    ("strength", "strength", "how the label stands above its control", 0),
-    ("margin", "margin", "lead of the first token over the second", 4),
-    ("probability", "p", "softmax share of the top token, the paper’s token probability", 0),
-    ("norm", "norm", "length of the weight vector", 3),
-    ("mean", "mean", "mean score over the vocabulary", 4),
-    ("std", "std", "standard deviation over the vocabulary", 4),
-    ("skew", "skew", "above 0: a few tokens stand out on the high side", 2),
-    ("kurtosis", "kurtosis", "excess; high where few tokens stand out", 2),
-    ("logsumexp", "log-sum-exp", "log of the softmax’s denominator", 3),
-)
+LAYER_ORDERS = {  # value -> what it is called, and what the page then says of itself
+    "z": ("z", "most specialised first"),
+    "trust": ("trusted first", "trusted labels first"),
+    "layer_z": ("z in layer", "those that stand out most in the layer first"),
+    "margin": ("margin", "the clearest first token first"),
+    "neuron": ("neuron", "in their order"),
+}
 GLANCES = 3  # pairs that the start page shows
-LENSES = (Lens.cosine, Lens.logit)  # in the order they are shown
 
 
 def first_model(labels: LabelFile) -> str:
@@ -107,58 +97,6 @@ def turning(path: str, query: Question, answer: Paged) -> dict[str, str | None]:
     return {"back": back, "on": addresses.asked(path, query, offset=after) if after < answer.total else None}
 
 
-@router.get("/neurons/{model}/{number}/{index}")
-def neuron_page(request: Request, labels: Labels, model: str, number: int, index: int) -> Response:
-    """All that is known of a neuron."""
-    answer = neuron(labels, model, number, index)
-    here = addresses.neuron(model, number, index)
-    context = {
-        "run": answer.run,
-        "answer": answer,
-        "lenses": [lens for lens in LENSES if any(lens in view for view in answer.views.values())],
-        "names": namings(answer),
-        "naming": naming,
-        "tokenizer": labels.models[model].tokenizer,
-        "statistics": STATISTICS,
-        "clamp_at": addresses.playground(model=model, clamp=first_clamp(answer).written()),
-        "counterpart": _counterpart(answer),
-        "beside": _beside(labels, answer),
-        "note": labels.models[model].note,
-    }
-    return page(request, "neuron.html", context, twin=addresses.twin(here))
-
-
-def _counterpart(answer: NeuronAnswer) -> Callable[[View, Lens], Counterpart | None]:
-    """Looks up where the same neuron stands in the other model of the pair."""
-
-    def look(view: View, lens: Lens) -> Counterpart | None:
-        return answer.counterpart.views.get(view, {}).get(lens) if answer.counterpart else None
-
-    return look
-
-
-def _beside(labels: LabelFile, answer: NeuronAnswer) -> list[dict[str, Any]]:
-    """The pairs this neuron can be compared in, the first with what became of each view's name."""
-    return [
-        {
-            "other": pair.other(answer.model),
-            "role": pair.role(pair.other(answer.model)),
-            "note": labels.models[pair.other(answer.model)].note
-            or (pair.note if answer.model == pair.instruct else None),
-            "address": addresses.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
-            "views": _moved(answer) if place == 0 else [],
-        }
-        for place, pair in enumerate(labels.holdings.pairs_of(answer.model))
-    ]
-
-
-def _moved(answer: NeuronAnswer) -> list[tuple[View, Counterpart]]:
-    """The counterpart of each view, under the lens that is shown first."""
-    views = answer.counterpart.views if answer.counterpart else {}
-    lens = next((lens for lens in LENSES if any(lens in view for view in views.values())), Lens.cosine)
-    return [(view, views[view][lens]) for view in ORDER if lens in views.get(view, {})]
-
-
 @router.get("/layers/{model}/{number}")
 def layer_page(
     request: Request, labels: Labels, model: str, number: int, query: Annotated[LayerQuery, Query()]
@@ -172,6 +110,9 @@ def layer_page(
         "answer": answer,
         "query": query,
         "views": [(view.value, view.value) for view in labels.models[model].views],
+        "orders": [(value, called) for value, (called, _) in LAYER_ORDERS.items()],
+        "lead": LAYER_ORDERS[query.sort][1],
+        "meanings": meanings(labels.holdings.measurements[model].control),
         "note": labels.models[model].note,
         **turning(path, query, answer),
     }
@@ -198,23 +139,8 @@ def token_page(request: Request, labels: Labels, tokenizer: str, token_id: int) 
     context = {
         "run": answer.run,
         "answer": answer,
-        "lenses": {
-            lens: [group for group in answer.groups if group.lens == lens] for lens in (Lens.cosine, Lens.logit)
-        },
+        "lenses": {lens: [group for group in answer.groups if group.lens == lens] for lens in LENSES},
         "several": len(labels.models) > 1,
+        "meanings": meanings_of(labels),
     }
     return page(request, "token.html", context, twin=addresses.twin(addresses.token(tokenizer, token_id)))
-
-
-@router.get(addresses.MODELS)
-def models_page(request: Request, labels: Labels) -> Response:
-    """What is mapped, and where it comes from."""
-    answer = models(labels)
-    twin = addresses.twin(addresses.MODELS)
-    return page(request, "models.html", {"run": answer.run, "answer": answer}, twin=twin)
-
-
-@router.get(addresses.METHOD)
-def method_page(request: Request) -> Response:
-    """How neurons get their names."""
-    return page(request, "method.html", {})

@@ -1,20 +1,34 @@
-"""The geometry of a chart of agreement over layers: percentages of its box, so that lines stretch and text does not.
+"""The geometry of charts over layers: percentages of their box, so that lines stretch and text does not.
 
 Knows numbers; templates draw them. Every chart has its sentence, and a table with the same numbers stands beside it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, floor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
-from app.contract import LayerAgreement, Lens, View
-from app.pages.naming import ORDER
-from app.typography import percent
+from app.contract import LayerAgreement, LayerThreshold, Lens, View
+from app.pages.naming import LENSES, ORDER
+from app.typography import number, percent
 
-STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # between two lines of the grid
+STEPS = tuple(10.0**power * first for power in range(-3, 4) for first in (1, 2, 5))  # between two lines of the grid
 GRID = 5  # steps at most
 LAYERS_NAMED = 8
 APART = 9.0  # per cent of the height that two names at the end of lines need
+
+
+class OfLayer(Protocol):
+    """A measure of one layer under a view and lens."""
+
+    @property
+    def view(self) -> View: ...
+    @property
+    def lens(self) -> Lens: ...
+    @property
+    def layer(self) -> int: ...
+
+
+Measure = TypeVar("Measure", bound=OfLayer)
 
 
 class Tick(NamedTuple):
@@ -54,48 +68,97 @@ class Chart(NamedTuple):
     sentence: str
 
 
+class Axis(NamedTuple):
+    """What lies at the bottom and at the top of the box, and how far the lines of the grid are apart."""
+
+    low: float
+    high: float
+    step: float
+
+    def height(self, value: float) -> float:
+        """Where a value stands, from the top."""
+        return round(100 * (self.high - value) / (self.high - self.low), 2)
+
+    def ticks(self, written: Callable[[float], str]) -> list[Tick]:
+        """The lines of the grid."""
+        values = (self.low + place * self.step for place in range(round((self.high - self.low) / self.step) + 1))
+        return [Tick(self.height(value), written(value)) for value in values]
+
+
 def agreement_charts(measured: Sequence[LayerAgreement]) -> list[Chart]:
-    """A chart for each lens, cosine first; empty if nothing was measured."""
-    lenses = [lens for lens in (Lens.cosine, Lens.logit) if any(one.lens is lens for one in measured)]
-    return [_chart(lens, [one for one in measured if one.lens is lens]) for lens in lenses]
+    """How many labels stayed, a chart for each lens, cosine first; empty if nothing was measured."""
+    return [
+        _chart(lens, rows, lambda one: one.agreement, 1.0, _share, _agreement_sentence)
+        for lens, rows in _by_lens(measured, LENSES)
+    ]
 
 
-def _chart(lens: Lens, measured: list[LayerAgreement]) -> Chart:
-    low, step = _axis(min(one.agreement for one in measured))
+def threshold_charts(measured: Sequence[LayerThreshold], lenses: Sequence[Lens] = LENSES) -> list[Chart]:
+    """Beyond which deviation a label is strong, a chart for each lens; empty if no control was measured."""
+    return [
+        _chart(lens, rows, lambda one: one.strong_above, None, lambda value: f"{value:g}", _threshold_sentence)
+        for lens, rows in _by_lens(measured, lenses)
+    ]
+
+
+def strong_charts(measured: Sequence[LayerThreshold], lenses: Sequence[Lens] = LENSES) -> list[Chart]:
+    """Which share of the labels is strong, a chart for each lens."""
+    return [
+        _chart(lens, rows, strong_share, None, _share, _strong_sentence) for lens, rows in _by_lens(measured, lenses)
+    ]
+
+
+def strong_share(one: LayerThreshold) -> float:
+    """The share of strong labels."""
+    return one.strong / one.labels if one.labels else 0.0
+
+
+def _by_lens(measured: Sequence[Measure], lenses: Sequence[Lens]) -> list[tuple[Lens, list[Measure]]]:
+    rows = ((lens, [one for one in measured if one.lens is lens]) for lens in lenses)
+    return [(lens, found) for lens, found in rows if found]
+
+
+def _chart(
+    lens: Lens,
+    measured: list[Measure],
+    value: Callable[[Measure], float],
+    high: float | None,
+    written: Callable[[float], str],
+    sentence: Callable[[list[Measure], Axis], str],
+) -> Chart:
+    """A line a view; `high` is the top of the axis where it is known."""
+    axis = _axis([value(one) for one in measured], high)
     last = max(one.layer for one in measured)
     by_view = [(view, [one for one in measured if one.view is view]) for view in ORDER]
-    points = [(view, [_point(one, low, last) for one in rows]) for view, rows in by_view if rows]
+    points = [
+        (view, [Point(_along(one.layer, last), axis.height(value(one))) for one in rows])
+        for view, rows in by_view
+        if rows
+    ]
     names = _spread([line[-1].y for _, line in points])
     return Chart(
         lens,
         [Line(view, line, name) for (view, line), name in zip(points, names, strict=True)],
-        [Tick(_height(low + place * step, low), f"{100 * (low + place * step):g}%") for place in _places(low, step)],
+        axis.ticks(written),
         [Tick(_along(layer, last), str(layer)) for layer in range(0, last + 1, ceil((last + 1) / LAYERS_NAMED))],
-        _sentence(measured, low),
+        sentence(measured, axis),
     )
 
 
-def _axis(least: float) -> tuple[float, float]:
-    """Where the axis begins below 1, and its step."""
-    step = next((step for step in STEPS if (1 - least) / step <= GRID), STEPS[-1])
-    low = max(0.0, floor(round(least / step, 6)) * step)
-    return (low if low < 1 else 1 - step), step
+def _axis(values: list[float], high: float | None) -> Axis:
+    """Round numbers around the values, GRID steps at most."""
+    least, most = min(values), max(values) if high is None else high
+    step = next(step for step in STEPS if ceil(round(most / step, 6)) - floor(round(least / step, 6)) <= GRID)
+    low, top = floor(round(least / step, 6)) * step, ceil(round(most / step, 6)) * step
+    return Axis(low, top, step) if low < top else Axis(top - step, top, step)
 
 
-def _places(low: float, step: float) -> range:
-    return range(round((1 - low) / step) + 1)
+def _share(value: float) -> str:
+    return f"{100 * value:.4g}%"
 
 
 def _along(layer: int, last: int) -> float:
     return round(100 * layer / last, 2) if last else 50.0
-
-
-def _height(share: float, low: float) -> float:
-    return round(100 * (1 - share) / (1 - low), 2)
-
-
-def _point(one: LayerAgreement, low: float, last: int) -> Point:
-    return Point(_along(one.layer, last), _height(one.agreement, low))
 
 
 def _spread(heights: list[float]) -> list[float]:
@@ -110,10 +173,27 @@ def _spread(heights: list[float]) -> list[float]:
     return [round(placed[place] - over, 2) for place in placed]
 
 
-def _sentence(measured: list[LayerAgreement], low: float) -> str:
+def _agreement_sentence(measured: list[LayerAgreement], axis: Axis) -> str:
     least, most = (choose(measured, key=lambda one: one.agreement) for choose in (min, max))
-    begins = f" The axis begins at {100 * low:g}%." if low else ""
+    begins = f" The axis begins at {_share(axis.low)}." if axis.low else ""
     return (
         f"Fewest keep it in layer {least.layer}, {least.view} view ({percent(least.agreement)}), "
         f"most in layer {most.layer}, {most.view} view ({percent(most.agreement)}).{begins}"
+    )
+
+
+def _threshold_sentence(measured: list[LayerThreshold], axis: Axis) -> str:
+    least, most = (choose(measured, key=lambda one: one.strong_above) for choose in (min, max))
+    begins = f" The axis begins at {axis.low:g}." if axis.low else ""
+    return (
+        f"From {number(least.strong_above, 1)} in layer {least.layer}, {least.view} view, "
+        f"to {number(most.strong_above, 1)} in layer {most.layer}, {most.view} view.{begins}"
+    )
+
+
+def _strong_sentence(measured: list[LayerThreshold], _: Axis) -> str:
+    least, most = (choose(measured, key=strong_share) for choose in (min, max))
+    return (
+        f"Fewest in layer {least.layer}, {least.view} view ({percent(strong_share(least))}), "
+        f"most in layer {most.layer}, {most.view} view ({percent(strong_share(most))})."
     )

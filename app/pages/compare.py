@@ -8,9 +8,9 @@ from fastapi.responses import RedirectResponse, Response
 from app import addresses
 from app.catalog import LabelFile, Labels
 from app.contract import Agreement, Lens, PairAnswer, View
-from app.pages.browse import LENSES, turning
+from app.pages.browse import turning
 from app.pages.charts import agreement_charts
-from app.pages.naming import ORDER
+from app.pages.naming import LENSES, ORDER
 from app.pages.sides import cards
 from app.queries.agreement import compare
 from app.queries.changed import ChangedQuery, changed

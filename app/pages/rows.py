@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from app import addresses
 from app.catalog import LabelFile
-from app.contract import SearchResult, Token
+from app.contract import SearchResult, Side, Token
 
 
 class Named(NamedTuple):
@@ -50,9 +50,9 @@ def _row(labels: LabelFile, results: list[SearchResult]) -> Row:
     best, models = led[0], [one.model for one in led]
     names = [_named(one) for one in led]
     there = best.counterpart
-    if there and there.model not in models:
+    if there and there.model not in models and best.side is Side.top:  # its bottom tokens are not told
         names.append(Named(there.model, there.top_tokens, _matched(best), None, None, None))
-    differing = [one for one in names[1:] if _differ(_ids(one.tokens), _ids(best.top_tokens))]
+    differing = [one for one in names[1:] if _differ(_ids(one.tokens), _ids(names[0].tokens))]
     pair = labels.holdings.pair_between(best.model, there.model) if there else None
     compare = addresses.side_by_side(pair.base, pair.instruct, best.layer, best.index) if pair else None
     return Row(best, models, [names[0], *differing], compare)
@@ -64,9 +64,10 @@ def _differ(one: list[int], other: list[int]) -> bool:
 
 
 def _named(one: SearchResult) -> Named:
-    shown = one.token_id in _ids(one.top_tokens)
+    tokens = one.top_tokens if one.bottom_tokens is None else one.bottom_tokens
+    shown = one.token_id in _ids(tokens)
     beyond = None if shown else Token(token_id=one.token_id, text=one.token)
-    return Named(one.model, one.top_tokens, _matched(one), beyond, one.rank, one.z)
+    return Named(one.model, tokens, _matched(one), beyond, one.rank, one.z)
 
 
 def _matched(one: SearchResult) -> list[int]:

@@ -12,6 +12,7 @@ from app import addresses
 from app.catalog import LabelFile, Labels
 from app.contract import SearchAnswer, VocabularyToken
 from app.pages.browse import first_model, notes, suggestions, turning
+from app.pages.grading import meanings_of
 from app.pages.rows import folded
 from app.queries.search import SearchQuery, search
 from app.templating import is_partial, page
@@ -42,6 +43,7 @@ def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, 
         "model_choices": [("", "every model"), *((name, name) for name in labels.models)],
         "pair_choices": [("", "any"), *((name, name) for name in labels.holdings.pairs)],
         "notes": notes(labels),
+        "meanings": meanings_of(labels),
         "query": query,
         "answer": answer,
         "rows": folded(labels, answer.results),

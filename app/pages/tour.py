@@ -1,4 +1,4 @@
-"""Neurons worth a first look, picked from the label file itself: late layers, word-like labels, far above the rest.
+"""Neurons worth a first look, picked from the label file itself: late layers, word-like labels that can be trusted.
 
 Picked once for each label file. Knows nothing of HTML.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from app.catalog import LabelFile
-from app.contract import LayerNeuron, ModelSummary, View
+from app.contract import LayerNeuron, ModelSummary, Side, Strength, View
 from app.queries.layers import LayerQuery, layer
 from app.typography import plain
 
@@ -31,7 +31,7 @@ def tour(labels: LabelFile, model: str) -> list[LayerNeuron]:
 
 
 def _pick(labels: LabelFile, model: ModelSummary) -> list[LayerNeuron]:
-    late = sorted(_late(labels, model), key=lambda neuron: -neuron.z)
+    late = sorted(_late(labels, model), key=lambda neuron: (not _trusted(neuron), -neuron.z))
     common = int(COMMON * model.vocab)
     candidates = [neuron for neuron in late if _of_one_field(neuron, common)] or [
         neuron for neuron in late if WORD.fullmatch(neuron.top_tokens[0].text)
@@ -56,6 +56,12 @@ def _late(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
         for view in model.views:
             query = LayerQuery(view=view, sort="z", limit=LOOKED_AT)
             yield from layer(labels, model.name, number, query).results
+
+
+def _trusted(neuron: LayerNeuron) -> bool:
+    """Whether its highest tokens name it strongly, and rise when it is clamped high, as far as that was measured."""
+    holds = neuron.effect is None or neuron.effect > 0
+    return neuron.strength is Strength.strong and neuron.named_by is Side.top and holds
 
 
 def _of_one_field(neuron: LayerNeuron, common: int) -> bool:

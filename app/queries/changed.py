@@ -13,7 +13,7 @@ from app.catalog import LabelFile
 from app.contract import ChangedAnswer, ChangedNeuron, Drift, Token
 from app.holdings import Pair
 from app.queries.conditions import equal
-from app.queries.counterparts import LabelKey, top_tokens
+from app.queries.counterparts import LabelKey, label_tokens
 from app.queries.pair_query import PairQuery, asked_tokens, token_is
 from app.queries.pairing import about, find_compared
 from app.queries.places import find_layer, neuron_name
@@ -93,7 +93,7 @@ _SHOWN = [drift.c[name] for name in ("layer", "neuron", "view", "lens", *Drift.m
 def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Sequence[Row]) -> list[ChangedNeuron]:
     here = [LabelKey(pair.base, row.layer, row.neuron, row.view, row.lens) for row in rows]
     there = [LabelKey(pair.instruct, key.layer, key.index, key.view, key.lens) for key in here]
-    tokens = top_tokens(labels, connection, pair.base, here) | top_tokens(labels, connection, pair.instruct, there)
+    tokens = label_tokens(labels, connection, pair.base, here) | label_tokens(labels, connection, pair.instruct, there)
     return [_changed(row, tokens[before], tokens[after]) for row, before, after in zip(rows, here, there, strict=True)]
 
 

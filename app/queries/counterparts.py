@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.catalog import LabelFile
-from app.contract import Counterpart, Lens, Token, View
+from app.contract import Counterpart, Lens, Side, Token, View
 from app.holdings import Pair
 from app.queries.conditions import equal
 from app.schema import NAMED, code, drift, label
@@ -42,18 +42,16 @@ def counterparts(
     return found
 
 
-def top_tokens(
-    labels: LabelFile, connection: sa.Connection, model: str, keys: list[LabelKey]
+def label_tokens(
+    labels: LabelFile, connection: sa.Connection, model: str, keys: list[LabelKey], side: Side = Side.top
 ) -> dict[LabelKey, list[Token]]:
-    """The first top tokens of these labels, all of `model`."""
+    """The first tokens at one side of these labels, all of `model`."""
     if not keys:
         return {}
     vocabulary = labels.vocabulary(model)
-    rows = connection.execute(_named(labels.holdings.model_ids[model], keys))
+    rows = connection.execute(_named(labels.holdings.model_ids[model], keys, label.c[f"{side}_ids"]))
     return {
-        LabelKey(model, row.layer, row.neuron, row.view, row.lens): [
-            vocabulary.token(id_) for id_ in row.top_ids[:NAMED]
-        ]
+        LabelKey(model, row.layer, row.neuron, row.view, row.lens): [vocabulary.token(id_) for id_ in row.ids[:NAMED]]
         for row in rows
     }
 
@@ -99,13 +97,13 @@ def _moved(pair: int, other: int, keys: list[LabelKey]) -> sa.Select[tuple[objec
     return sa.select(found, label.c.top_ids).select_from(found).join(label, found.c.row == _ROW)
 
 
-def _named(model: int, keys: list[LabelKey]) -> sa.Select[tuple[object, ...]]:
-    """The labels of one model at these places, found by their narrow columns first."""
+def _named(model: int, keys: list[LabelKey], ids: sa.ColumnElement[list[int]]) -> sa.Select[tuple[object, ...]]:
+    """The tokens of labels of one model at these places, found by their narrow columns first."""
     asked = _asked(keys)
     there = sa.and_(equal(label.c.model, model), *(label.c[name] == asked.c[name] for name in _PLACE))
     columns = (*(asked.c[name] for name in _PLACE), _ROW.label("row"))
     found = sa.select(*columns).select_from(asked).join(label, there).cte("found").prefix_with("MATERIALIZED")
-    return sa.select(found, label.c.top_ids).select_from(found).join(label, found.c.row == _ROW)
+    return sa.select(found, ids.label("ids")).select_from(found).join(label, found.c.row == _ROW)
 
 
 def _asked(keys: list[LabelKey]) -> sa.Subquery:

@@ -1,17 +1,19 @@
 """The neurons of one layer, most specialised first."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
+from pydantic import Field
 
 from app.catalog import LabelFile
-from app.contract import LayerAnswer, LayerNeuron, Lens, Strength, View
-from app.queries.conditions import equal
-from app.queries.neuron import scored
+from app.contract import Direction, LayerAnswer, LayerNeuron, Lens, Side, Strength, View
+from app.queries.conditions import Number, equal
+from app.queries.named import end_zs, naming_side, scored
+from app.queries.ordering import trust
 from app.queries.places import check_view, find_layer, find_model, neuron_ref
 from app.queries.question import Limit, Offset, Question
-from app.schema import NAMED, label
+from app.schema import NAMED, NATURAL, effect, label, label_place
 from app.vocabulary import Vocabulary
 
 
@@ -20,8 +22,11 @@ class LayerQuery(Question):
 
     view: View = View.up
     lens: Lens = Lens.cosine
-    strength: Strength | None = None
-    sort: Literal["z", "layer_z", "margin", "neuron"] = "z"
+    strength: Annotated[Strength | None, Field(description="Of the end of the label that stands further out.")] = None
+    sort: Annotated[
+        Literal["z", "trust", "layer_z", "margin", "neuron"],
+        Field(description="Best first; unmeasured last. `trust` is that of the end that names the neuron."),
+    ] = "z"
     limit: Limit = 50
     offset: Offset = 0
 
@@ -31,10 +36,11 @@ def layer(labels: LabelFile, model: str, layer: int, query: LayerQuery) -> Layer
     summary = find_model(labels, model)
     find_layer(summary, layer)
     check_view([summary], query.view, query.lens)
-    chosen = list(_chosen(labels.holdings.model_ids[model], layer, query))
+    id_ = labels.holdings.model_ids[model]
+    chosen = list(_chosen(id_, layer, query))
     with labels.connect() as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(label).where(*chosen)).scalar_one()
-        rows = connection.execute(_page(chosen, query)).all()
+        rows = connection.execute(_page(id_, layer, chosen, query)).all()
     vocabulary = labels.vocabulary(model)
     return LayerAnswer(
         run=labels.run,
@@ -59,22 +65,61 @@ def _chosen(model: int, layer: int, query: LayerQuery) -> Iterator[sa.ColumnElem
         yield equal(label.c.strength, query.strength)
 
 
-def _page(chosen: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
-    """Sorted by narrow columns first: lists are read only for the neurons that are shown."""
-    narrow = sa.select(label.c.neuron, label.c.z, label.c.layer_z, label.c.margin).where(*chosen)
-    layer = narrow.cte("layer").prefix_with("MATERIALIZED")
-    page = sa.select(layer).order_by(*_order(layer, query)).limit(query.limit).offset(query.offset).cte("page")
-    shown = sa.select(label).join(page, page.c.neuron == label.c.neuron).where(*chosen)
+def _page(model: int, layer: int, chosen: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
+    """Sorted by narrow columns first: whole lists are read only for the neurons that are shown."""
+    narrow = _narrow(model, layer, chosen, query).cte("layer").prefix_with("MATERIALIZED")
+    page = sa.select(narrow).order_by(*_order(narrow, query)).limit(query.limit).offset(query.offset).cte("page")
+    shown = sa.select(label, page.c.effect).join(page, page.c.neuron == label.c.neuron).where(*chosen)
     return shown.order_by(*_order(page, query))
+
+
+def _narrow(model: int, layer: int, chosen: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
+    """What neurons are sorted by; `effect` is that on the end which names the neuron, `outwards` turned to its side."""
+    tried: dict[str, Number] = {
+        "model": model,
+        "site": NATURAL[query.view],
+        "direction": Direction.high,
+        "layer": layer,
+    }
+    high = (
+        sa.select(effect.c.neuron, *(_of_end(query, side).label(side) for side in Side))
+        .where(*(equal(effect.c[name], value) for name, value in tried.items()))
+        .subquery("high")
+    )
+    under = (label.c.mean - sa.func.list_extract(label.c.bottom_scores, _FIRST, type_=sa.REAL)) / label.c.std
+    named_under = sa.func.coalesce(sa.and_(label.c.std > _ZERO, under > label.c.z), sa.false())
+    bottom, top = high.c[Side.bottom], high.c[Side.top]
+    return (
+        sa.select(
+            *(label.c[name] for name in ("neuron", "z", "layer_z", "margin", "strength")),
+            sa.case((named_under, under), else_=label.c.z).label("reach"),
+            sa.case((named_under, bottom), else_=top).label("effect"),
+            sa.case((named_under, -bottom), else_=top).label("outwards"),
+        )
+        .select_from(label.outerjoin(high, high.c.neuron == label.c.neuron))
+        .where(*chosen)
+    )
+
+
+_FIRST, _ZERO = (sa.literal_column(number, sa.Integer) for number in ("1", "0"))
+
+
+def _of_end(query: LayerQuery, side: Side) -> sa.ColumnElement[float]:
+    """The change of the first token at this end of the label, out of the lists of `effect`."""
+    place = sa.literal_column(str(label_place(query.view, query.lens, side) + 1), sa.Integer)
+    return sa.func.list_extract(effect.c.deltas, place, type_=sa.REAL)
 
 
 def _order(table: sa.FromClause, query: LayerQuery) -> list[sa.ColumnElement[Any]]:
     if query.sort == "neuron":
         return [table.c.neuron]
+    if query.sort == "trust":
+        return [trust(table.c.strength, table.c.outwards).desc(), table.c.reach.desc(), table.c.neuron]
     return [table.c[query.sort].desc().nulls_last(), table.c.neuron]
 
 
 def _neuron(model: str, row: sa.Row[Any], vocabulary: Vocabulary) -> LayerNeuron:
+    named_by = naming_side(row)
     return LayerNeuron(
         **dict(neuron_ref(model, row.layer, row.neuron)),
         view=row.view,
@@ -83,5 +128,9 @@ def _neuron(model: str, row: sa.Row[Any], vocabulary: Vocabulary) -> LayerNeuron
         layer_z=row.layer_z,
         margin=row.margin,
         strength=row.strength,
+        named_by=named_by,
+        named_z=end_zs(row)[named_by],
+        effect=row.effect,
         top_tokens=scored(vocabulary, row.top_ids[:NAMED], row.top_scores[:NAMED]),
+        bottom_tokens=scored(vocabulary, row.bottom_ids[:NAMED], row.bottom_scores[:NAMED]),
     )

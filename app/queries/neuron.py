@@ -1,7 +1,6 @@
 """All that is known of one neuron: its labels, what it does on text, what clamping it does, and where to go from it."""
 
 import json
-from math import exp
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,28 +9,20 @@ from app.catalog import LabelFile
 from app.contract import (
     ActivityAnswer,
     CounterpartNeuron,
-    Direction,
-    EffectAnswer,
-    LabelAnswer,
-    Lens,
     ModelSummary,
     Neighbours,
     NeuronAnswer,
-    ScoredToken,
     SimilarNeuron,
     Site,
-    View,
 )
 from app.queries.conditions import equal
 from app.queries.counterparts import LabelKey, counterparts
+from app.queries.effects import effect_answers
+from app.queries.named import Labels, label_answers
 from app.queries.places import find_model, find_neuron, neuron_name, neuron_ref
-from app.schema import QUANTILES, activity, effect, label, label_place, neighbour
-from app.vocabulary import Vocabulary
+from app.schema import QUANTILES, activity, effect, label, neighbour
 
 Row = sa.Row[Any]
-Labels = dict[View, dict[Lens, LabelAnswer]]
-
-VIEW_OF_SITE = {Site.up: View.up, Site.gate: View.gate, Site.act: View.down}  # whose label a clamp is measured by
 
 
 def neuron(labels: LabelFile, model: str, layer: int, index: int) -> NeuronAnswer:
@@ -40,13 +31,13 @@ def neuron(labels: LabelFile, model: str, layer: int, index: int) -> NeuronAnswe
     find_neuron(summary, layer, index)
     with labels.connect() as connection:
         rows = {table: _rows(labels, connection, table, model, layer, index) for table in _TABLES}
-        found = _labels(rows[label], labels.vocabulary(model))
+        found = label_answers(labels, model, rows[label])
         return NeuronAnswer(
             run=labels.run,
             **dict(neuron_ref(model, layer, index)),
             views=found,
             activity=_activity(rows[activity]),
-            effect=_effect(rows[effect], summary, labels.vocabulary(model)),
+            effect=effect_answers(rows[effect], summary, labels.vocabulary(model)),
             neighbours=_neighbours(rows[neighbour], summary, layer, index),
             counterpart=_counterpart(labels, connection, found, model, layer, index),
         )
@@ -63,33 +54,6 @@ def _rows(
     return list(connection.execute(sa.select(table).where(*here)))
 
 
-def _labels(rows: list[Row], vocabulary: Vocabulary) -> Labels:
-    by_view: Labels = {}
-    for row in sorted(rows, key=lambda row: (list(View).index(row.view), list(Lens).index(row.lens))):
-        by_view.setdefault(row.view, {})[row.lens] = label_answer(row, vocabulary)
-    return by_view
-
-
-def label_answer(row: Row, vocabulary: Vocabulary) -> LabelAnswer:
-    """A row of `label` as it is answered."""
-    logit = row.logsumexp is not None and row.top_scores
-    values = row._mapping
-    return LabelAnswer(
-        top_tokens=scored(vocabulary, row.top_ids, row.top_scores),
-        bottom_tokens=scored(vocabulary, row.bottom_ids, row.bottom_scores),
-        probability=exp(row.top_scores[0] - row.logsumexp) if logit else None,
-        **{name: values[name] for name in _MEASURES},
-    )
-
-
-_MEASURES = ("norm", "mean", "std", "skew", "kurtosis", "z", "margin", "layer_z", "strength", "logsumexp")
-
-
-def scored(vocabulary: Vocabulary, ids: list[int], scores: list[float]) -> list[ScoredToken]:
-    """Token ids with their texts and scores."""
-    return [ScoredToken(**dict(vocabulary.token(id_)), score=score) for id_, score in zip(ids, scores, strict=True)]
-
-
 def _activity(rows: list[Row]) -> dict[Site, ActivityAnswer] | None:
     answers = {
         row.site: ActivityAnswer(
@@ -98,35 +62,6 @@ def _activity(rows: list[Row]) -> dict[Site, ActivityAnswer] | None:
         for row in rows
     }
     return answers or None
-
-
-def _effect(
-    rows: list[Row], model: ModelSummary, vocabulary: Vocabulary
-) -> dict[Site, dict[Direction, EffectAnswer]] | None:
-    by_site: dict[Site, dict[Direction, EffectAnswer]] = {}
-    for row in rows:
-        by_site.setdefault(row.site, {})[row.direction] = _effect_answer(row, model, vocabulary)
-    return by_site or None
-
-
-def _effect_answer(row: Row, model: ModelSummary, vocabulary: Vocabulary) -> EffectAnswer:
-    place = _place(model, row.site)
-    return EffectAnswer(
-        value=row.value,
-        token=vocabulary.token(row.tokens[place]),
-        delta=row.deltas[place],
-        control=row.controls[place],
-        rank=row.ranks[place],
-        kl=row.kl,
-        moved=vocabulary.token(row.moved),
-        moved_delta=row.moved_delta,
-    )
-
-
-def _place(model: ModelSummary, site: Site) -> int:
-    """Where an effect's lists hold the label of the site's own view; cosine where the model has it."""
-    view = VIEW_OF_SITE[site] if VIEW_OF_SITE[site] in model.views else model.views[0]
-    return label_place(view, Lens.cosine if Lens.cosine in model.lenses else model.lenses[0])
 
 
 def _neighbours(rows: list[Row], model: ModelSummary, layer: int, index: int) -> Neighbours:

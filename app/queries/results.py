@@ -3,7 +3,8 @@
 Shared by the search and the token page. It knows nothing of how the rows were chosen.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from app.catalog import LabelFile
 from app.contract import SearchResult, Side, Token
 from app.holdings import Pair
-from app.queries.counterparts import LabelKey, counterparts
+from app.queries.counterparts import LabelKey, counterparts, label_tokens
 from app.queries.places import neuron_ref
 from app.schema import NAMED
 from app.vocabulary import Vocabulary
@@ -56,6 +57,7 @@ def results(
     names = {id_: name for name, id_ in labels.holdings.model_ids.items()}
     keys = [LabelKey(names[one.row.model], *(one.row._mapping[name] for name in KEY[1:])) for one in found]
     there = counterparts(labels, connection, keys, pair)
+    under = _bottoms(labels, connection, zip(keys, found, strict=True))
     return [
         SearchResult(
             **dict(neuron_ref(key.model, key.layer, key.index)),
@@ -66,10 +68,25 @@ def results(
             strength=one.row.strength,
             layer_z=one.row.layer_z,
             top_tokens=_top(labels.vocabulary(key.model), one.row),
+            bottom_tokens=under.get(key) if one.side is Side.bottom else None,
             counterpart=there.get(key),
         )
         for key, one in zip(keys, found, strict=True)
     ]
+
+
+def _bottoms(
+    labels: LabelFile, connection: sa.Connection, found: Iterable[tuple[LabelKey, Found]]
+) -> dict[LabelKey, list[Token]]:
+    """The tokens at the bottom of those labels that were found there: rows carry the top ones alone."""
+    by_model: dict[str, list[LabelKey]] = defaultdict(list)
+    for key, one in found:
+        if one.side is Side.bottom:
+            by_model[key.model].append(key)
+    named: dict[LabelKey, list[Token]] = {}
+    for model, keys in by_model.items():
+        named |= label_tokens(labels, connection, model, keys, Side.bottom)
+    return named
 
 
 def _matched(vocabulary: Vocabulary, matches: list[Match]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from app.contract import Direction, Kind, Lens, Side, Site, Strength, View
 from app.schema import (
+    LABELS,
     NAMED,
     QUANTILES,
     REVISION,
@@ -31,6 +32,8 @@ from app.schema import (
     effect,
     label,
     label_by_token,
+    label_place,
+    measurement,
     metadata,
     model,
     neighbour,
@@ -108,6 +111,7 @@ class Plan:
     effects: dict[Key, float] = field(default_factory=dict)
     changed: set[tuple[str, View, Lens, int, int]] = field(default_factory=set)  # (pair, ...) with another top token
     pairs: bool = True
+    measurements: list[dict[str, Any]] = field(default_factory=list)  # rows of that table
 
 
 def planted(run: str = "planted-1") -> Plan:
@@ -132,8 +136,38 @@ def planted(run: str = "planted-1") -> Plan:
     plan.strength = {chat: Strength.strong, ("tiny-chat", down, cosine, 0, 0): Strength.weak}
     plan.layer_z = {chat: 1.5, ("tiny-chat", down, cosine, 0, 0): 4.0}
     plan.effects = {("tiny-chat", down, cosine, 0, 0): 2.5, ("tiny-chat", down, cosine, 1, 3): -0.5}
+    plan.measurements = measurements("tiny-chat")
     plan.changed = {("tiny-later", up, cosine, 2, 1), ("tiny-pair", down, cosine, 0, 0)}
     return plan
+
+
+WEAK_ABOVE, STRONG_ABOVE = 6.0, 8.0
+RULE = "A label is strong beyond 8 deviations; weak beyond 6; else it is noise."
+CHANCE = 0.25  # of the strong labels of every layer
+
+
+def measurements(name: str, first: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """Accounts of all three kinds for a gated model; `first` is the view and lens that hold most often."""
+    counts = {"labels": 8, "strong": 2, "weak": 1, "noise": 5, "false_strong": 0.5, "false_share": CHANCE}
+    named = [{"view": view, "lens": lens, **counts} for view in View for lens in Lens]
+    thresholds = {"weak_above": WEAK_ABOVE, "strong_above": STRONG_ABOVE}
+    layers = [{**one, "layer": layer, **thresholds} for one in named for layer in range(LAYERS)]
+    rates = {"weak": 0.05, "strong": 0.02}
+    figures = {"rises": 0.9, "control_rises": 0.5, "beyond_control": 0.8, "mean": 0.25, "control_mean": 0.001}
+    ends = {end: {f"{one['view']} {one['lens']}": figures for one in named} for end in ("high", "low")}
+    prompts = ["Once there was a"]
+    accounts: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "control": ({"rule": RULE, "controls": 99, "rates": rates}, {"views": named, "layers": layers}),
+        "activity": ({"text": "samples", "seed": 0}, {"positions": 64, "windows": 2}),
+        "effect": ({"prompts": prompts}, {"rows": 48, "mean_kl": 0.5, **ends, **({"first": first} if first else {})}),
+    }
+    return [
+        {
+            "model": list(MODELS).index(name), "pair": None, "kind": kind, "settings": json.dumps(settings),
+            "result": json.dumps(result), "measured_at": "2026-11-01T01:00:00Z", "seconds": 2.5,
+        }
+        for kind, (settings, result) in accounts.items()
+    ]  # fmt: skip
 
 
 def write_label_file(data: Path, plan: Plan | None = None, *, publish: bool = True) -> Path:
@@ -236,6 +270,7 @@ def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
         ],
     )
     yield effect, list(_effects())
+    yield measurement, plan.measurements
 
 
 def _at(name: str, layer: int, neuron: int) -> dict[str, Any]:
@@ -345,13 +380,14 @@ def _concepts(moved: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _effects() -> Iterator[dict[str, Any]]:
-    """Of L2N1 of tiny-chat; the place of a (view, lens) in the lists is what its value says."""
-    places = len(list(product(View, Lens)))
+    """Of L2N1 of tiny-chat: the place of a label's end in the lists is what its value says; one is missing."""
+    places, missing = range(LABELS), label_place(View.gate, Lens.logit, Side.bottom)
     ids = token_ids(0)
     for site, direction in product((Site.up, Site.act), Direction):
         yield {
             **_at("tiny-chat", 2, 1), "site": site, "direction": direction, "value": 3.0,
-            "tokens": [ids[" California"]] * places, "deltas": [float(place) for place in range(places)],
-            "controls": [0.0] * places, "ranks": list(range(places)), "kl": 0.5, "moved": ids["Los"],
-            "moved_delta": -1.0,
+            "tokens": [-1 if place == missing else ids[" California"] for place in places],
+            "deltas": [None if place == missing else float(place) for place in places],
+            "controls": [-0.25] * LABELS, "ranks": [-1 if place == missing else place for place in places],
+            "kl": 0.5, "moved": ids["Los"], "moved_delta": -1.0,
         }  # fmt: skip

@@ -170,7 +170,7 @@ def test_a_label_whose_bottom_stands_out_is_named_against_it(client: TestClient)
 
 def test_a_neuron_shows_effect_activity_and_the_other_model(client: TestClient) -> None:
     page = soup(client, "/neurons/tiny-chat/2/1")
-    assert page.select("table.effects tbody tr") and page.select("table.activity tbody tr")
+    assert page.select("table.names-tried tbody tr") and page.select("table.activity tbody tr")
     assert "tiny-base" in page.select_one('[aria-labelledby="up-cosine"] .counterpart').text  # type: ignore[union-attr]
     assert [link["href"] for link in page.select(".walk a")] == ["/neurons/tiny-chat/2/0", "/neurons/tiny-chat/2/2"]
     assert [link.text for link in page.select(".similar a")] == ["L2N3", "L2N0"]

@@ -55,6 +55,7 @@ def test_a_result_has_all_that_a_row_shows(labels: LabelFile) -> None:
         "matches": [{"token_id": ids["California"], "text": "California"}],
         "strength": Strength.strong,
         "layer_z": pytest.approx(1.5),
+        "bottom_tokens": None,
         "effect": None,
     }
     assert [token.text for token in result.top_tokens[:4]] == [" California", " dog", "California", "Los"]
@@ -81,6 +82,9 @@ def test_bottom_begins_with_the_most_negative(labels: LabelFile) -> None:
     ]
     both = ask(labels, "dog, California", side="bottom").results[0]
     assert (both.token, [token.text for token in both.matches]) == ("dog", [" California"])
+    assert both.bottom_tokens is not None
+    assert [token.text for token in both.bottom_tokens[:2]] == ["dog", " California"]
+    assert "dog" not in [token.text for token in both.top_tokens]
 
 
 @pytest.mark.parametrize(

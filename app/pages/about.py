@@ -1,0 +1,55 @@
+"""The pages that say where labels come from and how far they can be trusted: models, a model, the method."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from app import addresses
+from app.catalog import Labels, NoLabelFile, served
+from app.pages.charts import strong_charts, threshold_charts
+from app.pages.grading import rules
+from app.pages.naming import ORDER, layer_asked, lenses_shown
+from app.queries.models import model, models
+from app.templating import page
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get(addresses.MODELS)
+def models_page(request: Request, labels: Labels) -> Response:
+    """What is mapped, and where it comes from."""
+    answer = models(labels)
+    twin = addresses.twin(addresses.MODELS)
+    asked = {one.name: layer_asked(labels.holdings.first_shown(one.name)) for one in answer.models}
+    return page(request, "models.html", {"run": answer.run, "answer": answer, "layer_asked": asked}, twin=twin)
+
+
+@router.get(addresses.MODELS + "/{name}")
+def model_page(request: Request, labels: Labels, name: str) -> Response:
+    """A model: where it comes from, how strong its labels are, and whether they hold."""
+    answer = model(labels, name)
+    control, effect = answer.measurements.control, answer.measurements.effect
+    first = labels.holdings.first_shown(name)
+    lenses = [lens for lens in lenses_shown(first) if lens in answer.lenses]
+    layers = (control.result.layers if control else None) or []
+    context = {
+        "run": answer.run,
+        "model": answer,
+        "layer_asked": layer_asked(first),
+        "control": control,
+        "effect": effect,
+        "order": [(view, lens) for lens in lenses for view in ORDER if view in answer.views],
+        "counts": {(one.view, one.lens): one for one in control.result.views} if control else {},
+        "charts": list(zip(strong_charts(layers, lenses), threshold_charts(layers, lenses), strict=True)),
+        "layers": {(one.lens, one.layer, one.view): one for one in layers},
+    }
+    return page(request, "model.html", context, twin=addresses.twin(addresses.model(name)))
+
+
+@router.get(addresses.METHOD)
+def method_page(request: Request) -> Response:
+    """How neurons get their names, with the strength rule of the label file that is served, if there is one."""
+    try:
+        labels = served(request)
+    except NoLabelFile:
+        return page(request, "method.html", {"rules": {}})
+    return page(request, "method.html", {"rules": rules(labels), "run": labels.run})

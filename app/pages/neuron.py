@@ -1,0 +1,104 @@
+"""The page of a neuron: its labels, how far each can be trusted, what clamping does, where to go from it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from app import addresses
+from app.catalog import LabelFile, Labels
+from app.contract import Counterpart, Direction, Lens, NeuronAnswer, View
+from app.pages.grading import meanings
+from app.pages.naming import ORDER, layer_asked, lenses_shown, naming, namings
+from app.pages.own_range import first_clamp
+from app.pages.trying import Trial, changes, clamps, trial, tried
+from app.queries.neuron import neuron
+from app.templating import page
+
+router = APIRouter(include_in_schema=False)
+
+STATISTICS = (  # field, title, a word of explanation, digits
+    ("z", "z", "standard deviations of the top score above the mean of the vocabulary", 1),
+    ("layer_z", "z in layer", "how the top score stands among the neurons of this layer", 1),
+    ("margin", "margin", "lead of the first token over the second", 4),
+    ("probability", "p", "softmax share of the top token, the paper’s token probability", 0),
+    ("norm", "norm", "length of the weight vector", 3),
+    ("mean", "mean", "mean score over the vocabulary", 4),
+    ("std", "std", "standard deviation over the vocabulary", 4),
+    ("skew", "skew", "above 0: a few tokens stand out on the high side", 2),
+    ("kurtosis", "kurtosis", "excess; high where few tokens stand out", 2),
+    ("logsumexp", "log-sum-exp", "log of the softmax’s denominator", 3),
+)
+
+
+@router.get("/neurons/{model}/{number}/{index}")
+def neuron_page(request: Request, labels: Labels, model: str, number: int, index: int) -> Response:
+    """All that is known of a neuron."""
+    answer = neuron(labels, model, number, index)
+    first = labels.holdings.first_shown(model)
+    summary = labels.models[model]
+    lenses = [lens for lens in lenses_shown(first) if any(lens in view for view in answer.views.values())]
+    names = namings(answer, first=first)
+    context = {
+        "run": answer.run,
+        "answer": answer,
+        "lenses": lenses,
+        "names": names,
+        "name": names[0 if first else -1][1] if names else "",
+        "naming": naming,
+        "layer_asked": layer_asked(first),
+        "meanings": meanings(labels.holdings.measurements[model].control),
+        "trial": _trial(answer, summary.vocab),
+        "tried": tried(answer, lenses[0], summary.vocab) if lenses else [],
+        "clamps": clamps(answer),
+        "changes": changes(answer),
+        "vocab": summary.vocab,
+        "tokenizer": summary.tokenizer,
+        "statistics": STATISTICS,
+        "clamp_at": addresses.playground(model=model, clamp=first_clamp(answer).written()),
+        "counterpart": _counterpart(answer),
+        "beside": _beside(labels, answer, lenses),
+        "note": summary.note,
+    }
+    return page(request, "neuron.html", context, twin=addresses.twin(addresses.neuron(model, number, index)))
+
+
+def _trial(answer: NeuronAnswer, vocab: int) -> Callable[[View, Lens], Trial | None]:
+    """Looks up what clamping the neuron high did to the token that names it under a view and lens."""
+
+    def look(view: View, lens: Lens) -> Trial | None:
+        return trial(answer, view, lens, Direction.high, vocab)
+
+    return look
+
+
+def _counterpart(answer: NeuronAnswer) -> Callable[[View, Lens], Counterpart | None]:
+    """Looks up where the same neuron stands in the other model of the pair."""
+
+    def look(view: View, lens: Lens) -> Counterpart | None:
+        return answer.counterpart.views.get(view, {}).get(lens) if answer.counterpart else None
+
+    return look
+
+
+def _beside(labels: LabelFile, answer: NeuronAnswer, lenses: list[Lens]) -> list[dict[str, Any]]:
+    """The pairs this neuron can be compared in, the first with what became of each view's name."""
+    return [
+        {
+            "other": pair.other(answer.model),
+            "role": pair.role(pair.other(answer.model)),
+            "note": labels.models[pair.other(answer.model)].note
+            or (pair.note if answer.model == pair.instruct else None),
+            "address": addresses.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
+            "views": _moved(answer, lenses) if place == 0 else [],
+        }
+        for place, pair in enumerate(labels.holdings.pairs_of(answer.model))
+    ]
+
+
+def _moved(answer: NeuronAnswer, lenses: list[Lens]) -> list[tuple[View, Counterpart]]:
+    """The counterpart of each view, under the lens that is shown first."""
+    views = answer.counterpart.views if answer.counterpart else {}
+    lens = next((lens for lens in lenses if any(lens in view for view in views.values())), Lens.cosine)
+    return [(view, views[view][lens]) for view in ORDER if lens in views.get(view, {})]
