@@ -112,10 +112,10 @@ def test_the_command_writes_its_report_and_its_chart(tiny_llama: Path, tmp_path:
     done = CliRunner().invoke(main, [*words.split(), *more.split()])
     assert done.exit_code == 0, done.output
     found = TrialReport.model_validate(json.loads(report.read_text()))
-    assert found.prompts == 24 and len(found.held_out) == 1 and len(found.choosing) == 5
+    assert found.prompts == 24 and len(found.held_out) == 1 and len(found.choosing) == 9
     assert found.best.both <= min(found.best.named, found.best.readable)
     drawn = ElementTree.fromstring(svg.read_text())
-    assert len(drawn.findall("{http://www.w3.org/2000/svg}circle")) == 6
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}circle")) == 10
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from worker.trial.report import Judged, TrialReport
 @click.option("--strengths", default="1,1.5,2", show_default=True, help="Even moves, as multiples of those measured.")
 @click.option("--positions", default="generated,all", show_default=True, help="Positions to try.")
 @click.option("--finalists", default=4, show_default=True, type=click.IntRange(1, 50), help="Settings judged held out.")
+@click.option("--fitted", default=64, show_default=True, type=click.IntRange(0, 64), help="Neurons fitted together.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write the report as JSON here.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Draw the chart here.")
 def steer_test(
@@ -37,6 +38,7 @@ def steer_test(
     strengths: str,
     positions: str,
     finalists: int,
+    fitted: int,
     report: Path | None,
     svg: Path | None,
 ) -> None:
@@ -59,6 +61,7 @@ def steer_test(
             strengths=tuple(float(part) for part in strengths.split(",")),
             positions=_positions(positions),
             finalists=finalists,
+            fitted=fitted,
         )
         if settings.threads:
             torch.set_num_threads(settings.threads)

@@ -28,6 +28,12 @@ class Prompts:
     leads: list[Lead]
     neutral: list[Lead]
 
+    def leads_to(self, word: str) -> list[Lead]:
+        """Leads that `word` can follow: a name, told by its capital, takes no article."""
+        if not word[:1].isupper():
+            return self.leads
+        return [Lead(lead.question, lead.answer.removesuffix(" the")) for lead in self.leads]
+
 
 def read_prompts(kind: str, path: Path = FILE) -> Prompts:
     """The prompts about `kind`, for example `animal`."""

@@ -14,9 +14,11 @@ from worker.errors import RequestError
 from worker.steering.decode import Positions
 from worker.steering.live import Live
 from worker.trial.answers import AnswerText, Setting, answers, question
+from worker.trial.fitting import fit
 from worker.trial.nomination import Nominee, evenly, nominate, share
 from worker.trial.prompts import Prompts
 from worker.trial.report import Example, Judged, NomineeReport, TrialReport
+from worker.trial.targets import Target, targets
 
 NATS = 1.0
 REPEATED = 0.2
@@ -52,6 +54,7 @@ class Effort:
     """How much is tried: tokens of an answer, how many neurons together, how far, where, and how many are judged.
 
     `budgets` are nats of KL to share by merit; `strengths` are even moves, over the root of the number of neurons.
+    `fitted` is how many neurons are moved by gradient together, 0 for none, at `fitted_strengths` times the moves.
     """
 
     length: int = 32
@@ -61,6 +64,8 @@ class Effort:
     positions: tuple[Positions, ...] = ("generated", "all")
     finalists: int = 4
     alone: bool = True
+    fitted: int = 64
+    fitted_strengths: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0)
 
 
 class Trial:
@@ -81,6 +86,7 @@ class Trial:
             for positions in self.effort.positions
             for judged in self.judge(self.prompts.choosing, _grid(nominees, self.effort), positions)
         ]
+        tried += self.judge(self.prompts.choosing, self.fits(), "generated")
         finalists = sorted(tried, key=_worth, reverse=True)[: self.effort.finalists]
         held_out = []
         for positions in self.effort.positions:
@@ -128,6 +134,22 @@ class Trial:
             for group in (self.prompts.leads, self.prompts.neutral)
         )
         return nominate(self.live, self.concept.tokens(self.live), texts, leads, neutral)
+
+    def fits(self) -> list[Setting]:
+        """Neurons moved together by gradient, towards answers that name the first of the words."""
+        if not self.effort.fitted:
+            return []
+        leads = self.prompts.leads_to(self.concept.words[0])
+        aims = targets(self.live, self.concept.words[0], self.prompts.choosing, leads, self.effort.length)
+        others = [self._answered(lead.question) for lead in self.prompts.neutral]
+        found = fit(self.live, aims, others, self.effort.fitted, self.say)
+        return [found.setting(self.live, strength) for strength in self.effort.fitted_strengths]
+
+    def _answered(self, text: str) -> Target:
+        """A question with the model's own answer, which is to stay as it is."""
+        prompt = question(self.live, text)
+        answer = answers(self.live, prompt, [], "all", self.effort.length)[0]
+        return Target(prompt, self.live.codec.plain(answer.text), 1)
 
     def _judged(
         self, setting: Setting, positions: Positions, place: int, prompts: Sequence[str], found: list[list[AnswerText]]
