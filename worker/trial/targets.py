@@ -1,4 +1,4 @@
-"""Answers that name a concept, as the model itself goes on once it has named it: what neurons are fitted to make likely.
+"""Answers that name a concept, as the model itself goes on once it has named it: the aim of a fit.
 
 Each is a question, the beginning of an answer that ends in the concept, and the unclamped model's own continuation, so
 that what is aimed at is text the model finds likely. Knows ids; knows nothing of neurons.
