@@ -107,9 +107,9 @@ class LiveModels:
     def _load(self, name: str) -> Live:
         loading = self._loading = Loading(name)
         try:
-            checkpoint = self._openers[name]()
-            self._make_room(name, footprint(checkpoint, self.device))
-            with loading.watched(bars=2 if checkpoint.source.gguf else 1):  # a GGUF file is unpacked first
+            with loading.watched():
+                checkpoint = self._openers[name]()
+                self._make_room(name, footprint(checkpoint, self.device))
                 live = load(name, checkpoint, self.device)
         except Exception as error:
             self._failed[name] = str(error)

@@ -1,17 +1,25 @@
-"""How much of a model is loaded, read off the progress bars that transformers draws while it loads one.
+"""How much of a model is loaded, read off what transformers does while it loads one.
 
-Knows the bars; knows no model. Where transformers draws none the share stays at 0, and the model loads all the same.
+It draws progress bars, which is all there is to see of a folder. A GGUF file it also opens several times, reading a
+header that takes seconds, and it names the tensors anew for each module: here both are done once. Knows transformers;
+knows no model.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
 from typing import Any, TypeVar
 
+import gguf
 from transformers import modeling_gguf_pytorch_utils as gguf_reading
 from transformers.utils.logging import set_tqdm_hook
 
 T = TypeVar("T")
-Factory = Callable[..., Any]
+Make = Callable[..., Any]
+Wrap = Callable[[Make, tuple[Any, ...], dict[str, Any]], Any]
+
+OF_A_FOLDER = 1  # steps: one bar
+OF_A_FILE = 7  # opened by us and for the weights' names, the configuration, the weights, the tokenizer; two bars
 
 
 class Loading:
@@ -20,32 +28,62 @@ class Loading:
     def __init__(self, name: str) -> None:
         self.name = name
         self.share = 0.0
+        self._steps = OF_A_FOLDER
+        self._done = 0
+        self._made: dict[str, Any] = {}
 
     @contextmanager
-    def watched(self, bars: int) -> Iterator[None]:
-        """While inside, `share` follows what transformers loads, in as many bars one after another."""
-        hook = self._hook(bars)
-        names = vars(gguf_reading)  # the reader of GGUF files draws its bar itself, without asking the hook
-        before, drawn = set_tqdm_hook(hook), names.get("tqdm")
-        if drawn is not None:
-            names["tqdm"] = lambda *given, **options: hook(drawn, given, options)
-        try:
+    def watched(self) -> Iterator[None]:
+        """While inside, `share` follows what is loaded. For one thread at a time."""
+        with ExitStack() as ending:
+            before = set_tqdm_hook(self._bar)
+            ending.callback(set_tqdm_hook, before)
+            # The reader of GGUF files draws its bar itself, without asking the hook.
+            ending.enter_context(_instead(gguf_reading, "tqdm", self._bar))
+            ending.enter_context(_instead(gguf, "GGUFReader", self._open))
+            ending.enter_context(_instead(gguf, "get_tensor_name_map", self._once))
             yield
-        finally:
-            set_tqdm_hook(before)
-            if drawn is not None:
-                names["tqdm"] = drawn
 
-    def _hook(self, bars: int) -> Callable[[Factory, tuple[Any, ...], dict[str, Any]], Any]:
-        def hook(factory: Factory, given: tuple[Any, ...], options: dict[str, Any]) -> Any:
-            bar = factory(*given, **options)
-            return self._counted(given[0], bar, bars) if given and hasattr(given[0], "__len__") else bar
+    def _open(self, make: Make, given: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        self._steps = OF_A_FILE
+        reader = self._once(make, given, options)
+        self._step()
+        return reader
 
-        return hook
+    def _once(self, make: Make, given: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """What was made of the same before, else made now."""
+        asked = repr((make, [str(one) for one in given], options))
+        if asked not in self._made:
+            self._made[asked] = make(*given, **options)
+        return self._made[asked]
 
-    def _counted(self, things: Any, bar: Iterable[T], bars: int) -> Iterator[T]:
-        """The bar, with its progress noted."""
-        began, each = self.share, 1 / bars / max(len(things), 1)
-        for done, thing in enumerate(bar, 1):
+    def _bar(self, make: Make, given: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        bar = make(*given, **options)
+        return self._counted(given[0], bar) if given and hasattr(given[0], "__len__") else bar
+
+    def _counted(self, things: Any, bar: Iterable[T]) -> Iterator[T]:
+        for number, thing in enumerate(bar):
+            self._tell(number / len(things))
             yield thing
-            self.share = min(1.0, began + done * each)
+        self._step()
+
+    def _step(self) -> None:
+        self._done += 1
+        self._tell()
+
+    def _tell(self, part: float = 0.0) -> None:
+        self.share = min(1.0, max(self.share, (self._done + part) / self._steps))
+
+
+@contextmanager
+def _instead(module: ModuleType, name: str, wrap: Wrap) -> Iterator[None]:
+    """While inside, what is called by this name in the module goes through `wrap`; nothing if it has none."""
+    names = vars(module)
+    made = names.get(name)
+    if made is not None:
+        names[name] = lambda *given, **options: wrap(made, given, options)
+    try:
+        yield
+    finally:
+        if made is not None:
+            names[name] = made

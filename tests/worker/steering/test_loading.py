@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import gguf
 import pytest
 import torch
+from transformers import PreTrainedModel
+from transformers import modeling_gguf_pytorch_utils as gguf_reading
 
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.steering.loading import Loading
@@ -24,27 +27,48 @@ class Noted(Loading):
         super().__setattr__(name, value)
 
 
-def loaded(spec: str, bars: int) -> list[float]:
-    """The shares told while a checkpoint loads."""
-    checkpoint, noted = open_checkpoint(spec), Noted()
-    with noted.watched(bars):
-        checkpoint.load(CPU, torch.float32)
-    said = len(noted.shares)
-    checkpoint.load(CPU, torch.float32)
-    assert len(noted.shares) == said  # nobody listens any more
-    return noted.shares
+def loaded(spec: str) -> tuple[list[float], PreTrainedModel]:
+    """The shares told while a checkpoint is opened and loaded, and what was loaded."""
+    noted = Noted()
+    with noted.watched():
+        model, _ = open_checkpoint(spec).load(CPU, torch.float32)
+    return noted.shares, model
 
 
 def test_the_share_grows_to_the_whole(tiny_llama: Path) -> None:
-    shares = loaded(str(tiny_llama), bars=1)
+    shares, _ = loaded(str(tiny_llama))
     assert len(shares) > 10
     assert shares == sorted(shares)
-    assert shares[-1] == pytest.approx(1)
+    assert (shares[0], shares[-1]) == (0, 1)
+
+
+def test_afterwards_nobody_listens(tiny_llama: Path) -> None:
+    names = (vars(gguf)["GGUFReader"], vars(gguf_reading)["tqdm"])
+    noted = Noted()
+    with pytest.raises(ZeroDivisionError), noted.watched():
+        assert vars(gguf)["GGUFReader"] is not names[0]
+        raise ZeroDivisionError
+    assert (vars(gguf)["GGUFReader"], vars(gguf_reading)["tqdm"]) == names
+    open_checkpoint(str(tiny_llama)).load(CPU, torch.float32)
+    assert noted.shares == []
 
 
 @pytest.mark.real
-def test_a_packed_file_is_unpacked_and_then_loaded() -> None:
-    shares = loaded("demo", bars=2)
+def test_a_gguf_file_is_opened_once_and_gives_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, path: str) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    shares, model = loaded("demo")
+    assert len(opened) == 1
     assert len(shares) > 200
     assert shares == sorted(shares)
-    assert shares[-1] == pytest.approx(1)
+    assert shares[0] == pytest.approx(1 / 7)
+    assert shares[-1] == 1
+    alone, _ = open_checkpoint("demo").load(CPU, torch.float32)
+    for one, other in zip(model.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(one, other)
