@@ -3,18 +3,20 @@
 Knows the form's state and the contract; knows nothing of label files or of HTTP.
 """
 
+import re
 from collections.abc import Iterable
 from itertools import cycle
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from app.contract import ClampRequest, SweepRequest, TokenizeRequest
+from app.contract import ClampRequest, ErrorAnswer, SweepRequest, TokenizeRequest
 from app.errors import Unprocessable
 from app.pages.composing import Composition, Row, number_of
 
 Asked = TypeVar("Asked", ClampRequest, SweepRequest, TokenizeRequest)
 ALTERNATIVES = 5  # to each token
+_OF_A_CLAMP = re.compile(r"clamps\.(\d+)(?:\.(\w+))?: ")
 
 
 def to_request(composition: Composition, watch: Iterable[int | str]) -> ClampRequest:
@@ -97,6 +99,20 @@ def clamp_of(row: Row, number: int) -> dict[str, Any]:
     if value is None:
         raise Unprocessable(f"Clamp {number}: give {row.neuron} a number as its value.")
     return {"layer": place[0], "index": place[1], "site": row.site, "mode": row.mode, "value": value}
+
+
+def in_words(refusal: ErrorAnswer, composition: Composition) -> ErrorAnswer:
+    """A refusal of the request as the form names its fields: `clamps.0.layer` is the first clamp that is filled in."""
+    filled = [number for number, row in enumerate(composition.rows, 1) if row.neuron or row.value]
+
+    def named(found: re.Match[str]) -> str:
+        place = int(found[1])
+        clamp = f"Clamp {filled[place] if place < len(filled) else place + 1}"
+        return f"{clamp}, {found[2]}: " if found[2] else f"{clamp}: "
+
+    errors = [_OF_A_CLAMP.sub(named, error) for error in refusal.errors]
+    errors = [error[:1].upper() + error[1:] for error in errors]
+    return refusal.model_copy(update={"errors": errors, "error": " ".join(errors)})
 
 
 def _sentence(where: tuple[int | str, ...], message: str) -> str:

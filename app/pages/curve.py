@@ -8,7 +8,7 @@ from math import ceil, exp, floor, log10
 from typing import NamedTuple
 
 from app.contract import SweepAnswer, SweepCurve, SweptToken
-from app.typography import MINUS, number, percent, plain
+from app.typography import MINUS, percent, plain
 
 MOST = 6  # lines that can be told apart
 APART = 9.0  # per cent of the height that two names need
@@ -119,6 +119,6 @@ def _spread(heights: Sequence[float]) -> list[float]:
 def _sentence(values: Sequence[float], token: SweptToken) -> str:
     place = max(range(len(values)), key=lambda at: token.probabilities[at])
     return (
-        f"“{plain(token.text, 24)}” is likeliest at {number(values[place], 2)}: {percent(token.probabilities[place])}, "
+        f"“{plain(token.text, 24)}” is likeliest at {_plainly(values[place])}: {percent(token.probabilities[place])}, "
         f"and {percent(exp(token.baseline))} without a clamp."
     )

@@ -15,7 +15,7 @@ SITES = {View.up: Site.up, View.gate: Site.gate, View.down: Site.act}
 LOW = QUANTILES.index(0.001)
 REACH = 8  # units that a slider goes to either side, at least
 FURTHEST = 1000  # units; a neuron whose range lies below 0 has a small unit
-TIMES = 4  # its own range: what a neuron does at its loudest is hardly seen in a text
+TIMES = 4  # its own range: once is hardly seen in a text, and twice as much breaks some
 UNMEASURED = 20.0
 
 

@@ -10,13 +10,13 @@ from app import addresses
 from app.catalog import LabelFile, Labels
 from app.contract import ClampRequest
 from app.errors import Problem
-from app.pages.asking import to_request, to_sweep
+from app.pages.asking import in_words, to_request, to_sweep
 from app.pages.composing import Composition, Row, from_address, from_form
 from app.pages.concept import with_concept
 from app.pages.counting import counted
 from app.pages.curve import curve_charts
 from app.pages.filling import filling, row_name
-from app.pages.running import Aside, Unrolling, finished
+from app.pages.running import Aside, Gentler, Unrolling, finished
 from app.pages.scripting import scripts
 from app.pages.watching import watched
 from app.steering import EventStream, Worker, clamp, clamp_events
@@ -104,7 +104,8 @@ async def _run(request: Request, labels: LabelFile, worker: Worker, composition:
         outcome: dict[str, Any] = finished(await clamp(labels, worker, asked), aside)
         status, headers = 200, {}
     except Problem as problem:
-        outcome, status, headers = {"problem": problem.answer()}, problem.status, problem.headers
+        outcome = {"problem": in_words(problem.answer(), composition)}
+        status, headers = problem.status, problem.headers
     context = await run_in_threadpool(filling, labels, composition, **outcome)
     return page(request, "playground.html", context, block="run", status=status, headers=headers)
 
@@ -118,14 +119,22 @@ async def _swept(request: Request, labels: LabelFile, worker: Worker, compositio
 
 
 def _aside(request: Request, composition: Composition, asked: ClampRequest) -> Aside:
-    gentler = composition.gentler()
-
     def reply(answer: str) -> str | None:
         """None where the chat has grown too long for an address."""
         link = composition.replied(answer).link()
         return link if composition.kind == "chat" and len(link) < LONGEST_HEADER else None
 
-    return Aside(scripts(asked, str(request.base_url)), gentler.link() if gentler else None, reply)
+    return Aside(scripts(asked, str(request.base_url)), _gentler(composition), reply)
+
+
+def _gentler(composition: Composition) -> Gentler | None:
+    """Every value halfway back to no change; of a single clamp the value is said."""
+    gentler = composition.gentler()
+    if gentler is None:
+        return None
+    changed = [new for new, old in zip(gentler.rows, composition.rows, strict=True) if new != old]
+    words = f"{changed[0].neuron} at {changed[0].value}" if len(changed) == 1 else "values halfway back to none"
+    return Gentler(gentler.link(), words)
 
 
 def _replacing(composition: Composition) -> dict[str, str]:

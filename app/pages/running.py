@@ -25,6 +25,7 @@ from app.pages.scripting import Scripts
 from app.templating import fragment
 
 RUNS = ("baseline", "clamped")
+SEEN = 0.0005  # change of a probability that is worth a sentence
 REPEATED = 0.2  # share of repeated 4-grams above which a text is said to go round in circles
 
 
@@ -41,14 +42,21 @@ def _no_reply(_: str) -> None:
     return None
 
 
+class Gentler(NamedTuple):
+    """The same run with gentler values: its address, and what it changes in words."""
+
+    address: str
+    words: str
+
+
 class Aside(NamedTuple):
-    """What stands beside a run: itself as a script, and the address of the same with gentler values.
+    """What stands beside a run: itself as a script, and the same with gentler values.
 
     `reply` gives the address of the chat that goes on from an answer, None where there is none.
     """
 
     scripts: Scripts
-    gentler: str | None
+    gentler: Gentler | None
     reply: Callable[[str], str | None] = _no_reply
 
 
@@ -87,8 +95,8 @@ def _degenerate(repeated: Mapping[str, float], aside: Aside | None) -> dict[str,
 
 def _strongest(watch: list[Watched]) -> Watched | None:
     """The token whose probability moved most; a large change of next to nothing is next to nothing."""
-    moved = [watched for watched in watch if watched.baseline is not None]
-    return max(moved, key=lambda one: abs(exp(one.clamped) - exp(one.baseline or 0.0)), default=None)
+    moved = {abs(exp(one.clamped) - exp(one.baseline)): one for one in watch if one.baseline is not None}
+    return moved[max(moved)] if moved and max(moved) >= SEEN else None
 
 
 class Unrolling:

@@ -19,10 +19,14 @@ compose.addEventListener("htmx:before:request", (event) => {
   pending.textContent = usual;
   for (const run of all("#run [data-streaming]")) delete run.dataset.streaming;
   compose.dataset.running = "";
+  for (const go of all("#compose .go")) go.setAttribute("aria-disabled", "true");  // not disabled: the focus stays
+  const outcome = one(".outcome");
+  if (outcome.getBoundingClientRect().top > innerHeight / 2) outcome.scrollIntoView();  // it stands below the form
 });
 compose.addEventListener("htmx:finally:request", (event) => {
   if (event.target !== compose) return;
   if (stop.contains(document.activeElement)) one("#compose .primary").focus();
+  for (const go of all("#compose .go")) go.removeAttribute("aria-disabled");
   stop.hidden = true;
   delete compose.dataset.running;
   for (const state of all("#run .writing")) { state.textContent = "stopped"; state.classList.remove("writing"); }
@@ -31,12 +35,13 @@ compose.addEventListener("htmx:finally:request", (event) => {
 
 // A slider counts in units of the neuron's own range and writes the raw number, which is what counts.
 const field = (slider) => slider.closest(".row").querySelector('[name="value"]');
+const plain = (number) => number.replace("-", "\u2212");
 const real = (text) => (text.trim() ? Number(text.replace("\u2212", "-")) : NaN);
 function tell(slider) {
   const units = real(field(slider).value) / slider.dataset.own;
   const known = Number.isFinite(units);
   if (known && document.activeElement !== slider) slider.value = units;
-  const said = known ? `${units.toFixed(1).replace("-", "\u2212")} \u00d7 its own ${Number(slider.dataset.own).toPrecision(3)}` : "";
+  const said = known ? `${plain(units.toFixed(1))} \u00d7 its high, ${plain(Number(slider.dataset.own).toPrecision(3))}` : "";
   slider.nextElementSibling.textContent = said;
   slider.setAttribute("aria-valuetext", known ? `${said}, value ${field(slider).value}` : "no value yet");
 }
@@ -82,7 +87,7 @@ function keep() {
   kept.className = "kept";
   const number = document.querySelectorAll(".kept").length + 1;
   const rows = [...document.querySelectorAll("#clamps .row")].map((row) =>
-    [...row.querySelectorAll("input, select")].map((field) => field.value).join(" "));
+    [...row.querySelectorAll("[name]:not(button)")].map((field) => field.value).join(" "));
   const title = document.createElement("h3");
   title.textContent = `Kept run ${number}: ${rows.join(", ")}`;
   title.tabIndex = -1;
@@ -92,7 +97,10 @@ function keep() {
   drop.dataset.drop = "";
   drop.textContent = "Remove";
   drop.setAttribute("aria-label", `Remove kept run ${number}`);
-  kept.append(title, drop, run);
+  const head = document.createElement("div");
+  head.className = "kept-title";
+  head.append(title, drop);
+  kept.append(head, run);
   kept.setAttribute("aria-label", title.textContent);
   bench.append(kept);
   for (const button of bench.querySelectorAll("#run [data-keep]")) button.hidden = true;

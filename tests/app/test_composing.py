@@ -8,9 +8,9 @@ from starlette.datastructures import FormData, QueryParams, UploadFile
 
 from app import addresses
 from app.catalog import LabelFile
-from app.contract import Mode, Site
+from app.contract import ErrorAnswer, Mode, Site
 from app.errors import Unprocessable
-from app.pages.asking import to_request
+from app.pages.asking import in_words, to_request
 from app.pages.composing import Composition, Row, from_address, from_form, pack
 from app.pages.watching import watched
 
@@ -132,6 +132,14 @@ def test_empty_rows_are_no_clamps(labels: LabelFile) -> None:
 def test_a_mistake_is_named_by_its_field(labels: LabelFile, query: str, sentence: str) -> None:
     with pytest.raises(Unprocessable, match=f"^{sentence}"):
         to_request(read(f"model=tiny-chat&{query}", labels), [])
+
+
+def test_a_refusal_of_the_request_is_told_in_the_forms_words() -> None:
+    said = ["clamps.1.layer: 9 is not one.", "clamps.0: no unit.", "prompt: too long.", "Busy."]
+    rows = (Row(), Row("L1N1", value="1"), Row("L9N1", value="1"))
+    found = in_words(ErrorAnswer(error=" ".join(said), errors=said, status=422), Composition(rows=rows))
+    assert found.errors == ["Clamp 3, layer: 9 is not one.", "Clamp 2: no unit.", "Prompt: too long.", "Busy."]
+    assert (found.error, found.status) == (" ".join(found.errors), 422)
 
 
 def test_rows_come_and_go() -> None:

@@ -20,7 +20,7 @@ from app.contract import (
     TopToken,
     Watched,
 )
-from app.pages.running import Aside, Unrolling, parting
+from app.pages.running import Aside, Gentler, Unrolling, parting
 from app.pages.scripting import Scripts, scripts
 
 END = ClampEnd(
@@ -142,13 +142,16 @@ def done(run: str, repeated: float) -> ClampDone:
 
 @pytest.mark.parametrize(("baseline", "clamped", "told"), [(0.0, 0.5, True), (0.6, 0.5, False), (0.0, 0.1, False)])
 def test_a_text_in_circles_is_said_with_a_gentler_link(baseline: float, clamped: float, told: bool) -> None:
-    unrolling = Unrolling(aside=Aside(Scripts("curl x", "print(1)"), "/playground?clamp=L1N1:up:set:5"))
+    unrolling = Unrolling(
+        aside=Aside(Scripts("curl x", "print(1)"), Gentler("/playground?clamp=L1N1:up:set:5", "L1N1 at 5"))
+    )
     start = BeautifulSoup(unrolling.written(ClampStart(model="tiny", seed=0, prompt_tokens=[1])), "html.parser")
     assert [one.text for one in start.select("pre")] == ["curl x", "print(1)"]
     for event in (done("baseline", baseline), done("clamped", clamped)):
         unrolling.written(event)
     end = BeautifulSoup(unrolling.written(END), "html.parser")
-    assert bool(end.select_one(".circles a[href='/playground?clamp=L1N1:up:set:5']")) == told
+    link = end.select_one(".circles a[href='/playground?clamp=L1N1:up:set:5']")
+    assert (link.text if link else None) == ("Try L1N1 at 5" if told else None)
 
 
 def test_an_answer_can_be_replied_to_where_there_is_an_address_for_it() -> None:
@@ -157,7 +160,7 @@ def test_an_answer_can_be_replied_to_where_there_is_an_address_for_it() -> None:
     page = BeautifulSoup(unrolling.written(done("clamped", 0.0)), "html.parser")
     link = page.select_one("hx-partial a")
     assert link is not None
-    assert (link["href"], link["aria-label"]) == ("/playground?chat=x", "Reply to the answer with the clamp")
+    assert (link["href"], link["aria-label"]) == ("/playground?chat=x", "Reply to the clamped answer")
     without = BeautifulSoup(Unrolling().written(done("clamped", 0.0)), "html.parser")
     assert not without.select("a")
 

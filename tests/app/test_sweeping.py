@@ -185,4 +185,4 @@ def test_the_geometry_of_a_curve() -> None:
     assert [x for x, _ in chart.lines[0].points] == [0, 100]
     assert [tick.text for tick in chart.shares] == ["0%", "10%", "20%", "30%", "40%"]
     assert chart.lines[0].points[1][1] == pytest.approx(100 * (1 - exp(-1) / 0.4), abs=0.01)
-    assert chart.sentence == "“dog” is likeliest at 10.00: 36.8%, and 13.5% without a clamp."
+    assert chart.sentence == "“dog” is likeliest at 10: 36.8%, and 13.5% without a clamp."

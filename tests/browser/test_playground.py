@@ -114,12 +114,34 @@ def test_it_works_without_a_script(plain_page: Page, tiny_playground: Playground
     expect(plain_page.locator("#clamped-2 .tip")).to_be_visible()
 
 
+def test_a_run_by_keyboard_keeps_the_focus(page: Page, tiny_playground: Playground) -> None:
+    filled(page, tiny_playground, "prompt=The%20dog&max_new_tokens=4")
+    again = page.get_by_role("button", name=RUN, exact=True)
+    with tiny_playground.held():
+        again.press("Enter")
+        expect(page.locator("#run-body")).to_be_attached()
+        expect(again).to_be_focused()
+        expect(again).to_have_attribute("aria-disabled", "true")
+        again.press("Enter")  # is dropped while one runs
+    expect(page.get_by_role("status")).to_contain_text("Finished")
+    expect(again).to_be_focused()
+    expect(again).not_to_have_attribute("aria-disabled", "true")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "baseline-0"
+    with tiny_playground.held():
+        again.press("Enter")
+        expect(page.locator("#run [data-streaming]")).to_be_attached()
+        page.get_by_role("button", name="Stop").press("Enter")
+        expect(again).to_be_focused()
+        expect(page.get_by_role("status")).to_have_text("Stopped")
+
+
 def test_a_refusal_stands_in_place_of_the_texts(browser: Browser, tiny_playground: Playground) -> None:
     with watched(browser.new_context(), allowed="422") as page:
         filled(page, tiny_playground, "prompt=x&clamp=L90N1:up:set:2")
         expect(page.locator("#name-0")).to_contain_text("layer")
         run(page)
-        expect(page.locator("#run .problem")).to_contain_text("layer")
+        expect(page.locator("#run .problem")).to_contain_text("Clamp 1, layer: 90 is not one of")
         assert page.get_by_role("button", name=RUN, exact=True).is_enabled()
 
 
@@ -168,12 +190,12 @@ def test_a_value_is_moved_in_units_of_the_neurons_own_range(page: Page, planted_
     slider = page.get_by_label("Value of L2N1 in units of its own range")
     value = page.get_by_label("Value", exact=True)
     expect(slider).to_have_value("2")
-    expect(slider).to_have_attribute("aria-valuetext", "2.0 × its own 9.00, value 18")
+    expect(slider).to_have_attribute("aria-valuetext", "2.0 × its high, 9.00, value 18")
     slider.press("ArrowRight")
     expect(value).to_have_value("18.9")
     value.fill("-27")
     expect(slider).to_have_value("-3")
-    expect(page.locator(".own output")).to_have_text("−3.0 × its own 9.00")
+    expect(page.locator(".own .units")).to_have_text("−3.0 × its high, 9.00")
     assert violations(page) == []
     page.get_by_label("Mode", exact=True).select_option("scale")
     expect(slider).to_have_count(0)
@@ -193,7 +215,7 @@ def test_without_a_script_there_is_the_number_alone(plain_page: Page, planted_si
 def test_a_chat_goes_on_from_an_answer(page: Page, tiny_playground: Playground) -> None:
     filled(page, tiny_playground, "chat=The%20dog&max_new_tokens=4")
     run(page)
-    page.get_by_role("link", name="Reply to the answer with the clamp").click()
+    page.get_by_role("link", name="Reply to the clamped answer").click()
     text_field = page.get_by_role("textbox", name="User", exact=True).last
     expect(text_field).to_be_focused()
     expect(text_field).to_have_value("")
@@ -219,7 +241,7 @@ def test_a_chat_goes_on_from_an_answer(page: Page, tiny_playground: Playground) 
 def test_a_chat_goes_on_without_a_script(plain_page: Page, tiny_playground: Playground) -> None:
     filled(plain_page, tiny_playground, "chat=The%20dog&max_new_tokens=4")
     run(plain_page)
-    plain_page.get_by_role("link", name="Reply to the answer without the clamp").click()
+    plain_page.get_by_role("link", name="Reply to the unclamped answer").click()
     expect(plain_page.locator("#user-0")).to_have_value("The dog")
     plain_page.locator("#text").fill("And?")
     plain_page.get_by_role("button", name="Add a turn").click()
