@@ -110,11 +110,14 @@ def in_words(refusal: ErrorAnswer, composition: Composition) -> ErrorAnswer:
         clamp = f"Clamp {filled[place] if place < len(filled) else place + 1}"
         return f"{clamp}, {found[2]}: " if found[2] else f"{clamp}: "
 
-    errors = [_OF_A_CLAMP.sub(named, error) for error in refusal.errors]
+    errors = [_OF_A_CLAMP.sub(named, error).replace("send `prompt`", "choose plain text") for error in refusal.errors]
     errors = [error[:1].upper() + error[1:] for error in errors]
     return refusal.model_copy(update={"errors": errors, "error": " ".join(errors)})
 
 
 def _sentence(where: tuple[int | str, ...], message: str) -> str:
+    """Of a clamp as the API says it, so that `in_words` finds it; of a field with its words."""
+    if where[:1] == ("clamps",):
+        return f"{'.'.join(map(str, where))}: {message[:1].lower()}{message[1:]}."
     field_name = " ".join(str(part + 1) if isinstance(part, int) else part.replace("_", " ") for part in where)
     return f"{field_name[:1].upper()}{field_name[1:]}: {message[:1].lower()}{message[1:]}."

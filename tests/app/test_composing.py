@@ -123,10 +123,10 @@ def test_empty_rows_are_no_clamps(labels: LabelFile) -> None:
     [
         ("clamp=dog:up:set:1", "Clamp 1: “dog” is not a neuron; write it as L29N808."),
         ("clamp=L1N1:up:set:much", "Clamp 1: give L1N1 a number as its value."),
-        ("clamp=L1N1:side:set:1", "Clamps 1 site"),
+        ("clamp=L1N1:side:set:1", "clamps.0.site: input should be"),
         ("temperature=9", "Temperature"),
         ("max_new_tokens=many", "Max new tokens"),
-        ("clamp=L1N1:up:set:nan", "Clamps 1 value"),
+        ("clamp=L1N1:up:set:nan", "clamps.0.value: input should be"),
     ],
 )
 def test_a_mistake_is_named_by_its_field(labels: LabelFile, query: str, sentence: str) -> None:
@@ -135,10 +135,15 @@ def test_a_mistake_is_named_by_its_field(labels: LabelFile, query: str, sentence
 
 
 def test_a_refusal_of_the_request_is_told_in_the_forms_words() -> None:
-    said = ["clamps.1.layer: 9 is not one.", "clamps.0: no unit.", "prompt: too long.", "Busy."]
+    said = ["clamps.1.layer: 9 is not one.", "clamps.0: no unit.", "messages: no; send `prompt`.", "Busy."]
     rows = (Row(), Row("L1N1", value="1"), Row("L9N1", value="1"))
     found = in_words(ErrorAnswer(error=" ".join(said), errors=said, status=422), Composition(rows=rows))
-    assert found.errors == ["Clamp 3, layer: 9 is not one.", "Clamp 2: no unit.", "Prompt: too long.", "Busy."]
+    assert found.errors == [
+        "Clamp 3, layer: 9 is not one.",
+        "Clamp 2: no unit.",
+        "Messages: no; choose plain text.",
+        "Busy.",
+    ]
     assert (found.error, found.status) == (" ".join(found.errors), 422)
 
 
