@@ -15,6 +15,7 @@ from app.settings import ROOT
 
 API = "/api/v1"
 HOME = "/"
+EXPORT = "/export/labels.{format}"
 SEARCH = "/search"
 TOKENS = "/tokens"
 MODELS = "/models"
@@ -51,6 +52,12 @@ def asked(path: str, question: Question, **changes: Any) -> str:
 def search(text: str = "", **parameters: Any) -> str:
     """Results for a text of the search language, trusted labels first."""
     return with_query(SEARCH, {"q": text} | parameters | TRUSTED_FIRST)
+
+
+def export(form: str, question: Question | None = None, **changes: Any) -> str:
+    """All that a question is a page of, as a file."""
+    path = EXPORT.format(format=form)
+    return asked(path, question, limit=None, offset=None, **changes) if question else with_query(path, changes)
 
 
 def exactly(text: str, **parameters: Any) -> str:

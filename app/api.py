@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.sse import format_sse_event
 
+from app import addresses
 from app.catalog import Labels
 from app.contract import (
     ChangedAnswer,
@@ -28,9 +29,11 @@ from app.contract import (
     TokenAnswer,
     TokensAnswer,
 )
+from app.exporting import Download
 from app.queries.agreement import compare
 from app.queries.changed import ChangedQuery, changed
 from app.queries.concepts import ConceptsQuery, concepts
+from app.queries.export import ExportQuery
 from app.queries.layers import LayerQuery, layer
 from app.queries.models import model, models
 from app.queries.neuron import neuron
@@ -39,6 +42,7 @@ from app.queries.side_by_side import side_by_side
 from app.queries.tokens import TokensQuery, token, tokens
 from app.steering import EventStream, Worker, clamp, clamp_events
 from app.sweeping import sweep
+from app.writing import MEDIA_TYPES, Format
 
 
 class NotModified(Exception):
@@ -90,6 +94,18 @@ def get_model(labels: Labels, name: ModelName) -> ModelAnswer:
 def get_search(labels: Labels, query: Annotated[SearchQuery, Query()]) -> SearchAnswer:
     """Neurons whose label holds a token."""
     return search(labels, query)
+
+
+ExportFormat = Annotated[Format, Path(alias="format")]
+_FILES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}, "description": "The file, sent as it is read."}
+}
+
+
+@questions.get(addresses.EXPORT, response_class=Response, responses=_FILES)
+def get_export(labels: Labels, form: ExportFormat, query: Annotated[ExportQuery, Query()]) -> Response:
+    """Every row that the filters of a search leave, as CSV, JSON lines or Parquet; without `q` those of every token."""
+    return Download(labels, query, form)
 
 
 @questions.get("/neurons/{model}/{layer}/{index}")

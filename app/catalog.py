@@ -9,23 +9,28 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
 
 import duckdb
 import sqlalchemy as sa
 from fastapi import Depends, Request
 
 from app.contract import ModelSummary
-from app.deadline import Deadline
+from app.deadline import Deadline, never
 from app.errors import Unavailable
 from app.holdings import Holdings, read_holdings
 from app.schema import REVISION, token, tokenizer
 from app.settings import Settings
 from app.vocabulary import Vocabulary
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 log = logging.getLogger(__name__)
 
 QUERY_SECONDS = 20.0  # far above any honest question; a runaway one must not hold a connection
+BATCH_ROWS = 65_536  # of a table that is read to its end
 MEND = "Map a model with `make map`, or `neuronym-worker map demo`."
 _LOCKED_DOWN = {
     "enable_external_access": "false",
@@ -83,20 +88,42 @@ class LabelFile:
         return self.holdings.models
 
     @contextmanager
-    def connect(self) -> Iterator[sa.Connection]:
+    def connect(self, seconds: float | None = None, unwanted: Callable[[], bool] = never) -> Iterator[sa.Connection]:
         """A read-only connection of this request alone, with a limit on its time; TooMuch when that is reached."""
+        limit, seconds = self._deadline.limit, self._deadline.seconds if seconds is None else seconds
         try:
-            with self._engine.connect() as connection, self._deadline.limit(_interrupter(connection)):
+            with self._engine.connect() as connection, limit(_interrupter(connection), seconds, unwanted):
                 yield connection
-        except sa.exc.DBAPIError as error:
-            if isinstance(error.orig, duckdb.InterruptException):
-                raise TooMuch(f"This took longer than {self._deadline.seconds:g} seconds. Ask for less.") from error
-            if isinstance(error.orig, duckdb.OutOfMemoryException):
-                raise TooMuch("This needs more memory than NEURONYM_MEMORY_LIMIT allows.") from error
-            raise
+        except (sa.exc.DBAPIError, OSError) as error:  # OSError: how pyarrow tells what stopped a query
+            raise _too_much(error, seconds) or error from error
         finally:
             if self._closed:
                 self._engine.pool.dispose()
+
+    def batches(
+        self, statements: Iterable[sa.Select[Any]], seconds: float, unwanted: Callable[[], bool]
+    ) -> "Iterator[pa.RecordBatch]":
+        """What statements of the same columns find, one after the other, read as it is asked for.
+
+        An empty batch if they find nothing. TooMuch: not done after so many seconds, or `unwanted`.
+        """
+        from pyarrow import RecordBatch  # takes longer to load than a search
+
+        ends = monotonic() + seconds
+        with self.connect(seconds, unwanted) as connection:
+            found = 0
+            try:
+                for statement in statements:
+                    reader = connection.execute(statement).cursor.to_arrow_reader(BATCH_ROWS)
+                    for batch in reader:
+                        if monotonic() > ends or unwanted():  # short statements slip past an interrupt
+                            raise _too_long(seconds)
+                        found += 1
+                        yield batch
+                if not found:
+                    yield RecordBatch.from_pylist([], schema=reader.schema)
+            finally:
+                connection.invalidate()  # what was not read must not reach the next one
 
     def vocabulary(self, model: str) -> Vocabulary:
         """The vocabulary of a mapped model, read when it is first needed."""
@@ -182,6 +209,18 @@ def _interrupter(connection: sa.Connection) -> Callable[[], None]:
     """What stops a connection's running query from another thread."""
     interrupt: Callable[[], None] = connection.connection.driver_connection.interrupt  # type: ignore[union-attr]
     return interrupt
+
+
+def _too_much(error: Exception, seconds: float) -> TooMuch | None:
+    """Why the database gave up, if it ran out of time or memory."""
+    said = str(getattr(error, "orig", None) or error)
+    if "INTERRUPT" in said:
+        return _too_long(seconds)
+    return TooMuch("This needs more memory than NEURONYM_MEMORY_LIMIT allows.") if "Out of Memory" in said else None
+
+
+def _too_long(seconds: float) -> TooMuch:
+    return TooMuch(f"This took longer than {seconds:g} seconds. Ask for less.")
 
 
 def _check_revision(connection: sa.Connection, path: Path) -> None:

@@ -1,10 +1,12 @@
-"""The command `neuronym`: serve, search, sweep, doctor. Says what went wrong in one sentence, never in a traceback."""
+"""The command `neuronym`: serve, search, export, sweep, doctor. Says what went wrong in a sentence, not a traceback."""
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import ValidationError
@@ -13,6 +15,9 @@ from app import __version__
 from app.errors import Problem
 from app.sentences import sentences
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.catalog import LabelFile
 
 
 def _plainly(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,19 +56,31 @@ def serve(host: str | None, port: str | None, open_browser: bool, measure: bool)
     run(Settings(**_given(host=host, port=port)), open_browser, measure)
 
 
+def _filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """The filters of a search as options."""
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+_FILTERS = [
+    click.option("--model", help="Only this model."),
+    click.option("--pair", help="Only the two models of this pair."),
+    click.option("--view", help="any, up, gate or down."),
+    click.option("--lens", help="cosine or logit; in an export any, too."),
+    click.option("--side", help="top or bottom tokens; in an export any, too."),
+    click.option("--layer-min", help="First layer."),
+    click.option("--layer-max", help="Last layer."),
+    click.option("--min-z", help="Least |z|."),
+    click.option("--strength", help="noise, weak or strong."),
+    click.option("--agreement", help="same or changed: does the counterpart in the pair have the same top token?"),
+]
+
+
 @main.command()
 @click.argument("text", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="The answer of GET /api/v1/search.")
-@click.option("--model", help="Only this model.")
-@click.option("--pair", help="Only the two models of this pair.")
-@click.option("--view", help="any, up, gate or down.")
-@click.option("--lens", help="cosine or logit.")
-@click.option("--side", help="top or bottom tokens.")
-@click.option("--layer-min", help="First layer.")
-@click.option("--layer-max", help="Last layer.")
-@click.option("--min-z", help="Least |z|.")
-@click.option("--strength", help="noise, weak or strong.")
-@click.option("--agreement", help="same or changed: does the counterpart in the pair have the same top token?")
+@_filtered
 @click.option("--sort", help="trust, z, score, effect, layer_z or neuron (default trust; with --json z, as the API).")
 @click.option("--limit", help="Results, 500 at most (default 50).")
 @click.option("--offset", help="Results to skip.")
@@ -71,19 +88,35 @@ def serve(host: str | None, port: str | None, open_browser: bool, measure: bool)
 def search(text: tuple[str, ...], as_json: bool, **filters: str | None) -> None:
     """Neurons that are named after TEXT: a word, '"exact"', 'pre*', 'a, b', or L22N57."""
     from app.addresses import TRUSTED_FIRST
-    from app.catalog import Catalog
     from app.listing import listing
     from app.queries.search import SearchQuery
     from app.queries.search import search as ask
 
     order = {} if as_json else TRUSTED_FIRST
     query = SearchQuery.model_validate({"q": " ".join(text), **order, **_given(**filters)})
-    catalog = Catalog(Settings())
-    try:
-        answer = ask(catalog.current(), query)
-    finally:
-        catalog.close()
+    with _label_file() as labels:
+        answer = ask(labels, query)
     click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(listing(answer)))
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--q", help="Only rows of these tokens, as in a search: a word, '\"exact\"', 'pre*' or 'a, b'.")
+@_filtered
+@click.option("--sort", help="With --q: z, trust, score, effect, layer_z or neuron (default z).")
+@_plainly
+def export(file: Path, **filters: str | None) -> None:
+    """Write labels to FILE, a row a token, as its ending says: .csv, .jsonl or .parquet."""
+    from app.exporting import save
+    from app.queries.export import ExportQuery
+
+    query = ExportQuery.model_validate(_given(**filters))
+    with _label_file() as labels:
+        try:
+            rows = save(labels, query, file)
+        except OSError as error:
+            raise click.ClickException(f"{file} cannot be written: {error.strerror or error}.") from error
+    click.echo(f"{rows:,} rows in {file}, {file.stat().st_size / 1e6:,.1f} MB")
 
 
 @main.command()
@@ -146,6 +179,18 @@ def doctor(as_json: bool) -> None:
         for check in report.checks:
             click.echo(f"{check.state:5}  {check.name}: {check.says}")
     sys.exit(0 if report.ok else 1)
+
+
+@contextmanager
+def _label_file() -> "Iterator[LabelFile]":
+    """The label file of the data folder, while it is needed."""
+    from app.catalog import Catalog
+
+    catalog = Catalog(Settings())
+    try:
+        yield catalog.current()
+    finally:
+        catalog.close()
 
 
 def _given(**options: str | None) -> dict[str, Any]:

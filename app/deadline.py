@@ -11,22 +11,31 @@ from time import monotonic
 _LOOK = 0.25  # seconds between looks at what is running: how late an interrupt may come
 
 
+def never() -> bool:
+    """For work that is wanted to its end."""
+    return False
+
+
 class Deadline:
-    """Interrupts work that runs longer than `seconds`."""
+    """Interrupts work that runs for too long, or that nobody waits for any more."""
 
     def __init__(self, seconds: float) -> None:
+        """`seconds`: for work that names no limit of its own."""
         self.seconds = seconds
         self._lock = threading.Lock()
-        self._running: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._running: dict[object, tuple[float, Callable[[], bool], Callable[[], None]]] = {}
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def limit(self, interrupt: Callable[[], None]) -> Iterator[None]:
-        """While the block runs longer than allowed, `interrupt` is called, again and again."""
+    def limit(
+        self, interrupt: Callable[[], None], seconds: float | None = None, unwanted: Callable[[], bool] = never
+    ) -> Iterator[None]:
+        """While the block runs longer than allowed, or is `unwanted`, `interrupt` is called, again and again."""
         key = object()
+        due = monotonic() + (self.seconds if seconds is None else seconds)
         with self._lock:
-            self._running[key] = monotonic() + self.seconds, interrupt
+            self._running[key] = due, unwanted, interrupt
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
                 self._thread.start()
@@ -44,6 +53,6 @@ class Deadline:
         while not self._ended.wait(_LOOK):
             now = monotonic()
             with self._lock:  # held while interrupting: work that has just ended must not be hit
-                for due, interrupt in self._running.values():
-                    if due < now:
+                for due, unwanted, interrupt in self._running.values():
+                    if due < now or unwanted():
                         interrupt()

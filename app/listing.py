@@ -6,7 +6,7 @@ Token texts come from a model: nothing in them reaches the terminal raw.
 from collections.abc import Iterator, Sequence
 from math import exp
 
-from app.contract import SearchAnswer, SearchResult, SweepAnswer, Token
+from app.contract import SearchAnswer, SearchResult, Side, SweepAnswer, Token
 
 HEADINGS = ("neuron", "model", "view", "token", "z", "score", "strength", "effect", "named")
 
@@ -33,12 +33,19 @@ def shown(token: Token) -> str:
 
 
 def _row(result: SearchResult) -> tuple[str, ...]:
-    effect = "" if result.effect is None else f"{result.effect:+.2f}"
     token = shown(Token(token_id=result.token_id, text=result.token))
-    named = " ".join(map(shown, result.top_tokens))
+    named = " ".join(map(shown, result.top_tokens if result.bottom_tokens is None else result.bottom_tokens))
     strength = result.strength.value if result.strength else ""
     numbers = (f"{result.z:.1f}", f"{result.score:.3f}")
-    return (result.neuron, result.model, result.view.value, token, *numbers, strength, effect, named)
+    return (result.neuron, result.model, result.view.value, token, *numbers, strength, _effect(result), named)
+
+
+def _effect(result: SearchResult) -> str:
+    """What clamping the neuron high does to the label's first token, and whether the label holds."""
+    if result.effect is None:
+        return ""
+    holds = result.effect > 0 if result.side is Side.top else result.effect < 0
+    return f"{result.effect:+.3f} {'holds' if holds else 'reversed'}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -37,6 +37,9 @@ class SecurityHeaders:
         await self.app(scope, receive, secured)
 
 
+BODILESS = "neuronym.bodiless"  # in the scope of a request whose body nobody gets: a long one need not be made
+
+
 class HeadAsGet:
     """Answers HEAD as GET would be, without the body."""
 
@@ -53,4 +56,4 @@ class HeadAsGet:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"}, receive, bodiless)
+        await self.app({**scope, "method": "GET", BODILESS: True}, receive, bodiless)

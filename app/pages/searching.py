@@ -5,10 +5,11 @@ The same label in the models of a pair is one row; everything else is as in its 
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from app import addresses
+from app.api import fresh, get_export
 from app.catalog import LabelFile, Labels
 from app.contract import SearchAnswer, VocabularyToken
 from app.pages.browse import first_model, notes, suggestions, turning
@@ -28,6 +29,9 @@ ORDERS = [  # of results, in the order they are offered
     ("neuron", "neuron"),
 ]
 UNFILTERED = {"q", "sort", "limit", "offset"}  # what leaves no label out
+
+
+router.add_api_route(addresses.EXPORT, get_export, dependencies=[Depends(fresh)])
 
 
 @router.get(addresses.SEARCH)

@@ -19,8 +19,10 @@ class Filters(Question):
         Literal["any", View.up, View.gate, View.down],
         Field(description="Which weight vector: up and gate read the residual stream, down writes to it."),
     ] = "any"
-    lens: Annotated[Lens, Field(description="How it is decoded.")] = Lens.cosine
-    side: Annotated[Side, Field(description="Among a label's highest or lowest tokens.")] = Side.top
+    lens: Annotated[Literal["any", Lens.logit, Lens.cosine], Field(description="How it is decoded.")] = Lens.cosine
+    side: Annotated[
+        Literal["any", Side.top, Side.bottom], Field(description="Among a label's highest or lowest tokens.")
+    ] = Side.top
     layer_min: Annotated[int | None, Field(ge=0, le=32767, description="First layer.")] = None
     layer_max: Annotated[int | None, Field(ge=0, le=32767, description="Last layer.")] = None
     min_z: Annotated[FiniteFloat | None, Field(ge=0, description="Least |z| of the matching token.")] = None
@@ -41,7 +43,9 @@ class Filters(Question):
 
 
 class Listed(Filters):
-    """Filters, and which stretch of what they leave is listed."""
+    """Filters, and which stretch of what they leave is listed. Scores are not merged across lenses or sides."""
 
+    lens: Annotated[Lens, Field(description="How it is decoded.")] = Lens.cosine
+    side: Annotated[Side, Field(description="Among a label's highest or lowest tokens.")] = Side.top
     limit: Limit = 50
     offset: Offset = 0

@@ -30,8 +30,13 @@ class Matching:
     notes: list[str] = field(default_factory=list)
 
 
-def match(alternatives: list[Alternative], vocabularies: dict[str, Vocabulary]) -> Matching:
-    """Look every alternative up in every vocabulary; one that none of them has is split into pieces."""
+def match(
+    alternatives: list[Alternative], vocabularies: dict[str, Vocabulary], most: int | None = MAX_PREFIX
+) -> Matching:
+    """Look every alternative up in every vocabulary; one that none of them has is split into pieces.
+
+    `most` tokens are looked up where a prefix is asked for; None is all of them.
+    """
     found = Matching()
     for one in alternatives:
         matches = {hash_: _LOOK_UP[one.kind](known, one.text) for hash_, known in vocabularies.items()}
@@ -43,7 +48,7 @@ def match(alternatives: list[Alternative], vocabularies: dict[str, Vocabulary]) 
             _add(found.pieces, {hash_: known.pieces(one.text) for hash_, known in vocabularies.items()})
             found.notes.append(f"“{clip(one.text)}” is no single token; search for one of its pieces.")
     prefixed = any(one.kind == "prefix" for one in alternatives)
-    _cut(found.tokens, MAX_PREFIX if prefixed else None, "tokens that match were looked up", found.notes)
+    _cut(found.tokens, most if prefixed else None, "tokens that match were looked up", found.notes)
     _cut(found.pieces, MAX_PIECES, "pieces are listed", found.notes)
     return found
 

@@ -9,13 +9,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.contract import Side
+from app.queries.conditions import equal
 
 _NONE, _NEVER_JUDGED, _TWICE = (sa.literal_column(number, sa.Integer) for number in ("0", "-1", "2"))
 
 
-def outwards(side: Side, figure: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """A figure of a token, turned so that the best of this side is the largest."""
-    return figure if side is Side.top else -figure
+def outwards(side: Side | sa.ColumnElement[Any], figure: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A figure of a token, turned so that the best of its side is the largest."""
+    if isinstance(side, Side):
+        return figure if side is Side.top else -figure
+    return sa.case((equal(side, Side.top), figure), else_=-figure)
 
 
 def trust(strength: sa.ColumnElement[Any], effect: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:

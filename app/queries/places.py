@@ -51,12 +51,12 @@ def has_neuron(model: ModelSummary, layer: int, index: int) -> bool:
     return 0 <= layer < model.layers and 0 <= index < model.neurons
 
 
-def check_view(models: Iterable[ModelSummary], view: View, lens: Lens) -> None:
+def check_view(models: Iterable[ModelSummary], view: View, lens: Lens | None) -> None:
     """Unprocessable when none of `models` was mapped under this view and lens; the sentence says what there is."""
     asked = list(models)
     if not any(view in model.views for model in asked):
         raise Unprocessable(*(_no_view(model, view) for model in asked))
-    if not any(lens in model.lenses for model in asked):
+    if lens and not any(lens in model.lenses for model in asked):
         mapped = "; ".join(f"{model.name} under {_listed(model.lenses)}" for model in asked)
         raise Unprocessable(f"lens: nothing is mapped under {lens.value}. Mapped: {mapped}.")
 

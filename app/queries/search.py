@@ -6,12 +6,11 @@ Says what is asked and what is answered. Text is read by `app.queries.query`, to
 
 from app.catalog import LabelFile
 from app.contract import ModelSummary, NeuronRef, SearchAnswer
-from app.errors import Unprocessable
-from app.holdings import Pair
 from app.queries.filters import Listed
 from app.queries.hits import read_page
 from app.queries.matching import match, spelled
-from app.queries.places import check_view, find_model, find_pair, has_neuron, neuron_name, neuron_ref
+from app.queries.narrowing import models_asked
+from app.queries.places import has_neuron, neuron_name, neuron_ref
 from app.queries.query import Address, parse
 from app.queries.question import Text
 
@@ -25,8 +24,7 @@ def search(labels: LabelFile, query: SearchQuery, *, folded: bool = False) -> Se
 
     `folded` counts and pages the same label in paired models once, as the page shows it.
     """
-    pair = find_pair(labels, query.pair) if query.pair else None
-    models = _models(labels, query, pair)
+    models = models_asked(labels, query)
     parsed = parse(query.q)
     vocabularies = labels.vocabularies([model.name for model in models])
     found = match(parsed.alternatives, vocabularies)
@@ -44,21 +42,6 @@ def search(labels: LabelFile, query: SearchQuery, *, folded: bool = False) -> Se
         offset=query.offset,
         results=results,
     )
-
-
-def _models(labels: LabelFile, query: SearchQuery, pair: Pair | None) -> list[ModelSummary]:
-    """The models that are searched; NotFound or Unprocessable when what is asked for is not among them."""
-    models = [labels.models[name] for name in ((pair.base, pair.instruct) if pair else labels.models)]
-    if query.model:
-        models = [find_model(labels, query.model)]
-        if pair and query.model not in (pair.base, pair.instruct):
-            raise Unprocessable(f"model: {query.model} is not in the pair {pair.name} ({pair.base}, {pair.instruct}).")
-    low, high = query.layer_min, query.layer_max
-    if low is not None and high is not None and low > high:
-        raise Unprocessable(f"layer_min: {low} is above layer_max, {high}.")
-    if query.view != "any":
-        check_view(models, query.view, query.lens)
-    return models
 
 
 def _neurons(models: list[ModelSummary], addresses: list[Address]) -> tuple[list[NeuronRef], list[str]]:

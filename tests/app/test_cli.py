@@ -56,6 +56,13 @@ def test_a_terminal_lists_trusted_labels_first_and_a_program_gets_the_order_of_t
     assert json.loads(run(planted_data, "search", "--json", "California").output)["query"]["sort"] == "z"
 
 
+def test_a_terminal_says_whether_a_label_holds(planted_data: Path) -> None:
+    output = run(planted_data, "search", "California", "--view=down", "--model=tiny-chat").output
+    assert "weak      +2.500 holds" in output and "-0.500 reversed" in output
+    bottom = run(planted_data, "search", "dog", "--side=bottom").output.splitlines()[1]
+    assert "L1N1" in bottom and "'dog' ' California' " in bottom  # the tokens of that end
+
+
 def test_words_are_one_text(planted_data: Path) -> None:
     output = run(planted_data, "search", "New", "York").output
     assert "Pieces: 'New' ' York'" in output

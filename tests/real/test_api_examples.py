@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real
 MODEL = "smollm2-135m-instruct"
 LOADING = 300.0  # seconds that a busy machine may take to load the model
 ORIGIN = "http://127.0.0.1:8000"
-EXAMPLE = re.compile(r"```sh\n(.*?)```\n\n```(json|text)\n(.*?)```", re.DOTALL)
+EXAMPLE = re.compile(r"```sh\n(.*?)```\n\n```(jsonl?|text)\n(.*?)```", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,9 @@ def test_an_example_answers_as_the_page_says(site: httpx2.Client, example: Examp
     headers = {"Content-Type": "application/json"} if example.body else {}
     method = "POST" if example.body else "GET"
     response = site.request(method, example.path, content=example.body, headers=headers)
-    if example.kind == "json":
-        assert_told(response.json(), json.loads(example.answer), "answer")
+    if example.kind.startswith("json"):
+        answer = response.json() if example.kind == "json" else json.loads(response.text.split("\n")[0])
+        assert_told(answer, json.loads(example.answer), "answer")
     else:
         told = [line for line in response.text.splitlines() if line.startswith("event:")]
         assert told == example.answer.split("\n")[:-1]
