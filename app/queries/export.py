@@ -155,7 +155,7 @@ def _order(query: ExportQuery) -> Sequence[sa.ColumnElement[Any]]:
     z, effect = outwards(side, hit.z), outwards(side, hit.effect)
     by: dict[str, list[sa.ColumnElement[Any]]] = {
         "z": [],
-        "trust": [trust(hit.strength, effect).desc()],
+        "trust": [trust(hit.strength, effect, hit.rank).desc()],
         "score": [outwards(side, hit.score).desc()],
         "effect": [effect.desc().nulls_last()],
         "layer_z": [hit.layer_z.desc().nulls_last()],

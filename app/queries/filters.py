@@ -37,7 +37,7 @@ class Filters(Question):
         Sort,
         Field(
             description="Best first; unmeasured last. `trust`: strong before weak before noise, within them labels "
-            "whose measured effect holds first, then by |z|."
+            "with the token among their first five, then those whose measured effect holds, then by |z|."
         ),
     ] = "z"
 

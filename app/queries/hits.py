@@ -84,7 +84,7 @@ def _best(hits: sa.CTE, filters: Listed) -> sa.Select[Any]:
     best_z = _led(hits, sa.func.max(z))
     sort = {
         "z": best_z,
-        "trust": _led(hits, sa.func.arg_max_null(trust(hits.c.strength, effect), z)),
+        "trust": _led(hits, sa.func.arg_max_null(trust(hits.c.strength, effect, hits.c.rank), z)),
         "score": _led(hits, sa.func.max(score)),
         "effect": _led(hits, sa.func.arg_max_null(effect, z)),
         "layer_z": _led(hits, sa.func.max(hits.c.layer_z)),

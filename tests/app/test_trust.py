@@ -11,7 +11,7 @@ from app.catalog import LabelFile
 from app.contract import Lens, Side, Strength, View
 from app.queries.search import SearchQuery, search
 from tests.app.conftest import opened
-from tests.app.label_files import Plan, write_label_file
+from tests.app.label_files import FILLER, Plan, write_label_file
 
 # what it is -> z, strength, effect as if its highest token were meant
 LABELS: dict[str, tuple[float, Strength | None, float | None]] = {
@@ -66,6 +66,23 @@ def order(judged: Judged, sort: str) -> list[str]:
 
 def test_trusted_labels_come_first(judged: Judged) -> None:
     assert order(judged, "trust") == TRUSTED_FIRST
+
+
+def test_a_label_that_names_the_token_comes_before_one_that_lists_it(tmp_path: Path) -> None:
+    plan = Plan()
+    listed = ("tiny-gpt", View.down, Lens.cosine, 0, 0)
+    names = ("tiny-gpt", View.down, Lens.cosine, 0, 1)
+    plan.top[listed] = [(text, 9.0 - place) for place, text in enumerate(FILLER[:5])]
+    plan.top[listed].append((" dog", 3.5))
+    plan.top[names] = [(" dog", 3.0)]
+    for key, effect in ((listed, 1.0), (names, -1.0)):
+        plan.strength[key], plan.effects[key] = Strength.strong, effect
+    write_label_file(tmp_path, plan)
+    for labels in opened(tmp_path):
+        found = search(
+            labels, SearchQuery.model_validate({"q": '" dog"', "sort": "trust", "model": "tiny-gpt"})
+        ).results
+        assert [(one.index, one.rank) for one in found[:2]] == [(1, 0), (0, 5)]
 
 
 def test_the_largest_effect_in_the_labels_direction_comes_first(judged: Judged) -> None:
