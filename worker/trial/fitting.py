@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from app.contract import Clamp, Mode, Site
 from worker.steering.live import Live
 from worker.trial.answers import Setting
-from worker.trial.targets import Batch, Target, side_by_side
+from worker.trial.targets import BEGINNING, REST, Batch, Target, side_by_side
 
-FARTHEST = 3.0  # units
+FARTHEST = 2.5  # units
 STEPS = 50
 RATE = 0.2  # units a step, falling to nothing
 TOGETHER = 8  # targets a step
@@ -68,7 +68,8 @@ def _choose(live: Live, aims: Sequence[Target], others: Sequence[Target], count:
     damage = _curvature(live, [*others, *aims[: len(others)]])
     damage = damage + LEAST_DAMAGE * damage.mean()
     concept, answer = (
-        (_gradient(live, aims, weights) ** 2 / damage).flatten() for weights in ((0.0, 1.0, 0.0), (1.0, 0.0, 0.15))
+        (_gradient(live, aims, weights) ** 2 / damage).flatten()
+        for weights in ((0.0, 1.0, 0.0), (BEGINNING, 0.0, REST))
     )
     first = concept.topk(count // 2).indices
     answer[first] = -torch.inf

@@ -14,7 +14,7 @@ from worker.steering.live import Live
 from worker.trial.answers import answers, question
 from worker.trial.prompts import Lead
 
-BEGINNING, CONCEPT, REST = 1.0, 8.0, 0.15  # weights of an answer's tokens: before the concept, its last, after it
+BEGINNING, CONCEPT, REST = 1.0, 10.0, 0.5  # weights of an answer's tokens: before the concept, its last, after it
 BEGINNINGS = 3  # of each question
 
 

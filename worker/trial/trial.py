@@ -58,14 +58,14 @@ class Effort:
     """
 
     length: int = 32
-    together: tuple[int, ...] = (1, 4, 16, 64)
-    budgets: tuple[float, ...] = (0.005, 0.02, 0.08)
+    together: tuple[int, ...] = (1, 16)
+    budgets: tuple[float, ...] = (0.02, 0.08)
     strengths: tuple[float, ...] = (1.0, 1.5, 2.0)
     positions: tuple[Positions, ...] = ("generated", "all")
-    finalists: int = 4
+    finalists: int = 6
     alone: bool = True
     fitted: int = 64
-    fitted_strengths: tuple[float, ...] = (0.7, 0.8, 0.9, 1.0)
+    fitted_strengths: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1)
 
 
 class Trial:
