@@ -15,9 +15,9 @@ from worker.steering.live import Live
 from worker.steering.repetition import repeated
 from worker.trial.answers import Setting, answers, mean_logprobs
 from worker.trial.nomination import Nominee, measure_units, nominate, share
-from worker.trial.prompts import read_prompts
+from worker.trial.prompts import FILE, read_prompts
 from worker.trial.report import TrialReport
-from worker.trial.trial import Concept
+from worker.trial.trial import Concept, Effort, Trial
 
 PROMPT = [296, 279, 289, 262, 224]
 
@@ -92,6 +92,27 @@ def test_nominees_do_what_is_said_of_them(live: Live) -> None:
     assert one.rise == pytest.approx(float(moved[concept].logsumexp(-1) - plain[concept].logsumexp(-1)), abs=1e-4)
     plain, moved = (predict(live, PROMPT[::-1], clamps, last)[-1].log_softmax(-1) for clamps in ([], [clamp]))
     assert one.kl == pytest.approx(float((plain.exp() * (plain - moved)).sum()), abs=1e-4)
+
+
+def test_nominees_for_an_absent_concept_lower_it(llama: Live) -> None:
+    leads, neutral = [PROMPT], [PROMPT[:3]]
+    found = nominate(llama, [33], [PROMPT], leads, neutral, absent=True)
+    assert found and all(one.rise < 0 for one in found)
+    merits = [one.merit for one in found]
+    assert merits == sorted(merits, reverse=True) and merits[-1] > 0
+
+
+def test_an_answer_without_the_concept_is_what_is_wanted(llama: Live) -> None:
+    prompts = read_prompts("city", FILE.with_name("paris.json"))
+    assert len(prompts.held_out) >= 20 and not set(prompts.choosing) & set(prompts.held_out)
+    assert prompts.leads[1].question == prompts.choosing[1]
+    effort = Effort(length=3)
+    for absent in (False, True):
+        (judged,) = Trial(llama, Concept(("zzz",), "city", absent), prompts, effort).judge(
+            prompts.choosing, [Setting("none", ())], "generated"
+        )
+        assert (judged.named, judged.both) == (0, judged.readable if absent else 0)
+        assert judged.readable == 1  # the same answer as without clamps
 
 
 def test_damage_is_shared_by_merit() -> None:

@@ -17,6 +17,8 @@ from worker.trial.report import Judged, TrialReport
 @click.argument("concept")
 @click.option("--kind", required=True, help="What the concept is one of: animal, place, colour.")
 @click.option("--words", help="Words that count as naming it, with commas between (default: CONCEPT and its plural).")
+@click.option("--absent", is_flag=True, help="The aim is that the concept is not named.")
+@click.option("--prompts", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Other prompts, as JSON.")
 @click.option("--model", default="demo", show_default=True, help="A MODEL as for `map`.")
 @click.option("--length", default=32, show_default=True, type=click.IntRange(4, 512), help="Most tokens of an answer.")
 @click.option("--together", default="1,16", show_default=True, help="How many neurons to move together.")
@@ -31,6 +33,8 @@ def steer_test(
     concept: str,
     kind: str,
     words: str | None,
+    absent: bool,
+    prompts: Path | None,
     model: str,
     length: int,
     together: str,
@@ -49,7 +53,7 @@ def steer_test(
     """
     from worker.checkpoints.checkpoint import open_checkpoint
     from worker.steering.live import load
-    from worker.trial.prompts import read_prompts
+    from worker.trial.prompts import FILE, read_prompts
     from worker.trial.trial import Concept, Effort, Trial
 
     settings = Settings()
@@ -66,8 +70,9 @@ def steer_test(
         if settings.threads:
             torch.set_num_threads(settings.threads)
         live = load(model, open_checkpoint(model), choose_device(settings.device))
-        named = Concept(tuple(words.split(",")) if words else (concept, f"{concept}s"), kind)
-        found = Trial(live, named, read_prompts(kind), effort, lambda line: click.echo(line, err=True)).run()
+        named = Concept(tuple(words.split(",")) if words else (concept, f"{concept}s"), kind, absent)
+        asked = read_prompts(kind, prompts or FILE)
+        found = Trial(live, named, asked, effort, lambda line: click.echo(line, err=True)).run()
     except (CheckpointError, RequestError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if report:

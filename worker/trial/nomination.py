@@ -26,7 +26,7 @@ NOTHING = 0.02  # nats of KL below which a smaller one is no better
 
 @dataclass(frozen=True)
 class Nominee:
-    """A neuron at a site, its unit, and what adding `times` units does: nats gained at leads, nats of KL elsewhere."""
+    """A neuron at a site, its unit, and what adding `times` units does: nats at leads, nats of KL elsewhere."""
 
     layer: int
     index: int
@@ -38,8 +38,8 @@ class Nominee:
 
     @property
     def merit(self) -> float:
-        """Nats gained for a nat of damage."""
-        return self.rise / (self.kl + NOTHING)
+        """Nats the concept changes by for a nat of damage, whichever way."""
+        return abs(self.rise) / (self.kl + NOTHING)
 
     def clamp(self, strength: float, mode: Mode = Mode.add) -> Clamp:
         """The neuron moved by, or held at, `strength` times what was measured."""
@@ -77,8 +77,9 @@ def nominate(
     text: Sequence[Sequence[int]],
     leads: Sequence[list[int]],
     neutral: Sequence[list[int]],
+    absent: bool = False,
 ) -> list[Nominee]:
-    """Neurons for the concept tokens, best first, each once. `text` is what their units are measured on."""
+    """Neurons that raise the concept tokens, or lower them, best first, each once; units are measured on `text`."""
     neurons = near(live, concept)
     places = [(*neuron, site) for neuron in neurons for site in (Site.up, Site.act)]
     units = measure_units(live, places, text)
@@ -94,9 +95,10 @@ def nominate(
         for (place, times), rise, kl in zip(trials, rises.tolist(), kls.tolist(), strict=True)
     ]
     best: dict[tuple[int, int], Nominee] = {}
-    for one in sorted(found, key=lambda nominee: nominee.merit, reverse=True):
+    wanted = [one for one in found if (one.rise < 0 if absent else one.rise > 0)]
+    for one in sorted(wanted, key=lambda nominee: nominee.merit, reverse=True):
         best.setdefault((one.layer, one.index), one)
-    return [one for one in best.values() if one.rise > 0]
+    return list(best.values())
 
 
 def near(live: Live, concept: Sequence[int]) -> list[tuple[int, int]]:

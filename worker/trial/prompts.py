@@ -44,10 +44,11 @@ def read_prompts(kind: str, path: Path = FILE) -> Prompts:
         return str(text).replace("{a_kind}", f"{article} {kind}").replace("{kind}", kind)
 
     choosing = [filled(text) for text in templates["choosing"]]
-    leads = zip(choosing, map(filled, templates["leads"]), strict=False)
+    pairs = zip(choosing, templates["leads"], strict=False)  # a lead may bring a question of its own
+    leads = [lead if isinstance(lead, list) else [text, lead] for text, lead in pairs]
     return Prompts(
         choosing=choosing,
         held_out=[filled(text) for text in templates["held_out"]],
-        leads=[Lead(*pair) for pair in leads],
+        leads=[Lead(*map(filled, pair)) for pair in leads],
         neutral=[Lead(*pair) for pair in templates["neutral"]],
     )

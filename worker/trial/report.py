@@ -8,7 +8,7 @@ from worker.trial.answers import Setting
 
 
 class NomineeReport(BaseModel):
-    """A neuron: adding `times` its unit raised the concept by `rise` nats where it fits, for `kl` nats elsewhere."""
+    """A neuron: adding `times` its unit changed the concept by `rise` nats where it fits, for `kl` nats elsewhere."""
 
     neuron: str
     site: Site
@@ -29,7 +29,8 @@ class Example(BaseModel):
 class Judged(BaseModel):
     """One setting over a set of prompts; shares of one.
 
-    `named`: answers that name the concept, `readable`: answers that can be read, `both`: answers that do and can.
+    `named`: answers that name the concept, `readable`: answers that can be read, `both`: answers that can be read and
+    name it, or where it is to be absent do not.
     `nats_below` is how far the mean log-probability of a token fell, `repeated` the mean share of repeated 4-grams.
     """
 
@@ -55,6 +56,7 @@ class TrialReport(BaseModel):
     model: str
     words: list[str]
     kind: str
+    absent: bool = False
     prompts: int
     length: int
     nominees: list[NomineeReport]

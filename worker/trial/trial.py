@@ -34,6 +34,7 @@ class Concept:
 
     words: tuple[str, ...]
     kind: str
+    absent: bool = False
 
     def named(self, text: str) -> bool:
         """Whether a text holds one of the words, whatever its case."""
@@ -80,7 +81,7 @@ class Trial:
         """The whole measurement; `extra` are settings to judge beside those that are found from the nominees."""
         started = perf_counter()
         nominees = nominees or self.nominees()
-        self.say(f"{len(nominees)} neurons raise the concept")
+        self.say(f"{len(nominees)} neurons {'lower' if self.concept.absent else 'raise'} the concept")
         tried = [
             judged
             for positions in self.effort.positions
@@ -98,6 +99,7 @@ class Trial:
             model=self.live.name,
             words=list(self.concept.words),
             kind=self.concept.kind,
+            absent=self.concept.absent,
             prompts=len(self.prompts.held_out),
             length=self.effort.length,
             nominees=[_nominee(one) for one in nominees[: max(self.effort.together)]],
@@ -133,11 +135,11 @@ class Trial:
             [question(self.live, lead.question, lead.answer) for lead in group]
             for group in (self.prompts.leads, self.prompts.neutral)
         )
-        return nominate(self.live, self.concept.tokens(self.live), texts, leads, neutral)
+        return nominate(self.live, self.concept.tokens(self.live), texts, leads, neutral, self.concept.absent)
 
     def fits(self) -> list[Setting]:
         """Neurons moved together by gradient, towards answers that name the first of the words."""
-        if not self.effort.fitted:
+        if not self.effort.fitted or self.concept.absent:
             return []
         leads = self.prompts.leads_to(self.concept.words[0])
         aims = targets(self.live, self.concept.words[0], self.prompts.choosing, leads, self.effort.length)
@@ -156,6 +158,7 @@ class Trial:
     ) -> Judged:
         pairs = [(rows[0], rows[place]) for rows in found]
         named = [self.concept.named(clamped.text) for _, clamped in pairs]
+        wanted = [name is not self.concept.absent for name in named]
         readable = [_readable(baseline, clamped) for baseline, clamped in pairs]
         count = len(pairs)
         return Judged(
@@ -165,7 +168,7 @@ class Trial:
             baseline_named=sum(self.concept.named(baseline.text) for baseline, _ in pairs) / count,
             named=sum(named) / count,
             readable=sum(readable) / count,
-            both=sum(map(min, zip(named, readable, strict=True))) / count,
+            both=sum(map(min, zip(wanted, readable, strict=True))) / count,
             nats_below=sum(baseline.logprob - max(clamped.logprob, -30.0) for baseline, clamped in pairs) / count,
             repeated=sum(clamped.repeated for _, clamped in pairs) / count,
             examples=[
