@@ -110,9 +110,12 @@ def test_the_file_says_which_view_and_lens_hold_most(data: Path) -> None:
 
 
 def test_the_command_writes_the_report(data: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["trust", "--data", str(data), "--out", str(tmp_path), "--sample", "8"])
+    figures = str(tmp_path / "figures.json")
+    done = CliRunner().invoke(
+        main, ["trust", "--data", str(data), "--out", str(tmp_path), "--sample", "8", "--json", figures]
+    )
     assert done.exit_code == 0, done.output
-    report = TrustReport.model_validate_json((tmp_path / "trust.json").read_text())
+    report = TrustReport.model_validate_json((tmp_path / "figures.json").read_text())
     assert [one.model for one in report.models] == ["planted"]
     assert {one.recipe for one in report.recipes} == {recipe.name for recipe in RECIPES}
     assert {one.labels for one in report.recipes if one.third is None} == {8 * LAYERS * 2}

@@ -18,10 +18,11 @@ CHART = "trust.svg"
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL ...]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder to write into.")
+@click.option("--json", "figures", type=click.Path(path_type=Path), help="Write every figure as JSON here, too.")
 @click.option("--sample", default=128, show_default=True, type=click.IntRange(2), help="Neurons a layer for recipes.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
-def trust(models: tuple[str, ...], out: Path, sample: int, data: Path | None) -> None:
-    """Report how often labels hold: trust.md, trust.svg and trust.json.
+def trust(models: tuple[str, ...], out: Path, figures: Path | None, sample: int, data: Path | None) -> None:
+    """Report how often labels hold, as trust.md and trust.svg.
 
     MODEL is a name in the label file whose effect is measured (default: all that are). On the first one other recipes
     for labels are tried too, on a sample of its neurons.
@@ -48,10 +49,11 @@ def trust(models: tuple[str, ...], out: Path, sample: int, data: Path | None) ->
     except (CheckpointError, LabelFileError) as error:
         raise click.ClickException(str(error)) from error
     out.mkdir(parents=True, exist_ok=True)
-    (out / "trust.json").write_text(report.model_dump_json(indent=1) + "\n")
+    if figures:
+        figures.write_text(report.model_dump_json(indent=1) + "\n")
     (out / CHART).write_text(chart(report.models[0]))
     (out / "trust.md").write_text(page(report))
-    click.echo(f"Wrote trust.md, {CHART} and trust.json into {out.resolve()}")
+    click.echo(f"Wrote trust.md and {CHART} into {out.resolve()}")
 
 
 def _tell(done: int, layers: int) -> None:

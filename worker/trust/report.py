@@ -76,3 +76,12 @@ class TrustReport(BaseModel):
     recipes: list[Tried]
     recipes_of: str
     sample: int
+
+    def recipe(self, name: str, view: View) -> Tried:
+        """A recipe over all layers."""
+        return next(one for one in self.recipes if (one.recipe, one.view, one.third) == (name, view, None))
+
+    def best_recipe(self, view: View) -> Tried:
+        """The one whose labels most often rise beyond the control, over all layers."""
+        tried = [one for one in self.recipes if one.view is view and one.third is None]
+        return max(tried, key=lambda one: one.beyond_control)
