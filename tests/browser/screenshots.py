@@ -18,7 +18,7 @@ Scheme = Literal["light", "dark"]
 
 def search(page: Page, site: str) -> None:
     """The neurons of California."""
-    page.goto(f"{site}/search?q=California")
+    page.goto(f"{site}/search?q=California&sort=trust")
 
 
 def neuron(page: Page, site: str) -> None:

@@ -21,7 +21,7 @@ STYLE = (
 
 def chart(report: ModelReport, lens: Lens = Lens.cosine) -> str:
     """The whole drawing. Solid: the label's token rises. Dashed: another neuron's token rises under the same clamps."""
-    title = f"Labels whose token rises when the neuron is clamped ({lens} lens, {report.model})"
+    title = "Share of labels whose token rises when the neuron is clamped"
     lines = [(view, site, report.by_layer(view, lens, site)) for view, site in LINES]
     drawn = [(view, site, groups) for view, site, groups in lines if groups]
     parts = [
@@ -34,7 +34,7 @@ def chart(report: ModelReport, lens: Lens = Lens.cosine) -> str:
         *[_line(view, groups, report.layers) for view, _, groups in drawn],
         *_names([(view, site, groups[-1].rises) for view, site, groups in drawn]),
         f'<text x="{LEFT + (WIDTH - LEFT - RIGHT) / 2:g}" y="{HEIGHT - 12}" text-anchor="middle">'
-        "layer; dashed: another neuron’s token</text>",
+        f"layer of {report.model}, {lens} lens; dashed: another neuron’s token</text>",
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
