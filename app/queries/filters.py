@@ -36,8 +36,8 @@ class Filters(Question):
     sort: Annotated[
         Sort,
         Field(
-            description="Best first; unmeasured last. `trust`: strong before weak before noise, within them labels "
-            "with the token among their first five, then those whose measured effect holds, then by |z|."
+            description="Best first; unmeasured last. `trust`: labels above noise, of these first those with the token "
+            "among their first five; then strong before weak, those whose measured effect holds, and by |z|."
         ),
     ] = "z"
 

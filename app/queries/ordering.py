@@ -12,7 +12,9 @@ from app.contract import Side
 from app.queries.conditions import equal
 from app.schema import NAMED
 
-_NONE, _NEVER_JUDGED, _TWICE, _NAMED = (sa.literal_column(str(number), sa.Integer) for number in (0, -1, 2, NAMED))
+_NONE, _NEVER_JUDGED, _TWICE, _NAMED, _NAMES_IT, _ABOVE_NOISE = (
+    sa.literal_column(str(number), sa.Integer) for number in (0, -1, 2, NAMED, 10, 100)
+)
 
 
 def outwards(side: Side | sa.ColumnElement[Any], figure: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -27,11 +29,12 @@ def trust(
 ) -> sa.ColumnElement[int]:
     """The larger, the more a label is to be trusted: by strength, unjudged last; within that those that hold first.
 
-    `effect` is turned outwards: above 0 where the label holds. Where a token is sought, a label that names it, its
-    `rank` among the first, comes before one that merely lists it.
+    `effect` is turned outwards: above 0 where the label holds. Where a token is sought, of the labels above noise those
+    that name it, its `rank` among the first, come before those that merely list it.
     """
     grade = sa.func.coalesce(sa.type_coerce(strength, sa.SmallInteger), _NEVER_JUDGED)
     holds = sa.func.coalesce(sa.cast(effect > _NONE, sa.Integer), _NONE)
+    judged = _TWICE * grade + holds
     if rank is None:
-        return _TWICE * grade + holds
-    return _TWICE * (_TWICE * grade + sa.cast(rank < _NAMED, sa.Integer)) + holds
+        return judged
+    return judged + _ABOVE_NOISE * sa.cast(grade > _NONE, sa.Integer) + _NAMES_IT * sa.cast(rank < _NAMED, sa.Integer)

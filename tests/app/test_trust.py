@@ -68,21 +68,21 @@ def test_trusted_labels_come_first(judged: Judged) -> None:
     assert order(judged, "trust") == TRUSTED_FIRST
 
 
-def test_a_label_that_names_the_token_comes_before_one_that_lists_it(tmp_path: Path) -> None:
+def test_above_noise_a_label_that_names_the_token_comes_before_one_that_lists_it(tmp_path: Path) -> None:
     plan = Plan()
-    listed = ("tiny-gpt", View.down, Lens.cosine, 0, 0)
-    names = ("tiny-gpt", View.down, Lens.cosine, 0, 1)
-    plan.top[listed] = [(text, 9.0 - place) for place, text in enumerate(FILLER[:5])]
-    plan.top[listed].append((" dog", 3.5))
-    plan.top[names] = [(" dog", 3.0)]
-    for key, effect in ((listed, 1.0), (names, -1.0)):
-        plan.strength[key], plan.effects[key] = Strength.strong, effect
+    listing = [(text, 9.0 - place) for place, text in enumerate(FILLER[:5])] + [(" dog", 3.5)]
+    planted = (  # in the order that is expected
+        ([(" dog", 3.0)], Strength.weak, -1.0),
+        (listing, Strength.strong, 1.0),
+        ([(" dog", 8.0)], Strength.noise, 1.0),
+    )
+    for index, (tokens, strength, effect) in enumerate(planted):
+        key = ("tiny-gpt", View.down, Lens.cosine, 0, index)
+        plan.top[key], plan.strength[key], plan.effects[key] = tokens, strength, effect
     write_label_file(tmp_path, plan)
+    query = SearchQuery.model_validate({"q": '" dog"', "sort": "trust", "model": "tiny-gpt"})
     for labels in opened(tmp_path):
-        found = search(
-            labels, SearchQuery.model_validate({"q": '" dog"', "sort": "trust", "model": "tiny-gpt"})
-        ).results
-        assert [(one.index, one.rank) for one in found[:2]] == [(1, 0), (0, 5)]
+        assert [one.index for one in search(labels, query).results[:3]] == [0, 1, 2]
 
 
 def test_the_largest_effect_in_the_labels_direction_comes_first(judged: Judged) -> None:
