@@ -31,9 +31,11 @@ def test_every_setting_is_in_the_operations_table() -> None:
 @pytest.mark.parametrize("program, group", [("neuronym", app_main), ("neuronym-worker", worker_main)])
 def test_every_command_is_documented_and_has_help(program: str, group: click.Group) -> None:
     everything = " ".join(file.read_text() for file in DOCS)
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         assert f"{program} {name}" in everything, name
-        assert command.help
+        assert command and command.help
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.name not in ("host", "port"):
                 assert parameter.help, (name, parameter.name)

@@ -1,5 +1,6 @@
 """`neuronym-worker`: map models, serve clamps. Errors end in one sentence, never in a traceback."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -22,23 +23,37 @@ from worker.mapping.mapping import Engine, Here
 from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
 from worker.mapping.progress import reporter
 from worker.mapping.recipe import Recipe
-from worker.measuring.effect_command import effect
+from worker.memory import save
 from worker.naming.decoder import Precision
 from worker.run import MapRun
-from worker.trial.command import steer_test
-from worker.trust.command import trust
+
+LATER = {
+    "effect": "worker.measuring.effect_command",
+    "steer-test": "worker.trial.command",
+    "trust": "worker.trust.command",
+}
 
 
-@click.group()
+class Commands(click.Group):
+    """Commands that run models are imported when they are asked for: mapping needs neither their seconds nor memory."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *LATER})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in LATER:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(LATER[cmd_name])
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=Commands)
 @click.version_option(package_name="neuronym")
 def main() -> None:
     """Map every MLP neuron of a language model, and clamp neurons live."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")
-
-
-for command in (effect, trust, steer_test):
-    main.add_command(command)
 
 
 @main.command("map")
@@ -89,6 +104,7 @@ def map_command(
     MODEL is a hub id (org/model or org/model@revision), a folder, a GGUF file, any of these with +ADAPTER (a PEFT
     LoRA folder or hub id), or `demo`, which is the demo pair.
     """
+    save()
     settings = Settings(data=data) if data else Settings()
     if settings.threads:
         torch.set_num_threads(settings.threads)

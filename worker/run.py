@@ -8,12 +8,13 @@ from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import slug
 from worker.checkpoints.vocabulary import read_vocabulary
 from worker.errors import CheckpointError
-from worker.labelfile.artifact import Additions, publish
 from worker.mapping.mapping import Engine, Here, Mapped, Progress, map_model
 from worker.mapping.pairs import MappedPair, check_comparable, measure_drift
 from worker.mapping.progress import Report
 from worker.mapping.recipe import Recipe
 from worker.mapping.shards import ShardFolder
+from worker.memory import give_back
+from worker.steering.loading import Loading
 
 
 def _silent(_: Progress) -> None:
@@ -39,7 +40,7 @@ class MapRun:
             LabelFileError: the file cannot be built, or the disk is full.
         """
         opened = _opened(specs, names)
-        return publish(Additions([self._map(*one) for one in opened]), self.settings)
+        return self._publish([self._map(*one) for one in opened])
 
     def map_pair(self, base: str, instruct: str, names: Sequence[str] = (), pair: str = "", note: str = "") -> str:
         """Map two checkpoints of one model and what became of each neuron between them; returns the run id.
@@ -59,7 +60,13 @@ class MapRun:
         shards.open(self.resume)
         measure_drift(before[1], after[1], self.recipe.of(before[1]).views, shards)
         pair_rows = MappedPair(called, before[0], after[0], note or None, shards)
-        return publish(Additions(mapped, [pair_rows]), self.settings)
+        return self._publish(mapped, [pair_rows])
+
+    def _publish(self, mapped: Sequence[Mapped], pairs: Sequence[MappedPair] = ()) -> str:
+        from worker.labelfile.artifact import Additions, publish  # only here: mapping has no use for DuckDB
+
+        give_back()
+        return publish(Additions(mapped, pairs), self.settings)
 
     def _map(self, name: str, checkpoint: Checkpoint) -> Mapped:
         vocabulary = read_vocabulary(checkpoint.tokenizer)
@@ -71,7 +78,10 @@ class MapRun:
 
 def _opened(specs: Sequence[str], names: Sequence[str]) -> list[tuple[str, Checkpoint]]:
     """All checkpoints with their names, before the first is mapped: a bad one is found before hours of work."""
-    checkpoints = [open_checkpoint(spec) for spec in specs]
+    with Loading("").watched():  # the header of a GGUF file is read once, not once for each thing that is in it
+        checkpoints = [open_checkpoint(spec) for spec in specs]
+        for checkpoint in checkpoints:
+            _ = checkpoint.tokenizer
     called = [slug(name) for name in names] or [checkpoint.name for checkpoint in checkpoints]
     if len(set(called)) < len(called):
         raise CheckpointError(f"Two models would be called {called[0]!r}. Tell them apart with --name.")

@@ -7,17 +7,10 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 from app.contract import View
 from worker.checkpoints.adapter import Adapter, open_adapter
@@ -25,6 +18,9 @@ from worker.checkpoints.families import FAMILIES, Family
 from worker.checkpoints.sources import Source, resolve
 from worker.checkpoints.weights import GGUFFile, SafetensorsFolder, TensorReader, gguf_names
 from worker.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
@@ -137,12 +133,14 @@ class Checkpoint:
     def _files(self) -> dict[str, Any]:
         return {"gguf_file": self.source.gguf} if self.source.gguf else {}
 
-    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    def load(self, device: torch.device, dtype: torch.dtype) -> tuple["PreTrainedModel", PreTrainedTokenizerFast]:
         """The live model, in evaluation mode and with its adapter merged, and its tokenizer.
 
         Raises:
             CheckpointError: transformers cannot build it.
         """
+        from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
+
         try:
             model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
                 self.source.folder, dtype=dtype, **self._files

@@ -6,8 +6,9 @@ A reader maps a tensor's name to fp32 values in transformers' layout. It knows n
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import gguf
 import numpy as np
@@ -91,6 +92,27 @@ class SafetensorsFolder:
         return tensor
 
 
+@dataclass(frozen=True)
+class _Packed:
+    """Where `rows` of `width` values lie in a GGUF file, packed into an array of `shape` and `dtype`.
+
+    What gguf says of a tensor holds on to the whole header, which takes memory.
+    """
+
+    kind: gguf.GGMLQuantizationType
+    rows: int
+    width: int
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tensor: gguf.ReaderTensor) -> "_Packed":
+        width, rows = (*(int(size) for size in tensor.shape), 1)[:2]
+        data = tensor.data
+        return cls(tensor.tensor_type, rows, width, int(tensor.data_offset), data.dtype, data.shape)
+
+
 class GGUFFile:
     """One GGUF file; its tensors are dequantised as they are read."""
 
@@ -99,8 +121,8 @@ class GGUFFile:
         self._names = names  # transformers' name -> GGUF's, for what is not in a layer
         self._layers_path = layers_path
         with _readable(file):
-            self._tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
-        types = [t.tensor_type.name for name, t in self._tensors.items() if "ffn_up" in name]
+            self._tensors = {tensor.name: _Packed.of(tensor) for tensor in gguf.GGUFReader(file).tensors}
+        types = [packed.kind.name for name, packed in self._tensors.items() if "ffn_up" in name]
         self.dtype = types[0].lower() if types else "unknown"
 
     def _key(self, name: str) -> str:
@@ -117,14 +139,13 @@ class GGUFFile:
         key = self._key(name)
         if key not in self._tensors:
             raise CheckpointError(f"{self.files[0].name} has no tensor {key!r}. Is the file complete?")
-        stored = self._tensors[key]
-        width, rows = (int(size) for size in stored.shape)
-        tensor = torch.empty(rows, width)
+        packed = self._tensors[key]
+        tensor = torch.empty(packed.rows, packed.width)
         with _readable(self.files[0]):
             # Mapped anew: what was read of a mapped file counts as memory for as long as it is mapped.
-            packed = np.memmap(self.files[0], stored.data.dtype, "r", stored.data_offset, stored.data.shape)
-            for part in _pieces(rows, width):
-                tensor[part] = torch.from_numpy(gguf.quants.dequantize(packed[part], stored.tensor_type))
+            data = np.memmap(self.files[0], packed.dtype, "r", packed.offset, packed.shape)
+            for part in _pieces(packed.rows, packed.width):
+                tensor[part] = torch.from_numpy(gguf.quants.dequantize(data[part], packed.kind))
         return tensor
 
 

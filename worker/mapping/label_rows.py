@@ -11,7 +11,9 @@ from app.schema import code
 from worker.checkpoints.vocabulary import Vocabulary
 from worker.mapping.shards import column, constant
 from worker.naming.decoded import Decoded
-from worker.naming.lens import nearest, robust_z
+from worker.naming.lens import robust_z
+from worker.naming.neighbours import nearest
+from worker.naming.rounding import Bound
 
 SIMILAR = 5
 
@@ -71,9 +73,9 @@ def label_rows(
     )
 
 
-def neighbour_rows(layer: int, view: View, rows: Tensor) -> pa.Table:
-    """The table `neighbour`: which rows of a layer, `(neurons, width)`, are most alike."""
-    similar = nearest(rows, SIMILAR)
+def neighbour_rows(layer: int, view: View, rows: Tensor, bound: Bound | None = None) -> pa.Table:
+    """The table `neighbour`: which rows of a layer, `(neurons, width)`, are most alike; with a bound by screening."""
+    similar = nearest(rows, SIMILAR, bound)
     return pa.table(
         _key(layer, view, None, len(rows))
         | {

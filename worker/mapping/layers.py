@@ -85,7 +85,7 @@ class LayerMapper:
             odd = odd_share(decoded[lens].top.ids, self._odd)
             work.labels.append(label_rows(work.layer, view, lens, norm, decoded[lens], strength, odd))
             work.figures.append(layer_figures(work.layer, view, lens, thresholds[lens], strength))
-        work.neighbours.append(neighbour_rows(work.layer, view, rows))
+        work.neighbours.append(neighbour_rows(work.layer, view, rows, self._decoder.bound))
         work.outcomes.append(outcome)
 
     def _thresholds(self, rows: Tensor, seed: int) -> dict[Lens, Thresholds]:

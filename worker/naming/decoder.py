@@ -68,6 +68,11 @@ class Decoder:
             self._screen = _screen(head, precision, sample, lenses)
             self.precision = self._screen.bound.value if self._screen else "fp32"
 
+    @property
+    def bound(self) -> Bound | None:
+        """Of the int8 screening, where that is the way."""
+        return self._screen.bound if self._screen else None
+
     def decode(self, rows: Tensor, top_k: int, bottom_k: int) -> tuple[dict[Lens, Decoded], Outcome]:
         """The lenses on `rows` `(rows, width)`, and how it went."""
         tried = self._try(rows, top_k, bottom_k)

@@ -8,11 +8,29 @@ import torch
 from torch import Tensor
 
 
-def times(rows: Tensor, tile: Tensor) -> Tensor:
-    """`rows @ tile.T` as fp32, `(rows, tokens)`; `(rows, width)` and `(tokens, width)` are fp32 or bf16."""
-    if rows.is_cuda and rows.dtype is tile.dtype is torch.bfloat16:
-        return torch.mm(rows, tile.T, out_dtype=torch.float32)
-    return torch.mm(rows.float(), tile.float().T)
+class Times:
+    """Products of the same rows with one tile after the other.
+
+    Args:
+        rows: `(rows, width)`, fp32 or bf16.
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        self._rows, self._wide, self._spare = rows, rows.float(), rows.new_empty(0, dtype=torch.float32)
+
+    def __call__(self, tile: Tensor) -> Tensor:
+        """`rows @ tile.T` as fp32, `(rows, tokens)`; the tile, `(tokens, width)`, is fp32 or bf16."""
+        if tile.is_cuda and self._rows.dtype is tile.dtype is torch.bfloat16:
+            return torch.mm(self._rows, tile.T, out_dtype=torch.float32)
+        return torch.mm(self._wide, self._widened(tile).T)
+
+    def _widened(self, tile: Tensor) -> Tensor:
+        """The tile in fp32, in memory that is used again for the next."""
+        if tile.dtype is torch.float32:
+            return tile
+        if self._spare.numel() < tile.numel():
+            self._spare = torch.empty_like(tile, dtype=torch.float32)
+        return self._spare[: len(tile)].copy_(tile)
 
 
 def bf16_pays(device: torch.device) -> bool:
@@ -21,7 +39,7 @@ def bf16_pays(device: torch.device) -> bool:
         return False
     few = torch.ones(16, 16, dtype=torch.bfloat16, device=device)
     try:
-        return times(few, few).dtype is torch.float32
+        return Times(few)(few).dtype is torch.float32
     except (RuntimeError, TypeError):  # a build of torch or of the BLAS without it
         return False
 

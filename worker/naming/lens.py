@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from app.contract import Lens
-from worker.cores import MOST_ROWS, in_blocks
+from worker.cores import in_blocks
 from worker.naming.decoded import Decoded, Extremes, joined
-from worker.naming.gemm import times
+from worker.naming.gemm import Times
 from worker.naming.statistics import Moments, Statistics, fp32_blocks
 
 TILE = 1024  # tokens a product: the tile is reduced while it is still in the processor's cache
@@ -85,7 +85,7 @@ def decode(
 def _decode_block(
     factors: Tensor, head: Head, top_k: int, bottom_k: int, lenses: Sequence[Lens]
 ) -> dict[Lens, Decoded]:
-    rows = factors.float()
+    rows, times = factors.float(), Times(factors)
     ends = [(sign, min(k, head.vocab)) for sign, k in ((1, top_k), (-1, bottom_k))]
     statistics = {lens: Statistics(rows, head.moments(lens), lens, head.vocab) for lens in lenses}
     maxima: dict[tuple[Lens, int], list[Tensor]] = {(lens, sign): [] for lens in lenses for sign, _ in ends}
@@ -93,7 +93,7 @@ def _decode_block(
     size = TILE if rows.device.type == "cpu" else TILE_ON_DEVICE
     for start in range(0, head.vocab, size):
         stop = min(start + size, head.vocab)
-        tile = times(factors, head.weight[start:stop])  # (rows, tile)
+        tile = times(head.weight[start:stop])  # (rows, tile)
         scores[:, start:stop] = tile
         for lens in sorted(lenses, key=BOTH.index):
             if lens is Lens.cosine:  # after the logit lens, which needs the tile as it is
@@ -169,16 +169,3 @@ def robust_z(values: Tensor) -> Tensor:
     centre = values.median()
     spread = 1.4826 * (values - centre).abs().median()
     return (values - centre) / spread if spread > 0 else torch.zeros_like(values)
-
-
-def nearest(rows: Tensor, k: int = 5) -> Extremes:
-    """The k rows that point most nearly the same way as each row, itself left out: indices and cosines `(rows, k)`."""
-    lengths = torch.linalg.vector_norm(rows, dim=1)
-    inverse = torch.where(lengths > 0, 1 / lengths, 0.0)  # (rows,)
-    k, found = min(k, len(rows) - 1), []
-    for start in range(0, len(rows), MOST_ROWS):
-        unit = rows[start : start + MOST_ROWS] * inverse[start : start + MOST_ROWS, None]
-        cosines = (unit @ rows.T).mul_(inverse)  # (block, rows)
-        cosines.diagonal(start).fill_(-torch.inf)
-        found.append(cosines.topk(k, dim=1))
-    return Extremes(torch.cat([best.indices for best in found]), torch.cat([best.values for best in found]))

@@ -15,7 +15,7 @@ from worker.errors import EngineError
 from worker.mapping.label_rows import label_rows, neighbour_rows
 from worker.naming.control import Thresholds, mixtures, reach
 from worker.naming.decoder import Decoder, Precision
-from worker.naming.gemm import bf16_pays, fits_bf16, times
+from worker.naming.gemm import Times, bf16_pays, fits_bf16
 from worker.naming.lens import BUCKET, TILE, Head, decode
 from worker.naming.odd_tokens import odd_share, odd_tokens
 
@@ -93,7 +93,7 @@ def test_a_product_of_bf16_is_summed_in_fp32() -> None:
     ones = torch.ones(1, 513, dtype=torch.bfloat16)
     tile = torch.ones(2, 513, dtype=torch.bfloat16)
     tile[0, 0] = 256
-    assert times(ones, tile).tolist() == [[768.0, 513.0]]
+    assert Times(ones)(tile).tolist() == [[768.0, 513.0]]
 
 
 def test_the_cpu_is_not_asked_for_bf16() -> None:

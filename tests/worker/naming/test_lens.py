@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from app.contract import Lens
-from worker.naming.lens import BUCKET, TILE, Head, decode, nearest, robust_z
+from worker.naming.lens import BUCKET, TILE, Head, decode, robust_z
 
 TOP, BOTTOM = 20, 10
 
@@ -153,12 +153,3 @@ def test_robust_z_counts_median_deviations() -> None:
     assert z[2] == 0
     assert z[4].item() == pytest.approx(97 / 1.4826)
     assert robust_z(torch.ones(5)).eq(0).all()
-
-
-def test_nearest_finds_the_twin() -> None:
-    rows = torch.randn(50, 16, generator=torch.Generator().manual_seed(1))
-    rows[31] = rows[4] * 3
-    found = nearest(rows, 5)
-    assert found.ids[4, 0] == 31 and found.ids[31, 0] == 4
-    assert found.scores[4, 0].item() == pytest.approx(1)
-    assert not (found.ids == torch.arange(50)[:, None]).any()
