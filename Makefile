@@ -1,6 +1,6 @@
 # Neuronym: a name for every neuron. `make help` lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help setup map run test check bench clean browser
+.PHONY: help setup map run test check bench bench-full clean browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -60,7 +60,10 @@ test: check browser ## Everything CI checks: lint, types, laws, unit, real-model
 	@$(BIN)/coverage report
 
 bench: setup ## Measure the claims of docs/, as ratios within one run; five minutes at most.
-	@for script in benchmarks/*.py; do nice $(BIN)/python $$script || exit 1; done
+	@nice $(BIN)/python -m benchmarks.run
+
+bench-full: setup ## The same with more layers and turns, and what is too slow for `make bench`.
+	@nice $(BIN)/python -m benchmarks.run --full
 
 clean: ## Remove what was installed and built; label files stay.
 	rm -rf .venv frontend/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

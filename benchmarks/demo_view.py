@@ -1,0 +1,84 @@
+"""The demo model's up view under the cosine lens, top 20 only, against the bare fp32 product and a plain script.
+
+The bare product is one `torch.mm` of a layer's rows with the whole head, into memory that is there already. The plain
+script is what anyone would write: unit vectors, all scores, `topk(20)`. One layer a turn.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from app.contract import Lens, View
+from benchmarks.timing import machine, ratio, seconds, turns, typical
+from worker.checkpoints.checkpoint import open_checkpoint
+from worker.checkpoints.sources import DEMO
+from worker.naming.decoder import Decoder
+from worker.naming.lens import Head
+
+TOP = 20
+SAMPLE = 256  # rows on which the decoder chooses its way
+QUICK = (0, 4, 8, 12, 16, 20, 24, 29)
+TARGETS = {"ours / bare product": "at most 0.7", "ours / plain script": "at most 0.4"}
+
+
+def bare(rows: Tensor, weight: Tensor, scores: Tensor) -> None:
+    """The fp32 product and nothing else."""
+    torch.mm(rows, weight.T, out=scores)
+
+
+def plain(rows: Tensor, unit: Tensor) -> Tensor:
+    """What a script would do; gives the tokens' ids, `(rows, 20)`."""
+    return (torch.nn.functional.normalize(rows, dim=1) @ unit.T).topk(TOP).indices
+
+
+def measure(layers: Sequence[int]) -> dict[str, object]:
+    """The ratios, and what making the head ready costs besides."""
+    checkpoint = open_checkpoint(DEMO)
+    weight = checkpoint.head()
+    views = {layer: checkpoint.rows(View.up, layer) for layer in layers}
+    made: list[Decoder] = []
+
+    def prepare() -> None:
+        head = Head(weight, torch.arange(len(weight)))
+        made.append(Decoder(head, "auto", views[layers[0]][:SAMPLE], [Lens.cosine]))
+        head.prepare([Lens.cosine])
+
+    prepared = seconds(prepare)
+    decoder, unit = made[0], torch.nn.functional.normalize(weight, dim=1)
+    scores = torch.empty(checkpoint.neurons, len(weight))
+    times = turns(
+        {
+            "ours": partial(decoder.decode, views[layer], TOP, 0),
+            "plain": partial(plain, views[layer], unit),
+            "bare": partial(bare, views[layer], weight, scores),
+        }
+        for layer in (layers[0], *layers)
+    )
+    same = [agreement(decoder, views[layer], unit) for layer in layers]
+    return {
+        "shape": f"{checkpoint.neurons} x {checkpoint.width} by {len(weight)}, {len(layers)} layers",
+        "precision": decoder.precision,
+        "ours / bare product": ratio(times, "ours", "bare"),
+        "ours / plain script": ratio(times, "ours", "plain"),
+        "bare product of a layer, seconds": round(typical(times, "bare"), 3),
+        "preparing the head / bare product of all layers": round(
+            prepared / checkpoint.layers / typical(times, "bare"), 3
+        ),
+        "rows with the plain script's top token": round(sum(same) / len(same), 5),
+    }
+
+
+def agreement(decoder: Decoder, rows: Tensor, unit: Tensor) -> float:
+    """Share of rows that both ways give the same first token; fp32 ties may fall either way."""
+    found = decoder.decode(rows, TOP, 0)[0][Lens.cosine].top.ids
+    return float((found[:, 0] == plain(rows, unit)[:, 0]).float().mean())
+
+
+if __name__ == "__main__":
+    about = machine()
+    figures = measure(range(30) if "--full" in sys.argv else QUICK)
+    print(json.dumps({"machine": about, "targets": TARGETS, "figures": figures}))

@@ -1,0 +1,40 @@
+"""The page on performance is what the kept results come to, and the benchmarks' own parts do what they say."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import run as benchmark_run
+from benchmarks.launch import run
+from benchmarks.report import PAGE, TITLES, page
+from benchmarks.timing import ratio, turns
+
+
+def test_the_page_is_made_of_the_results() -> None:
+    assert PAGE.read_text() == page(), "run `python -m benchmarks.report`"
+
+
+def test_every_benchmark_has_a_place_on_the_page() -> None:
+    assert set(TITLES) == {*benchmark_run.QUICK, *benchmark_run.SLOW}
+
+
+def test_figures_targets_and_machine_are_told(tmp_path: Path) -> None:
+    result = {"machine": {"cores": 2}, "targets": {"a / b": "at most 0.7"}, "figures": {"a / b": 0.6, "deep": {"c": 1}}}
+    (tmp_path / "growth.json").write_text(json.dumps(result))
+    text = page(tmp_path)
+    assert "| a / b | 0.6 | at most 0.7 |" in text and "| deep, c | 1 |  |" in text and "Machine: cores 2." in text
+
+
+def test_the_first_turn_is_left_out_and_ratios_are_of_turns() -> None:
+    times = turns([{"one": lambda: None, "other": lambda: None}] * 3)
+    assert len(times) == 2
+    assert ratio([{"a": 1, "b": 2}, {"a": 3, "b": 4}, {"a": 10, "b": 10}], "a", "b") == pytest.approx(0.75)
+
+
+def test_a_command_is_launched_and_its_memory_is_its_own() -> None:
+    ballast = bytearray(300_000_000)
+    taken = run([sys.executable, "-c", "print('done')"])
+    assert taken["output"] == "done\n"
+    assert 1_000_000 < taken["peak"] < 100_000_000 < len(ballast)
