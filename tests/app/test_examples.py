@@ -15,7 +15,8 @@ from app.pages.examples import FILE, examples
 
 def test_each_example_is_a_request() -> None:
     for one in json.loads(FILE.read_text()):
-        assert set(one) == {"title", "measured", "state"}
+        assert set(one) >= {"title", "measured", "state"}
+        assert ("says" in one) != ("silent" in one)
         assert 0 < len(one["state"]["clamp"]) <= MAX_CLAMPS
 
 
