@@ -113,10 +113,15 @@ def test_the_footprint_is_known_before_loading(family: str, tmp_path: Path) -> N
 
 def test_the_device_is_what_the_setting_names() -> None:
     assert choose_device("cpu") == CPU
-    assert precision(CPU) is torch.float32
-    assert precision(torch.device("cuda")) is torch.bfloat16
     with pytest.raises(ValueError, match="NEURONYM_DEVICE=abacus"):
         choose_device("abacus")
+
+
+def test_bf16_is_for_gpus_that_are_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for made_for_it, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda made=made_for_it, **_: made)
+        assert precision(torch.device("cuda")) is expected
+        assert precision(CPU) is torch.float32
 
 
 def test_memory_is_what_is_set_or_half_of_what_there_is() -> None:
