@@ -189,7 +189,10 @@ def test_a_resumed_run_has_the_same_control(tiny_llama: Path, data_folder: Path,
         MapRun(Settings(data=tmp_path), report=cut).map([str(tiny_llama)], ["tiny"])
     for _ in range(2):  # resumed, then mapped once more: renewed, not doubled
         MapRun(Settings(data=tmp_path)).map([str(tiny_llama)], ["tiny"])
-        assert control_of(tmp_path) == control_of(data_folder)
+        (settings, result), (again, other) = control_of(tmp_path), control_of(data_folder)
+        assert (settings, result["views"]) == (again, other["views"])
+        for one, same in zip(result["layers"], other["layers"], strict=True):
+            assert one == pytest.approx(same, abs=1e-5)  # sums of another order differ in the last digit
 
 
 def test_an_ungated_model_and_a_layer_of_zeros(tmp_path: Path) -> None:
