@@ -30,6 +30,7 @@ def label_place(view: View, lens: Lens, side: Side = Side.top) -> int:
 
 
 NATURAL = {View.up: Site.up, View.gate: Site.act, View.down: Site.act}  # the site at which a view's label is tried
+NAMED_BY = {Direction.high: Side.top, Direction.low: Side.bottom}  # the end of a label that a clamp should raise
 
 
 class Coded(sa.types.TypeDecorator[StrEnum]):

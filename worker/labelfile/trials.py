@@ -4,12 +4,12 @@ A label is tried at the end that stands further out. Where that is its highest t
 end of its range, where it is the lowest to the low end; either way the token should become likelier. Knows tables only.
 """
 
-from app.contract import Direction, Lens, Side, View
-from app.schema import LABELS, NATURAL, code, label_place
+from app.contract import Lens, View
+from app.schema import LABELS, NAMED_BY, NATURAL, code, label_place
 
 _PLACES = ", ".join(
     f"({code(side)}, {code(view)}, {code(lens)}, {code(direction)}, {label_place(view, lens, side)})"
-    for side, direction in ((Side.top, Direction.high), (Side.bottom, Direction.low))
+    for direction, side in NAMED_BY.items()
     for view in View
     for lens in Lens
 )

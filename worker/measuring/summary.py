@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.contract import Direction, Lens, Side, Site, View
-from app.schema import NATURAL, code, label_place
+from app.contract import Direction, Lens, Site, View
+from app.schema import NAMED_BY, NATURAL, code, label_place
 
-NAMED_BY = {Direction.high: Side.top, Direction.low: Side.bottom}  # the end of a label that a clamp should raise
 Figures = dict[str, float]
 
 

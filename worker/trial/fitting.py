@@ -7,7 +7,7 @@ and tensors; what an answer is about and whether it can be read is judged elsewh
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -144,14 +144,17 @@ def _shifted(live: Live, shifts: Shifts, generated: Tensor) -> Iterator[None]:
     def adding(shift: Tensor) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
         return lambda _, given: (given[0] + (where * shift.to(where)).to(given[0].dtype),)
 
-    handles = [
-        live.sites.module(layer, Site.act).register_forward_pre_hook(adding(shift)) for layer, shift in shifts.items()
-    ]
-    try:
+    with _hooked(live, {layer: adding(shift) for layer, shift in shifts.items()}):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+@contextmanager
+def _hooked(live: Live, hooks: Mapping[int, Callable[[nn.Module, tuple[Tensor]], object]]) -> Iterator[None]:
+    """Hooks on the products of layers, gone when the block is left."""
+    with ExitStack() as stack:
+        for layer, hook in hooks.items():
+            stack.callback(live.sites.module(layer, Site.act).register_forward_pre_hook(hook).remove)
+        yield
 
 
 def _no_shifts(live: Live) -> dict[int, Tensor]:
@@ -187,13 +190,6 @@ def _units(live: Live, texts: Sequence[Target]) -> Tensor:
 
             return hook
 
-        handles = [
-            live.sites.module(layer, Site.act).register_forward_pre_hook(keep(layer))
-            for layer in range(live.sites.layers)
-        ]
-        try:
+        with _hooked(live, {layer: keep(layer) for layer in range(live.sites.layers)}):
             live.model(batch.tokens.to(live.model.device), logits_to_keep=1)
-        finally:
-            for handle in handles:
-                handle.remove()
     return units

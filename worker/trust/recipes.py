@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from app.contract import Direction, Side, Site, View
-from app.schema import NATURAL, code
+from app.schema import NAMED_BY, NATURAL, code
 from worker.measuring.effect import Effects, Ranges
-from worker.measuring.summary import NAMED_BY, list_place
+from worker.measuring.summary import list_place
 from worker.trust.report import THIRDS, Tried
 
 
