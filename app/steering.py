@@ -5,7 +5,7 @@ Knows nothing of torch or of HTML. The JSON route and the playground call the sa
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import httpx2
 from fastapi import Depends, Request
@@ -27,10 +27,11 @@ from app.queries.clamps import checked
 from app.streaming import EventStream, unless_gone
 from app.worker_client import WorkerAway, WorkerClient
 
-__all__ = ["ClampStream", "EventStream", "Steering", "Worker", "clamp", "clamp_events", "tokenize"]
+__all__ = ["ClampStream", "EventStream", "Steering", "Worker", "clamp", "clamp_events", "tokenize", "understood"]
 
 _CLAMP = "/v1/clamp"
 _TOKENIZE = "/v1/tokenize"
+Answered = TypeVar("Answered", bound=BaseModel)
 _EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
 _BROKE_OFF = "The worker broke off before the text was finished. It is started again; try once more in a moment."
 UNKNOWN = "The worker sent what this version does not understand. App and worker must be of one version."
@@ -75,9 +76,13 @@ async def clamp_events(labels: LabelFile, worker: Steering, request: ClampReques
 
 async def tokenize(worker: Steering, request: TokenizeRequest) -> TokenizeAnswer:
     """The tokens of a text or chat as the model reads it. Problem: unknown model, refused chat, worker busy or away."""
-    response = await worker.post(_TOKENIZE, request)
+    return understood(await worker.post(_TOKENIZE, request), TokenizeAnswer)
+
+
+def understood(response: httpx2.Response, kind: type[Answered]) -> Answered:
+    """A worker's answer as what was asked for; WorkerAway when it is something else."""
     try:
-        return TokenizeAnswer.model_validate_json(response.content)
+        return kind.model_validate_json(response.content)
     except ValidationError as error:
         raise WorkerAway(UNKNOWN) from error
 

@@ -3,15 +3,13 @@
 Knows nothing of torch or of HTML. The JSON route, the command line and the playground come to the same function.
 """
 
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app.catalog import LabelFile
 from app.contract import SweepAnswer, SweepCurve, SweepRequest
 from app.queries.clamps import swept
 from app.queries.places import neuron_name
-from app.steering import UNKNOWN, Steering
-from app.worker_client import WorkerAway
+from app.steering import Steering, understood
 
 _SWEEP = "/v1/sweep"
 
@@ -32,8 +30,4 @@ async def sweep(labels: LabelFile, worker: Steering, request: SweepRequest) -> S
 
 
 async def _curve(worker: Steering, asked: SweepRequest) -> SweepCurve:
-    response = await worker.post(_SWEEP, asked)
-    try:
-        return SweepCurve.model_validate_json(response.content)
-    except ValidationError as error:
-        raise WorkerAway(UNKNOWN) from error
+    return understood(await worker.post(_SWEEP, asked), SweepCurve)
