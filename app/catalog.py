@@ -52,7 +52,7 @@ class TooMuch(Unavailable):
 class LabelFile:
     """One open label file. Raises NoLabelFile when `path` is not one that this version can read."""
 
-    def __init__(self, path: Path, memory_limit: str, deadline: Deadline) -> None:
+    def __init__(self, path: Path, memory_limit: int, deadline: Deadline) -> None:
         self.path = path
         self._deadline = deadline
         self._closed = False
@@ -64,7 +64,7 @@ class LabelFile:
             pool_reset_on_return=None,  # and none is left open
             pool_size=8,
             max_overflow=32,
-            connect_args={"read_only": True, "config": _LOCKED_DOWN | {"memory_limit": memory_limit}},
+            connect_args={"read_only": True, "config": _LOCKED_DOWN | {"memory_limit": f"{memory_limit}B"}},
         )
         try:
             with self._engine.connect() as connection:

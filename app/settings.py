@@ -25,4 +25,6 @@ class Settings(BaseSettings):
     model_memory: ByteSize | None = Field(
         None, description="Memory of the worker's live models, e.g. 16GB. Unset: half of the machine's, 85% of a GPU's."
     )
-    memory_limit: str = Field("2GB", description="Memory DuckDB may use, in the app and while a file is built.")
+    memory_limit: ByteSize = Field(
+        ByteSize(2_000_000_000), description="Memory DuckDB may use, in the app and while a file is built."
+    )

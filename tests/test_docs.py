@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from pydantic import ByteSize
 
 from app.cli import main as app_main
 from app.settings import ROOT, Settings
@@ -23,7 +24,8 @@ def test_every_setting_is_in_the_operations_table() -> None:
     rows = re.findall(r"^\| `(NEURONYM_\w+)` \|(.*?)\| (.*) \|$", text("docs/operations.md"), re.MULTILINE)
     expected = []
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}`"
+        value = field.default.human_readable(decimal=True) if isinstance(field.default, ByteSize) else field.default
+        default = "" if value is None else f"`{value}`"
         expected.append((f"NEURONYM_{name.upper()}", default, field.description))
     assert [(name, default.strip(), meaning) for name, default, meaning in rows] == expected
 

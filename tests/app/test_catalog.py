@@ -184,7 +184,7 @@ def test_an_open_file_is_locked_down(labels: LabelFile, statement: str) -> None:
 def test_a_question_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     path = write_label_file(tmp_path)
     deadline = Deadline(0.3)
-    labels = LabelFile(path, "1GB", deadline)
+    labels = LabelFile(path, 1_000_000_000, deadline)
     began = time.monotonic()
     with pytest.raises(TooMuch, match=r"longer than 0.3 seconds"), labels.connect() as connection:
         connection.exec_driver_sql("select sum(a.range * b.range) from range(10000000) a, range(10000000) b")
@@ -196,7 +196,7 @@ def test_a_question_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_question_that_needs_too_much_memory_is_ended(tmp_path: Path) -> None:
-    labels = LabelFile(write_label_file(tmp_path), "30MB", Deadline(20))
+    labels = LabelFile(write_label_file(tmp_path), 30_000_000, Deadline(20))
     with pytest.raises(TooMuch, match="NEURONYM_MEMORY_LIMIT"), labels.connect() as connection:
         connection.exec_driver_sql("select list(range) from range(100000000)").all()
     labels.close()

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from app.schema import build, metadata
 from app.settings import ROOT, Settings
 from worker.errors import LabelFileError
+from worker.labelfile.allowance import allow
 from worker.labelfile.contents import Contents, Measured
 from worker.mapping.mapping import Mapped
 from worker.mapping.pairs import MappedPair
@@ -48,6 +49,11 @@ class Additions:
     models: Sequence[Mapped] = ()
     pairs: Sequence[MappedPair] = ()
     measured: Sequence[Measured] = ()
+
+    @property
+    def search_rows(self) -> int:
+        """How many rows of the file its models' label tokens will be."""
+        return sum(model.search_rows for model in self.models)
 
     @property
     def shards(self) -> list[ShardFolder]:
@@ -77,15 +83,16 @@ def publish(additions: Additions, settings: Settings) -> str:
     return run
 
 
-def _build(path: Path, data: Path, run: str, additions: Additions, memory_limit: str) -> None:
-    config = {"memory_limit": memory_limit, "temp_directory": f"{path}.spill"}
+def _build(path: Path, data: Path, run: str, additions: Additions, memory_limit: int) -> None:
+    config = {"memory_limit": f"{memory_limit}B", "temp_directory": f"{path}.spill"}
     with _opened(path, config) as connection:
         migrate(connection)
         old = data / CURRENT
         contents = Contents(connection, old.resolve() if old.exists() else None)
+        at_once = allow(connection, memory_limit, contents.old_search_rows() + additions.search_rows)
         contents.add_models(additions.models, additions.measured)
         contents.add_pairs(additions.pairs)
-        contents.derive()
+        contents.derive(at_once)
         contents.check()
         connection.execute(sa.insert(build).values(run=run, built_at=now(), versions=json.dumps(_versions())))
         connection.commit()

@@ -17,6 +17,7 @@ from app import schema
 from app.schema import metadata
 from worker.errors import LabelFileError
 from worker.labelfile import derived
+from worker.labelfile.search_rows import insert_search_rows
 from worker.mapping.mapping import Mapped
 from worker.mapping.noise_level import NoiseLevel, noise_level
 from worker.mapping.pairs import MappedPair
@@ -186,10 +187,15 @@ class Contents:
                 f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {OLD}.{table} WHERE {where} ORDER BY {order}"
             )
 
-    def derive(self) -> None:
-        """The tables that follow from the others."""
+    def old_search_rows(self) -> int:
+        """How many the current file has."""
+        return int(self._column(f"SELECT count(*) FROM {OLD}.label_by_token")[0]) if self._old_columns else 0
+
+    def derive(self, at_once: int) -> None:
+        """The tables that follow from the others; search rows `at_once` at a time."""
         for statement in derived.IN_ORDER:
             self._run(statement)
+        insert_search_rows(self._connection, at_once)
         self._connection.commit()
 
     def check(self) -> None:

@@ -1,15 +1,13 @@
-"""Tables of a label file that follow from its others: the search rows, and what a pair's labels have in common.
+"""Tables of a label file that follow from its others: where noise ends, and what a pair's labels have in common.
 
 Statements on an open connection, each one table. Everything here is made anew in every file.
 """
 
-from app.contract import Direction, Lens, Side, Strength, View
-from app.schema import NAMED, NATURAL, code, label_place
+from app.contract import Lens, Strength, View
+from app.schema import code
 from worker.labelfile.trials import FIRST, TRIALS
 
 NEAR_TIE = 0.1  # standard deviations between a model's top token and the other model's: less is a tie, not a change
-
-_TOPS = ", ".join(f"top_{place}" for place in range(NAMED))
 
 # Where noise ends in each layer, by its control. A model that was mapped without one has no strengths.
 THRESHOLDS = f"""
@@ -22,57 +20,19 @@ THRESHOLDS = f"""
         FROM measurement WHERE kind = 'control')"""
 
 
-def _strength(label: str, scores: str) -> str:
-    """The strength of one end of a label, of which `scores` are the tokens, beside the threshold `t` of its layer."""
+def strength_of(label: str, scores: str, threshold: str = "t", judged: str = "model") -> str:
+    """The strength of one end of a label, of which `scores` are the tokens, by the threshold of its layer.
+
+    Args:
+        label, threshold: what the label's and the threshold's columns are read from.
+        judged: a column of the threshold that is null where the layer has none.
+    """
     reach = f"abs({label}.{scores}[1] - {label}.mean) / {label}.std"
-    return f"""CASE WHEN t.model IS NULL THEN NULL
-        WHEN {label}.std > 0 AND {reach} > t.strong_above THEN {code(Strength.strong)}
-        WHEN {label}.std > 0 AND {reach} > t.weak_above THEN {code(Strength.weak)}
+    return f"""CASE WHEN {threshold}.{judged} IS NULL THEN NULL
+        WHEN {label}.std > 0 AND {reach} > {threshold}.strong_above THEN {code(Strength.strong)}
+        WHEN {label}.std > 0 AND {reach} > {threshold}.weak_above THEN {code(Strength.weak)}
         ELSE {code(Strength.noise)} END"""
 
-
-_ENDS = " UNION ALL ".join(
-    f"""SELECT *, unnest({side}_ids) AS token, unnest({side}_scores) AS score,
-        unnest(range(len({side}_ids))) AS rank, {code(side)} AS side, {side}_scores AS end_scores,
-        {", ".join(f"top_ids[{place + 1}] AS top_{place}" for place in range(NAMED))}
-    FROM label"""
-    for side in Side
-)
-
-# A model's agreement is with its counterpart in the first pair it stands in.
-_FIRST_AGREEMENT = """
-    SELECT m.id AS model, d.view, d.lens, d.layer, d.neuron, d.same_top
-    FROM (SELECT id, (SELECT min(p.id) FROM pair p WHERE model.id IN (p.base, p.instruct)) AS pair FROM model) m
-    JOIN drift d ON d.pair = m.pair"""
-
-_PLACES = ", ".join(
-    f"({code(side)}, {code(view)}, {code(lens)}, {code(site)}, {label_place(view, lens, side)})"
-    for side in Side
-    for view, site in NATURAL.items()
-    for lens in Lens
-)
-
-# What a search row says of effect is its label's: the change of the first token at this end of the label when the
-# neuron is clamped high, at `up` for labels of the up view, at `act` for the others. Clamped high, a label that holds
-# raises its highest token and lowers its lowest.
-_EFFECT_OF_LABEL = f"""
-    SELECT model, side, view, lens, layer, neuron, deltas[place + 1] AS effect
-    FROM effect
-    JOIN (VALUES {_PLACES}) natural_clamp (side, view, lens, site, place) USING (site)
-    WHERE direction = {code(Direction.high)}"""
-
-SEARCH_ROWS = f"""
-    INSERT INTO label_by_token (tokenizer, token, side, z, model, view, lens, layer, neuron, rank, score,
-        {_TOPS}, layer_z, strength, effect, agreement)
-    SELECT m.tokenizer, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z,
-        e.model, e.view, e.lens, e.layer, e.neuron, rank, score, {_TOPS}, layer_z,
-        {_strength("e", "end_scores")}, x.effect, a.same_top
-    FROM ({_ENDS}) e
-    JOIN model m ON m.id = e.model
-    LEFT JOIN threshold t USING (model, view, lens, layer)
-    LEFT JOIN ({_EFFECT_OF_LABEL}) x USING (model, side, view, lens, layer, neuron)
-    LEFT JOIN ({_FIRST_AGREEMENT}) a USING (model, view, lens, layer, neuron)
-    ORDER BY m.tokenizer, token, side, z DESC, e.model, e.view, e.lens, e.layer, e.neuron"""
 
 # `moved` (pair, view, layer, neuron, cosine) is what mapping the pair measured on the weights.
 DRIFT = f"""
@@ -101,7 +61,7 @@ AGREEMENT = f"""
     SELECT d.pair, d.view, d.lens, d.layer, NULL, {_MEASURES} FROM drift d
     GROUP BY GROUPING SETS ((d.pair, d.view, d.lens), (d.pair, d.view, d.lens, d.layer))
     UNION ALL
-    SELECT d.pair, d.view, d.lens, NULL, {_strength("l", "top_scores")} AS top_strength, {_MEASURES}
+    SELECT d.pair, d.view, d.lens, NULL, {strength_of("l", "top_scores")} AS top_strength, {_MEASURES}
     FROM drift d
     JOIN pair p ON p.id = d.pair
     JOIN label l ON (l.model, l.view, l.lens, l.layer, l.neuron) = (p.base, d.view, d.lens, d.layer, d.neuron)
@@ -117,4 +77,4 @@ CONCEPTS = """
     HAVING sum(base) <> sum(instruct)
     ORDER BY pair, view, lens, token"""
 
-IN_ORDER = (THRESHOLDS, DRIFT, AGREEMENT, CONCEPTS, SEARCH_ROWS, TRIALS, FIRST)
+IN_ORDER = (THRESHOLDS, DRIFT, AGREEMENT, CONCEPTS, TRIALS, FIRST)

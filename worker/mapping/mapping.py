@@ -46,6 +46,12 @@ class Mapped:
         default_factory=lambda: {name: version(name) for name in ("neuronym", "torch", "transformers", "gguf")}
     )
 
+    @property
+    def search_rows(self) -> int:
+        """How many tokens all its labels have."""
+        labels = self.checkpoint.layers * self.checkpoint.neurons * len(self.recipe.views) * len(self.recipe.lenses)
+        return labels * (self.recipe.top_k + self.recipe.bottom_k)
+
     def record(self) -> dict[str, str | int | float | bool | None]:
         """The model's row in the label file, but for the ids it gets there."""
         checkpoint, account = self.checkpoint, self.shards.account("label")
