@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from app.settings import Settings
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import slug
-from worker.checkpoints.vocabulary import read_vocabulary
 from worker.errors import CheckpointError
 from worker.mapping.mapping import Engine, Here, Mapped, Progress, map_model
 from worker.mapping.pairs import MappedPair, check_comparable, measure_drift
@@ -51,7 +50,7 @@ class MapRun:
             LabelFileError: the file cannot be built, or the disk is full.
         """
         before, after = _opened([base, instruct], names)
-        hashes = [read_vocabulary(checkpoint.tokenizer).hash for _, checkpoint in (before, after)]
+        hashes = [checkpoint.vocabulary.hash for _, checkpoint in (before, after)]
         check_comparable(before[1], after[1], (hashes[0], hashes[1]))
         mapped = [self._map(*after), self._map(*before)]  # the first model is the one that pages and clamps start with
         called = slug(pair) if pair else f"{before[0]}-to-{after[0]}"
@@ -69,7 +68,7 @@ class MapRun:
         return publish(Additions(mapped, pairs), self.settings)
 
     def _map(self, name: str, checkpoint: Checkpoint) -> Mapped:
-        vocabulary = read_vocabulary(checkpoint.tokenizer)
+        vocabulary = checkpoint.vocabulary
         recipe = self.recipe.of(checkpoint)
         identity = {"source": checkpoint.source_hash, "tokenizer": vocabulary.hash, **recipe.record()}
         shards = ShardFolder(self.settings.data, name, identity)

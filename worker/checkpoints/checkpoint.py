@@ -16,6 +16,7 @@ from app.contract import View
 from worker.checkpoints.adapter import Adapter, open_adapter
 from worker.checkpoints.families import FAMILIES, Family
 from worker.checkpoints.sources import Source, resolve
+from worker.checkpoints.vocabulary import Vocabulary, read_vocabulary
 from worker.checkpoints.weights import GGUFFile, SafetensorsFolder, TensorReader, gguf_names
 from worker.errors import CheckpointError
 
@@ -128,6 +129,15 @@ class Checkpoint:
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise CheckpointError(f"{self.source.spec} has no fast tokenizer. Save it with a tokenizer.json.")
         return tokenizer
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The tokenizer's entries as text.
+
+        Raises:
+            CheckpointError: there is no tokenizer.
+        """
+        return read_vocabulary(self.tokenizer)
 
     @property
     def _files(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import elsewhere
-from worker.checkpoints.vocabulary import Vocabulary, read_vocabulary
+from worker.checkpoints.vocabulary import Vocabulary
 from worker.device import mapping_device
 from worker.errors import CheckpointError
 from worker.mapping.layers import LayerMapper, LayerShards
@@ -65,9 +65,8 @@ def _mapper(order: Order) -> LayerMapper:
             "Install the same version on every node."
         )
     checkpoint = open_checkpoint(order.spec)
-    vocabulary = read_vocabulary(checkpoint.tokenizer)
     if checkpoint.source_hash != order.source_hash:
         raise CheckpointError(f"{order.spec} has other weights on this node. Copy the same files to every node.")
-    if vocabulary.hash != order.tokenizer_hash:
+    if checkpoint.vocabulary.hash != order.tokenizer_hash:
         raise CheckpointError(f"{order.spec} has another tokenizer on this node. Copy the same files to every node.")
-    return LayerMapper(checkpoint, vocabulary, order.recipe, mapping_device(order.device))
+    return LayerMapper(checkpoint, checkpoint.vocabulary, order.recipe, mapping_device(order.device))

@@ -1,12 +1,13 @@
 """How much of a model is loaded, read off what transformers does while it loads one.
 
-It draws progress bars, which is all there is to see of a folder. A GGUF file it also opens several times, reading a
-header that takes seconds, and it names the tensors anew for each module: here both are done once. Knows transformers;
-knows no model.
+It draws progress bars, which is all there is to see of a folder. A GGUF file it also opens several times, reading and
+parsing a header that takes seconds, and it names the tensors anew for each module: here each is done once. Knows
+transformers; knows no model.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ Make = Callable[..., Any]
 Wrap = Callable[[Make, tuple[Any, ...], dict[str, Any]], Any]
 
 OF_A_FOLDER = 1  # steps: one bar
-OF_A_FILE = 7  # opened by us and for the weights' names, the configuration, the weights, the tokenizer; two bars
+OF_A_FILE = 5  # opened for its header, by us, and for the weights; two bars
 
 
 class Loading:
@@ -42,6 +43,7 @@ class Loading:
             ending.enter_context(_instead(gguf_reading, "tqdm", self._bar))
             ending.enter_context(_instead(gguf, "GGUFReader", self._open))
             ending.enter_context(_instead(gguf, "get_tensor_name_map", self._once))
+            ending.enter_context(_instead(gguf_reading, "load_gguf_checkpoint", self._header))
             yield
 
     def _open(self, make: Make, given: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -49,6 +51,11 @@ class Loading:
         reader = self._once(make, given, options)
         self._step()
         return reader
+
+    def _header(self, make: Make, given: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if options.get("return_tensors"):
+            return make(*given, **options)
+        return deepcopy(self._once(make, given, options))  # callers take things out of it
 
     def _once(self, make: Make, given: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """What was made of the same before, else made now."""

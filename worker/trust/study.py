@@ -9,7 +9,6 @@ import torch
 
 from app.contract import Direction
 from app.settings import Settings
-from worker.checkpoints.vocabulary import read_vocabulary
 from worker.device import choose_device, precision
 from worker.errors import CheckpointError
 from worker.labelfile.published import PublishedCheckpoints
@@ -33,7 +32,7 @@ def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int,
     device = choose_device(settings.device)
     model = checkpoint.load(device, precision(device))[0]
     sites = Sites(model, checkpoint.family, checkpoint.layers, checkpoint.neurons)
-    head, ids = checkpoint.head(), torch.tensor(read_vocabulary(checkpoint.tokenizer).ids)
+    head, ids = checkpoint.head(), torch.tensor(checkpoint.vocabulary.ids)
     gain = norm_gain(model.get_submodule(checkpoint.family.norm), checkpoint.width)
     heads = [prepared(head[ids], gain, recipe) for recipe in RECIPES]
     trial = RecipeTrial(effects_of(checkpoint, model, sites), heads, ids, checkpoint.views)
