@@ -23,7 +23,6 @@ from worker.mapping.mapping import Engine, Here
 from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
 from worker.mapping.progress import reporter
 from worker.mapping.recipe import Recipe
-from worker.memory import save
 from worker.naming.decoder import Precision
 from worker.run import MapRun
 
@@ -104,7 +103,6 @@ def map_command(
     MODEL is a hub id (org/model or org/model@revision), a folder, a GGUF file, any of these with +ADAPTER (a PEFT
     LoRA folder or hub id), or `demo`, which is the demo pair.
     """
-    save()
     settings = Settings(data=data) if data else Settings()
     if settings.threads:
         torch.set_num_threads(settings.threads)

@@ -5,15 +5,14 @@ Knows the heap; knows nothing of what is on it.
 
 import ctypes
 import gc
-
-import pyarrow as pa
+import os
 
 LARGE, KEPT = 2**22, 2**26  # bytes of a block that gets its own pages; free bytes at the heap's end that stay
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of malloc.h
 
 
 def save() -> None:
-    """Have the C library keep little of what this process frees; to be called before its threads start.
+    """Have the C library keep little of what this process frees; to be called before a library is imported.
 
     One heap for all threads (each would keep what it once needed), Arrow's too. Large blocks get pages of their own: in
     a heap, small ones are cut from a large one that was freed, and the next large one does not fit there any more.
@@ -22,7 +21,7 @@ def save() -> None:
     if set_option:
         for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, LARGE), (_TRIM_THRESHOLD, KEPT)):
             set_option(option, value)
-    pa.set_memory_pool(pa.system_memory_pool())
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def give_back() -> None:

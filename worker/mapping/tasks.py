@@ -16,7 +16,6 @@ from worker.device import mapping_device
 from worker.errors import CheckpointError
 from worker.mapping.layers import LayerMapper, LayerShards
 from worker.mapping.recipe import Recipe
-from worker.memory import save
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,6 @@ def map_block(order: Order, layers: tuple[int, ...]) -> list[LayerShards]:
     Raises:
         CheckpointError: the checkpoint cannot be had here, is damaged, or is another one than was ordered.
     """
-    save()
     if order.threads:
         torch.set_num_threads(order.threads)
     if order not in _ready:
