@@ -6,9 +6,9 @@ Knows DuckDB's limit; knows nothing of tables.
 
 import sqlalchemy as sa
 
-LEAST = 300_000_000  # bytes; with less DuckDB gets slower, and what it needs beside its limit is the larger part
-OF_FILE = 20  # bytes of memory a search row of the file
-OF_SORT = 150  # bytes of memory a search row that is being sorted: half more than it takes
+LEAST = 280_000_000  # bytes; with less DuckDB gets slower, and what it needs beside its limit is the larger part
+OF_FILE = 15  # bytes of memory a search row of the file
+OF_SORT = 100  # bytes of memory a search row that is being sorted: twice what it takes
 
 
 def allow(connection: sa.Connection, most: int, search_rows: int) -> int:

@@ -180,7 +180,8 @@ def _point_current_at(built: Path, final: Path) -> None:
 
 def _prune(data: Path) -> None:
     """Drop all but the newest files, and what a killed build left."""
-    for old in sorted(data.glob("labels-*.duckdb"))[:-KEPT]:
+    by_age = sorted(data.glob("labels-*.duckdb"), key=lambda file: file.stat().st_mtime_ns)  # names tell seconds only
+    for old in by_age[:-KEPT]:
         old.unlink()
     for left in data.glob(".building-*"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from app.settings import ROOT, Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
 from worker.errors import CheckpointError, LabelFileError
+from worker.labelfile import artifact
 from worker.labelfile.artifact import expected_tables, migrate
 from worker.labelfile.reading import published_models
 from worker.mapping.mapping import Recipe
@@ -88,6 +90,15 @@ def test_models_are_added_and_renewed(tmp_path: Path) -> None:
     assert keys == sorted(keys)
     assert [one.name for one in published_models(data)] == ["first", "second"]
     assert {path.name for path in data.glob("labels-*")} == {f"labels-{run}.duckdb" for run in (second, third)}
+
+
+def test_the_older_files_go_though_built_within_a_second(tmp_path: Path) -> None:
+    for age, ending in enumerate(["0000", "aaaa", "ffff"]):
+        file = tmp_path / f"labels-20260101-000000-{ending}.duckdb"
+        file.touch()
+        os.utime(file, ns=(0, 1000 - age))
+    artifact._prune(tmp_path)
+    assert {path.stem[-4:] for path in tmp_path.glob("labels-*")} == {"0000", "aaaa"}
 
 
 def test_a_name_taken_by_other_weights_is_refused(tmp_path: Path) -> None:
