@@ -15,6 +15,7 @@ from torch import Tensor
 
 MOST_ROWS = 512  # more rows at a time make no product faster
 FEWEST_ROWS = 256  # fewer make it slower, and are for machines that lack the memory
+FEW = 32  # fewer rows are not divided
 SCORES = 2**24  # scores a core keeps at a time, where that is no less than FEWEST_ROWS: 64 MB
 SHARE = 16  # of the machine's memory, one part in so many is for scores
 MOST_ON_DEVICE = 4096  # rows at a time on a GPU, and
@@ -57,9 +58,12 @@ def blocks(rows: Tensor, most: int) -> list[Tensor]:
 def in_blocks(work: Callable[[Tensor], Result], rows: Tensor, vocab: int) -> list[Result]:
     """`work` on `rows` block by block, when a score for each of them and every token is kept.
 
-    Blocks go over all cores where rows are on the CPU; on another device they follow each other.
+    Blocks go over all cores where rows are on the CPU, but for so few rows that reading the head for them is most of
+    the work. On another device they follow each other.
     """
     if rows.device.type == "cpu":
+        if len(rows) < FEW:
+            return [work(rows)]
         return on_all_cores(work, blocks(rows, rows_at_once(vocab)))
     possible = torch.cuda.get_device_properties(rows.device).total_memory // SHARE_OF_DEVICE // (4 * vocab)
     return [work(block) for block in rows.split(max(1, min(possible, MOST_ON_DEVICE)))]  # type: ignore[no-untyped-call]

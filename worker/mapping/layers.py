@@ -90,7 +90,7 @@ class LayerMapper:
 
     def _thresholds(self, rows: Tensor, seed: int) -> dict[Lens, Thresholds]:
         """Where noise ends among `rows` `(neurons, width)`, from control rows decoded as they are."""
-        control, _ = self._decoder.decode(mixtures(rows, seed), top_k=2, bottom_k=1)
+        control = self._decoder.ends(mixtures(rows, seed))
         return {lens: Thresholds.of(reach(decoded)) for lens, decoded in control.items()}
 
 

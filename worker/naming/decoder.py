@@ -79,29 +79,34 @@ class Decoder:
         if tried is None:
             return self._in_fp32(rows, top_k, bottom_k), Outcome(len(rows), len(rows), 0, 0)
         picked = torch.linspace(0, len(rows) - 1, min(CHECKED, len(rows)), device=rows.device).long()
-        exact = self._in_fp32(tried.rows[picked], top_k, bottom_k)
+        exact = self._in_fp32(tried.rows[picked], top_k, bottom_k, figures=False)
         differed = sum(not _same(tried.decoded, exact, row, place) for place, row in enumerate(picked.tolist()))
         if differed:
             exact = self._in_fp32(tried.rows, top_k, bottom_k)
             return exact, Outcome(len(rows), len(rows), len(picked), differed, tried.rounded)
         return tried.decoded, Outcome(len(rows), tried.left_to_fp32, len(picked), 0, tried.rounded)
 
-    def _try(self, rows: Tensor, top_k: int, bottom_k: int) -> "_Tried | None":
+    def ends(self, rows: Tensor) -> dict[Lens, Decoded]:
+        """The best tokens at each end and how far out they stand, unchecked: all that control rows are asked for."""
+        tried = self._try(rows, top_k=2, bottom_k=1, figures=False)
+        return self._in_fp32(rows, top_k=2, bottom_k=1, figures=False) if tried is None else tried.decoded
+
+    def _try(self, rows: Tensor, top_k: int, bottom_k: int, figures: bool = True) -> "_Tried | None":
         """The rows decoded the fast way; None if there is none for these rows."""
         if self._screen is not None:
-            decoded, effort = self._screen.decode(rows, top_k, bottom_k, self.lenses)
+            decoded, effort = self._screen.decode(rows, top_k, bottom_k, self.lenses, figures)
             return _Tried(decoded, effort.left_to_fp32, rows)
         if not self._in_bf16:
             return None
         fits = fits_bf16(rows)  # (rows,)
         if not (self._may_round or fits.all()):
             return None
-        decoded = decode(rows, self.head, top_k, bottom_k, self.lenses, torch.bfloat16)
+        decoded = decode(rows, self.head, top_k, bottom_k, self.lenses, torch.bfloat16, figures)
         rounded = len(rows) if self._head_rounded else int(fits.logical_not().sum())
         return _Tried(decoded, 0, rows.bfloat16().float(), rounded)
 
-    def _in_fp32(self, rows: Tensor, top_k: int, bottom_k: int) -> dict[Lens, Decoded]:
-        return decode(rows, self.head, top_k, bottom_k, self.lenses)
+    def _in_fp32(self, rows: Tensor, top_k: int, bottom_k: int, figures: bool = True) -> dict[Lens, Decoded]:
+        return decode(rows, self.head, top_k, bottom_k, self.lenses, figures=figures)
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen |
         return None
     screen = Screen(head, Bound.certified)
     _, effort = screen.decode(sample, lenses=lenses)
-    scored = effort.rescored / (2 * len(lenses)) + effort.left_to_fp32 * head.vocab  # tokens, a search
+    scored = effort.rescored / 2 + effort.left_to_fp32 * head.vocab  # tokens, a search
     if scored <= MANY * len(sample) * head.vocab:
         return screen
     del screen  # before there is another

@@ -4,7 +4,7 @@ A weight vector w is decoded through the head W_U. The logit lens scores token v
 the same with both vectors at unit length. One product gives both, and the lowest scores are read beside the highest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from app.contract import Lens
 from worker.cores import in_blocks
 from worker.naming.decoded import Decoded, Extremes, joined
 from worker.naming.gemm import Times
-from worker.naming.statistics import Moments, Statistics, fp32_blocks
+from worker.naming.statistics import LOG2E, Moments, Statistics, fp32_blocks
 
 TILE = 1024  # tokens a product: the tile is reduced while it is still in the processor's cache
 TILE_ON_DEVICE = 16_384  # a GPU waits for each of the many small steps that a tile takes
@@ -67,6 +67,7 @@ def decode(
     bottom_k: int = 10,
     lenses: Sequence[Lens] = BOTH,
     dtype: torch.dtype = torch.float32,
+    figures: bool = True,
 ) -> dict[Lens, Decoded]:
     """Decode weight vectors through the head; every sum, score and figure is fp32 or better.
 
@@ -76,19 +77,20 @@ def decode(
         top_k, bottom_k: tokens kept at each end, at least 2 at the top (for the margin), 0 for no bottom.
         lenses: those asked for; a second costs no second product.
         dtype: bf16 rounds the rows first, so that a device can multiply them faster with a head in bf16.
+        figures: whether those are wanted that need every score (skew, kurtosis, logsumexp).
     """
     head.prepare(lenses)
-    parts = in_blocks(lambda block: _decode_block(block.to(dtype), head, top_k, bottom_k, lenses), rows, head.vocab)
+    ends = {sign: min(k, head.vocab) for sign, k in ((1, top_k), (-1, bottom_k))}
+    parts = in_blocks(lambda block: _decode_block(block.to(dtype), head, ends, lenses, figures), rows, head.vocab)
     return {lens: joined([part[lens] for part in parts]) for lens in lenses}
 
 
 def _decode_block(
-    factors: Tensor, head: Head, top_k: int, bottom_k: int, lenses: Sequence[Lens]
+    factors: Tensor, head: Head, ends: Mapping[int, int], lenses: Sequence[Lens], figures: bool
 ) -> dict[Lens, Decoded]:
     rows, times = factors.float(), Times(factors)
-    ends = [(sign, min(k, head.vocab)) for sign, k in ((1, top_k), (-1, bottom_k))]
-    statistics = {lens: Statistics(rows, head.moments(lens), lens, head.vocab) for lens in lenses}
-    maxima: dict[tuple[Lens, int], list[Tensor]] = {(lens, sign): [] for lens in lenses for sign, _ in ends}
+    statistics = {lens: Statistics(rows, head.moments(lens), lens, head.norms, figures) for lens in lenses}
+    maxima: dict[tuple[Lens, int], list[Tensor]] = {(lens, sign): [] for lens in lenses for sign in ends}
     scores = rows.new_empty(len(rows), head.vocab)
     size = TILE if rows.device.type == "cpu" else TILE_ON_DEVICE
     for start in range(0, head.vocab, size):
@@ -98,7 +100,7 @@ def _decode_block(
         for lens in sorted(lenses, key=BOTH.index):
             if lens is Lens.cosine:  # after the logit lens, which needs the tile as it is
                 tile *= head.scale[start:stop]
-            for sign, k in ends:
+            for sign, k in ends.items():
                 if k:
                     maxima[lens, sign].append(_bucket_maxima(tile, sign))
             _count(statistics[lens], tile)
@@ -106,7 +108,7 @@ def _decode_block(
     decoded = {}
     for lens in lenses:
         scale, unit, found = head.scale if lens is Lens.cosine else None, statistics[lens].unit, []
-        for sign, k in ends:
+        for sign, k in ends.items():
             if k:
                 places, values = _best(scores, scale, torch.cat(maxima[lens, sign], 1), sign, k)
                 found.append(Extremes(head.token_ids[places], values * sign * unit[:, None]))
@@ -126,7 +128,7 @@ def _count(statistics: Statistics, tile: Tensor) -> None:
         deviations = torch.sub(tile, statistics.mean.float()[:, None]).mul_(statistics.inverse_std[:, None])
         statistics.shape.add(deviations, spare=torch.empty_like(deviations))
     if statistics.logsumexp is not None:
-        statistics.logsumexp.add(tile.clone())
+        statistics.logsumexp.add(tile * LOG2E)
 
 
 def _bucket_maxima(tile: Tensor, sign: int) -> Tensor:

@@ -53,7 +53,8 @@ def _screened(rows: Tensor, k: int, bound: Bound) -> Selected:
     rounded = RoundedHead(head, bound)
 
     def best(block: Tensor) -> Selected:
-        return Selection(head, Int8Product(rounded, len(block)).run(block, (1,), ()), Lens.cosine, 1).run(k)
+        screened = Int8Product(rounded, len(block)).run(block, (1,), ())
+        return Selection(head, screened, [Lens.cosine], 1).run(k)[Lens.cosine]
 
     parts = on_all_cores(best, blocks(rows, MOST_ROWS))
     columns = zip(*((part.tokens, part.scores, part.certain) for part in parts), strict=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from worker.naming.rounding import BUCKET, TILE, Rounded, RoundedHead
-from worker.naming.statistics import Statistics
+from worker.naming.statistics import LOG2E, Statistics
 
 SLACK = 4e-6  # of |r||w|: what fp32 itself may round
 
@@ -61,7 +61,7 @@ class Int8Product:
     def __init__(self, head: RoundedHead, rows: int) -> None:
         self.head, self.rows = head, rows
         self._products = torch.empty(rows * head.tokens.numel(), dtype=torch.int32)
-        self._spare = torch.empty(3, rows * TILE)
+        self._spare = torch.empty(2, rows * TILE)
 
     def run(self, rows: Tensor, signs: Iterable[int], statistics: Iterable[Statistics]) -> Screened:
         """Multiply `rows` `(rows, width)`: bucket extremes for each of `signs`, and a share for `statistics`.
@@ -69,9 +69,9 @@ class Int8Product:
         What comes back is good until the next run, which writes over the products.
         """
         head, rounded = self.head, self.head.round_rows(rows)
-        statistics, place = tuple(statistics), 0
         extremes = {sign: torch.empty(len(rows), len(head.tokens), dtype=torch.int32) for sign in signs}
         screened = Screened(head, rows, rounded, rows @ head.mean, self._products, extremes)
+        counted, place = [one for one in statistics if one.shape or one.logsumexp], 0
         for tile, (start, stop) in enumerate(head.tiles):
             size = len(rows) * len(head.codes[tile])
             product = self._products[place : place + size].view(len(rows), -1)  # (rows, tile)
@@ -80,19 +80,23 @@ class Int8Product:
             for sign, found in extremes.items():
                 reduce = torch.amax if sign > 0 else torch.amin
                 reduce(product.view(len(rows), BUCKET, -1), 1, out=found[:, start:stop])
-            if statistics:
-                self._count(screened, product, start, stop, statistics)
+            if counted:
+                self._count(screened, product, start, stop, counted)
+        for one in counted:
+            if one.shape:
+                one.shape.stretch(rounded.step * one.inverse_std)
         return screened
 
-    def _count(self, screened: Screened, product: Tensor, start: int, stop: int, all_: tuple[Statistics, ...]) -> None:
+    def _count(self, screened: Screened, product: Tensor, start: int, stop: int, counted: list[Statistics]) -> None:
         """A tile's share in what is summed over the vocabulary. Copies that fill up a bucket count nothing."""
-        scores, other, spare = (part[: product.numel()].view_as(product) for part in self._spare)
-        real = self.head.real[start:stop].T.flatten().float()  # (tile,)
-        scores.copy_(product).mul_(self.head.step[start:stop].repeat(BUCKET) * real)
-        for one in all_:
-            if one.logsumexp is not None:
-                torch.mul(scores, screened.rounded.step[:, None], out=other).add_(screened.shift[:, None])
-                one.logsumexp.add(other.mul_(self.head.norms[start:stop].T.flatten()), counted=real)
-            if one.shape is not None:  # about the mean already: the head's was taken off
-                per_deviation = screened.rounded.step * one.inverse_std
-                one.shape.add(torch.mul(scores, per_deviation[:, None], out=other), spare)
+        head, (scores, other) = self.head, (part[: product.numel()].view_as(product) for part in self._spare)
+        real = head.real[start:stop].T.flatten().float()  # (tile,)
+        scores.copy_(product).mul_(head.step[start:stop].repeat(BUCKET) * real)
+        for one in counted:
+            if one.logsumexp:
+                lengths = head.norms[start:stop].T.flatten() * LOG2E
+                torch.mul(scores, lengths, out=other).mul_(screened.rounded.step[:, None])
+                one.logsumexp.add(other.addr_(screened.shift, lengths), counted=real)
+        for one in counted:
+            if one.shape:  # of one lens only: these scores, which are about their mean already, are used up
+                one.shape.add(scores, other)

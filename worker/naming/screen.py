@@ -51,7 +51,7 @@ class Screen:
         self._idle: SimpleQueue[Int8Product] = SimpleQueue()  # their memory is used again
 
     def decode(
-        self, rows: Tensor, top_k: int = 20, bottom_k: int = 10, lenses: Sequence[Lens] = BOTH
+        self, rows: Tensor, top_k: int = 20, bottom_k: int = 10, lenses: Sequence[Lens] = BOTH, figures: bool = True
     ) -> tuple[dict[Lens, Decoded], Effort]:
         """The same as `lens.decode`, and what it took.
 
@@ -60,34 +60,35 @@ class Screen:
         ends = {sign: min(k, self.head.vocab) for sign, k in ((1, top_k), (-1, bottom_k))}
         self.head.prepare(lenses)
         pieces = blocks(rows, rows_at_once(self.head.vocab))
-        parts = on_all_cores(lambda block: self._decode_block(block, ends, lenses), pieces)
+        parts = on_all_cores(lambda block: self._decode_block(block, ends, lenses, figures), pieces)
         decoded = {lens: joined([part[lens] for part, _, _ in parts]) for lens in lenses}
         failed = torch.cat([certain.logical_not() for _, certain, _ in parts])  # (rows,)
         if failed.any():
-            exact = decode(rows[failed], self.head, top_k, bottom_k, lenses)
+            exact = decode(rows[failed], self.head, top_k, bottom_k, lenses, figures=figures)
             for lens in lenses:
                 decoded[lens].overwrite(failed, exact[lens])
         return decoded, Effort(int(failed.sum()), sum(rescored for _, _, rescored in parts))
 
     def _decode_block(
-        self, rows: Tensor, ends: dict[int, int], lenses: Sequence[Lens]
+        self, rows: Tensor, ends: dict[int, int], lenses: Sequence[Lens], figures: bool
     ) -> tuple[dict[Lens, Decoded], Tensor, int]:
         """Some rows decoded, for which of them that is certain, and the number of tokens scored in fp32."""
-        statistics = {lens: Statistics(rows, self.head.moments(lens), lens, self.head.vocab) for lens in lenses}
+        head = self.head
+        statistics = {lens: Statistics(rows, head.moments(lens), lens, head.norms, figures) for lens in lenses}
         product = self._product(len(rows))
         screened = product.run(rows, [sign for sign, k in ends.items() if k], statistics.values())
-        certain, rescored, decoded = torch.ones(len(rows), dtype=torch.bool), 0, {}
-        for lens in lenses:
-            extremes = dict.fromkeys(ends, none_of(rows))
-            for sign, k in ends.items():
-                if k:
-                    selected = Selection(self.head, screened, lens, sign).run(k)
+        certain, rescored = torch.ones(len(rows), dtype=torch.bool), 0
+        extremes = {(lens, sign): none_of(rows) for lens in lenses for sign in ends}
+        for sign, k in ends.items():
+            if k:
+                found = Selection(self.head, screened, lenses, sign).run(k)
+                for lens, selected in found.items():
                     scores = selected.scores * (sign * statistics[lens].unit[:, None])
                     tokens = selected.tokens.clamp(max=self.head.vocab - 1)  # a row given up may have too few
-                    extremes[sign] = Extremes(self.head.token_ids[tokens], scores)
-                    certain &= selected.certain
-                    rescored += selected.rescored
-            decoded[lens] = statistics[lens].finish(extremes[1], extremes[-1])
+                    extremes[lens, sign] = Extremes(self.head.token_ids[tokens], scores)
+                certain &= selected.certain
+                rescored += selected.rescored
+        decoded = {lens: statistics[lens].finish(extremes[lens, 1], extremes[lens, -1]) for lens in lenses}
         self._idle.put(product)
         return decoded, certain, rescored
 

@@ -5,7 +5,10 @@ too. Then every other token whose screened score plus the bound reaches the floo
 need different numbers of tokens: they are held as two flat lists, the row and the token of each, ordered by row.
 """
 
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -29,56 +32,72 @@ class Selected:
 
 
 class Selection:
-    """The search for the best tokens at one end of the scores.
+    """The search for the best tokens at one end of the scores, under all lenses together: they want much the same ones.
 
     Args:
         head: the head in fp32.
         screened: rows, with their screened scores.
-        lens: what a token's score is multiplied by.
+        lenses: those asked for.
         sign: 1 for the highest scores, -1 for the lowest.
     """
 
-    def __init__(self, head: Head, screened: Screened, lens: Lens, sign: int) -> None:
-        self._head, self._screened, self._sign = head, screened, sign
-        self._norms = screened.head.norms if lens is Lens.logit else None  # (buckets, BUCKET)
-        self._factors = head.scale if lens is Lens.cosine else None  # (vocab,)
+    def __init__(self, head: Head, screened: Screened, lenses: Sequence[Lens], sign: int) -> None:
+        self._head, self._screened, self._lenses, self._sign = head, screened, lenses, sign
+        self._scale = torch.cat([head.scale, head.scale.new_ones(1)])  # (vocab + 1,): the last fills up, see _rescored
 
-    def run(self, k: int) -> Selected:
+    def run(self, k: int) -> dict[Lens, Selected]:
         """The `k` best, at most as many as there are tokens."""
-        least, most, bound = self._of_buckets()
-        crowd = max(least.shape[1] // CROWDED, 4 * k)
-        likely = _threshold(least, k)[:, None]  # (rows, 1): at least k tokens reach it
-        looked_into = most >= likely
-        certain = looked_into.sum(1) <= crowd
+        of_buckets = {lens: self._of_buckets(lens) for lens in self._lenses}
+        likely = {lens: _threshold(least, k)[:, None] for lens, (least, _, _) in of_buckets.items()}
+        looked_into = _any(most >= likely[lens] for lens, (_, most, _) in of_buckets.items())  # (rows, buckets)
+        certain = self._few(looked_into, k)
         of_rows, buckets, scores = self._of_tokens(looked_into & certain[:, None])
-        first = self._rescored(of_rows, buckets, scores >= likely[of_rows], at_least=k)
-        floor = first[1].topk(k).values[:, -1:]  # (rows, 1)
+        chosen = _any(scores[lens] >= likely[lens][of_rows] for lens in scores)  # (places, BUCKET)
+        first = self._rescored(of_rows, buckets, chosen, at_least=k)
+        floors = {lens: self._under(lens, *first).topk(k).values[:, -1:] for lens in self._lenses}
 
-        looked_into = most + bound >= floor
-        certain &= looked_into.sum(1) <= crowd
+        looked_into = _any(most + bound >= floors[lens] for lens, (_, most, bound) in of_buckets.items())
+        certain &= self._few(looked_into, k)
         of_rows, buckets, scores = self._of_tokens(looked_into & certain[:, None])
-        reach = scores + bound[of_rows, buckets, None] >= floor[of_rows]
-        rest = self._rescored(of_rows, buckets, reach & (scores < likely[of_rows]))
+        chosen = _any(
+            scores[lens] + bound[of_rows, buckets, None] >= floors[lens][of_rows]
+            for lens, (_, _, bound) in of_buckets.items()
+        )
+        known = _any(scores[lens] >= likely[lens][of_rows] for lens in scores)
+        rest = self._rescored(of_rows, buckets, chosen & ~known)
         tokens, exact = torch.cat([first[0], rest[0]], 1), torch.cat([first[1], rest[1]], 1)
-        return Selected(*_best(tokens, exact, k), certain, rescored=int((tokens < self._head.vocab).sum()))
+        rescored = int((tokens < self._head.vocab).sum())
+        return {
+            lens: Selected(*_best(tokens, self._under(lens, tokens, exact), k), certain, rescored)
+            for lens in self._lenses
+        }
 
-    def _of_buckets(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _few(self, looked_into: Tensor, k: int) -> Tensor:
+        """For which rows of `(rows, buckets)` looking into each bucket costs less than all in fp32, `(rows,)`."""
+        return looked_into.sum(1) <= max(looked_into.shape[1] // CROWDED, 4 * k)
+
+    def _under(self, lens: Lens, tokens: Tensor, exact: Tensor) -> Tensor:
+        """Exact scores under a lens of products with the head's rows as they are, `(rows, any)`."""
+        return exact if lens is Lens.logit else exact * self._scale[tokens]
+
+    def _of_buckets(self, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
         """Screened score of each bucket's best token, at least and at most, and how far off; `(rows, buckets)` each."""
         scores, bound = self._screened.of_buckets(self._sign), self._screened.bound
-        if self._norms is None:
+        if lens is Lens.cosine:
             return scores, scores, bound
-        shortest, longest = self._norms.aminmax(dim=1)  # (buckets,) each
+        shortest, longest = self._screened.head.norms.aminmax(dim=1)  # (buckets,) each
         low, high = scores * shortest, scores * longest
         return torch.minimum(low, high), torch.maximum(low, high), bound * longest
 
-    def _of_tokens(self, looked_into: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_tokens(self, looked_into: Tensor) -> tuple[Tensor, Tensor, dict[Lens, Tensor]]:
         """Rows and buckets `(places,)` of a mask `(rows, buckets)`, and screened scores `(places, BUCKET)`."""
         of_rows, buckets = looked_into.nonzero(as_tuple=True)
-        scores = self._screened.of_tokens(self._sign, of_rows, buckets)
-        return of_rows, buckets, scores if self._norms is None else scores.mul_(self._norms[buckets])
+        unit = self._screened.of_tokens(self._sign, of_rows, buckets)
+        norms = self._screened.head.norms
+        return of_rows, buckets, {lens: unit if lens is Lens.cosine else unit * norms[buckets] for lens in self._lenses}
 
     def _rescored(self, of_rows: Tensor, buckets: Tensor, chosen: Tensor, at_least: int = 0) -> tuple[Tensor, Tensor]:
-        """Tokens and exact scores of each row's chosen ones of `(places, BUCKET)`, side by side: `(rows, most)` each.
+        """Tokens and exact products of each row's chosen ones of `(places, BUCKET)`, side by side: `(rows, most)` each.
 
         Rows with fewer are filled up with a token beyond the last, which scores minus infinity.
         """
@@ -86,14 +105,16 @@ class Selection:
         places, inside = (chosen & head.real[buckets]).nonzero(as_tuple=True)
         rows, tokens = of_rows[places], head.tokens[buckets[places], inside]  # (members,) each
         scores = _products(self._screened.rows, self._head.weight, rows, tokens)
-        if self._factors is not None:
-            scores *= self._factors[tokens]
         counts = torch.bincount(rows, minlength=len(self._screened.rows))
         columns = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
         shape = len(counts), max(at_least, int(counts.max()))
         by_row = torch.full(shape, self._head.vocab), scores.new_full(shape, -torch.inf)
         by_row[0][rows, columns], by_row[1][rows, columns] = tokens, scores * self._sign
         return by_row
+
+
+def _any(masks: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.logical_or, masks)
 
 
 def _threshold(maxima: Tensor, k: int) -> Tensor:
@@ -110,7 +131,37 @@ def _threshold(maxima: Tensor, k: int) -> Tensor:
 
 
 def _products(rows: Tensor, weight: Tensor, of_rows: Tensor, tokens: Tensor) -> Tensor:
-    """fp32 products of some rows and tokens, `(members,)`. Equal head rows score the same to the last bit."""
+    """fp32 products of some rows and tokens, `(members,)`. Equal head rows score the same to the last bit.
+
+    Args:
+        of_rows: ascending.
+    """
+    if weight.dtype is torch.float32:
+        return _sampled(rows, weight, of_rows, tokens)
+    return _gathered(rows, weight, of_rows, tokens)
+
+
+with warnings.catch_warnings():  # torch says once in a process that such tensors are young
+    warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+    torch.zeros(1, 1).to_sparse_csr()
+
+
+def _sampled(rows: Tensor, weight: Tensor, of_rows: Tensor, tokens: Tensor) -> Tensor:
+    """The members are the places of a sparse matrix: nothing is copied, but both sides have to be fp32."""
+    ends = torch.bincount(of_rows, minlength=len(rows)).cumsum(0)
+    places = torch.sparse_csr_tensor(
+        torch.cat([ends.new_zeros(1), ends]),
+        tokens,
+        rows.new_zeros(len(tokens)),
+        size=(len(rows), len(weight)),
+        check_invariants=False,  # of a row's tokens is asked that they ascend, which makes no difference here
+    )
+    products: Tensor = torch.sparse.sampled_addmm(places, rows, weight.T, beta=0.0).values()
+    return products
+
+
+def _gathered(rows: Tensor, weight: Tensor, of_rows: Tensor, tokens: Tensor) -> Tensor:
+    """Copies of each member's two vectors, multiplied and summed; half the memory to read where the head is bf16."""
     scores, width = rows.new_empty(len(tokens)), rows.shape[1]
     many = max(1, AT_ONCE // width)
     stored, right = weight.new_empty(many, width), rows.new_empty(many, width)
@@ -124,6 +175,14 @@ def _products(rows: Tensor, weight: Tensor, of_rows: Tensor, tokens: Tensor) -> 
 
 def _best(tokens: Tensor, scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The `k` tokens with the highest scores in each row, and these; ties to the lower token. `(rows, any)` each."""
+    highest = scores.topk(k, sorted=False)
+    last = highest.values.amin(1, keepdim=True)
+    if ((scores >= last).sum(1) > k).any():  # a token outside has the score of the last: all are put in order
+        return _in_order(tokens, scores, k)
+    return _in_order(tokens.gather(1, highest.indices), highest.values, k)
+
+
+def _in_order(tokens: Tensor, scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     tokens, order = tokens.sort(dim=1)
     scores, by_score = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
     return tokens.gather(1, by_score[:, :k]), scores[:, :k]

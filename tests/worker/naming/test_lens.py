@@ -127,6 +127,26 @@ def test_only_what_is_asked_for_is_decoded() -> None:
         assert alone[lens].bottom.ids.shape == alone[lens].bottom.scores.shape == (600, 0)
 
 
+@pytest.mark.parametrize("loud", [1.0, 1e3, 1e-6])
+def test_log_sum_exp_of_loud_and_quiet_rows(loud: float) -> None:
+    rows, weight = draw(40, 2 * TILE + 5, 48)
+    rows[::2] *= loud
+    ours = decode(rows, Head(weight, torch.arange(len(weight))))[Lens.logit].logsumexp
+    assert ours is not None
+    expected = torch.logsumexp(rows.double() @ weight.double().T, 1)
+    torch.testing.assert_close(ours.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_figures_that_need_every_score_can_be_left_out() -> None:
+    rows, weight = draw(40, 400, 16)
+    whole = Head(weight, torch.arange(400))
+    with_, without = decode(rows, whole), decode(rows, whole, figures=False)
+    for lens in Lens:
+        assert without[lens].skew is without[lens].kurtosis is without[lens].logsumexp is None
+        assert torch.equal(without[lens].top.ids, with_[lens].top.ids)
+        assert torch.equal(without[lens].z, with_[lens].z)
+
+
 def test_moments_are_those_of_the_rows_in_fp64() -> None:
     _, weight = draw(1, 4500, 600)  # more rows and columns than are summed at a time
     weight[:, 3] += 50  # a mean far larger than the spread
