@@ -6,8 +6,8 @@ Knows DuckDB's limit; knows nothing of tables.
 
 import sqlalchemy as sa
 
-LEAST = 280_000_000  # bytes; with less DuckDB gets slower, and what it needs beside its limit is the larger part
-OF_FILE = 15  # bytes of memory a search row of the file
+LEAST = 240_000_000  # bytes; with less DuckDB gets slower, and what it needs beside its limit is the larger part
+OF_FILE = 14  # bytes of memory a search row of the file
 OF_SORT = 100  # bytes of memory a search row that is being sorted: twice what it takes
 
 
