@@ -25,7 +25,7 @@ from worker.naming.lens import Head
 
 TOP, MAPPED = 20, 2
 ROWS = 1024  # a turn
-QUICK, FULL = 3, 9  # turns
+QUICK, FULL = 2, 9  # turns
 LEAST = ("--lenses", "cosine", "--bottom-k", "1")  # what the targets are for
 TARGETS = {
     "ours / bare product": "at most 0.4",
