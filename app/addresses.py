@@ -23,6 +23,7 @@ COMPARE = "/compare"
 PLAYGROUND = "/playground"
 METHOD = "/method"
 DOCS = "/docs"
+SIGN_IN = "/sign-in"
 READABLE = ":,?/"  # characters a query may hold unescaped
 TRUSTED_FIRST = {"sort": "trust"}  # what a person's search asks for unless told otherwise; a program's default is z
 LONGEST = 6_000  # characters of an address that every browser, proxy and chat window carries

@@ -105,12 +105,18 @@ def _label_file(settings: Settings) -> Check:
 
 def _running(settings: Settings) -> Check:
     """The worker that is named, or else the one of the app that runs on the settings' port."""
-    return _worker(settings.worker_url) if settings.worker_url else _app(f"http://{settings.host}:{settings.port}")
+    return (
+        _worker(settings.worker_url, settings.secret("worker_secret"))
+        if settings.worker_url
+        else _app(f"http://{settings.host}:{settings.port}")
+    )
 
 
-def _worker(url: str) -> Check:
+def _worker(url: str, secret: str | None) -> Check:
     try:
-        status = WorkerStatus.model_validate_json(_get(f"{url}/v1/status").content)
+        status = WorkerStatus.model_validate_json(_get(f"{url}/v1/status", secret).raise_for_status().content)
+    except httpx2.HTTPStatusError as error:
+        return Check(name="worker", state="wrong", says=f"{url} refuses: {_told(error.response)}")
     except (httpx2.HTTPError, ValidationError, ValueError):
         says = f"{url} does not answer. Start it with `neuronym-worker serve`, or unset NEURONYM_WORKER_URL."
         return Check(name="worker", state="wrong", says=says)
@@ -133,6 +139,15 @@ def _app(url: str) -> Check:
     return Check(name="worker", state="wrong", says=says)
 
 
-def _get(url: str) -> httpx2.Response:
-    with httpx2.Client(timeout=5, trust_env=False) as http:
+def _told(response: httpx2.Response) -> str:
+    """What a refusal says."""
+    try:
+        return ErrorAnswer.model_validate_json(response.content).error
+    except ValidationError:
+        return f"it answered {response.status_code}, as Neuronym would not"
+
+
+def _get(url: str, secret: str | None = None) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    with httpx2.Client(timeout=5, trust_env=False, headers=headers) as http:
         return http.get(url)

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 
-from app import __version__, api, handlers, health, pages, reference
+from app import __version__, api, guard, handlers, health, pages, reference
 from app.catalog import Catalog
 from app.metrics import Counted, Metrics
 from app.middleware import HeadAsGet, SecurityHeaders
+from app.pages import signing_in
 from app.settings import Settings
 from app.static import HTMX, HTMX_FILES, STATIC, Files
 from app.worker_client import WorkerClient
@@ -26,12 +27,15 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.catalog = Catalog(settings)
-    app.state.worker = WorkerClient(settings.worker_url)
+    app.state.worker = WorkerClient(settings.worker_url, settings.secret("worker_secret"))
     app.state.metrics = Metrics()
     handlers.install(app)
     app.add_exception_handler(api.NotModified, _not_modified)
-    for part in (api, health, reference, pages):
-        app.include_router(part.router)
+    reading = [Depends(guard.check)] if settings.private else []
+    for part in (api, reference, pages):
+        app.include_router(part.router, dependencies=reading)
+    for open_to_all in (health, signing_in):
+        app.include_router(open_to_all.router)
     app.mount("/static/htmx", Files(HTMX, HTMX_FILES))
     app.mount("/static", Files(STATIC))
     app.add_middleware(Counted, metrics=app.state.metrics)

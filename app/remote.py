@@ -9,10 +9,11 @@ from app.errors import Problem, Unavailable
 _TIMEOUT = httpx2.Timeout(connect=5, read=None, write=30, pool=None)  # the worker may have a queue
 
 
-def post(server: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The JSON that `server` answers to a POST. Problem: its refusal, or that nobody answers there."""
+def post(server: str, path: str, body: dict[str, Any], token: str | None = None) -> dict[str, Any]:
+    """The JSON that `server` answers to a POST, with its token. Problem: its refusal, or that nobody answers."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        response = httpx2.post(server.rstrip("/") + path, json=body, timeout=_TIMEOUT, trust_env=False)
+        response = httpx2.post(server.rstrip("/") + path, json=body, headers=headers, timeout=_TIMEOUT, trust_env=False)
         answer: dict[str, Any] = response.json()
     except (httpx2.TransportError, httpx2.InvalidURL, httpx2.UnsupportedProtocol):
         raise Unavailable(

@@ -5,6 +5,7 @@ The page comes first: the worker, which takes seconds to load, is started once t
 
 import errno
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from typing import NoReturn
 
 import click
 import uvicorn
+from pydantic import SecretStr
 
 from app.main import create_app
 from app.settings import Settings
@@ -23,19 +25,20 @@ GRACE = 5  # seconds that running answers have to end when the app is stopped
 
 
 def serve(settings: Settings, open_browser: bool = False, measure: bool = False) -> None:
-    """Serve until told to stop, and `measure` meanwhile. ClickException: the port cannot be had."""
+    """Serve until told to stop, and `measure` meanwhile. ClickException: no port, or an open door."""
+    if refusal := settings.exposed(settings.host, "token"):
+        raise click.ClickException(refusal)
     listening = listen(settings.host, settings.port)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _exit)  # uvicorn ends first, then hands the signal on to us
     beside: list[Supervisor] = []
     if settings.worker_url is None:
-        port = free_port()
-        settings = settings.model_copy(update={"worker_url": f"http://127.0.0.1:{port}"})
-        beside.append(Supervisor(worker_command(port)))
+        port, secret = free_port(), SecretStr(secrets.token_urlsafe())
+        settings = settings.model_copy(update={"worker_url": f"http://127.0.0.1:{port}", "worker_secret": secret})
+        beside.append(Supervisor(worker_command(port), environment=_of_worker(settings)))
     if measure:
-        environment = {"NEURONYM_WORKER_URL": str(settings.worker_url)}
-        beside.append(Supervisor(measure_command(), once=True, environment=environment))
+        beside.append(Supervisor(measure_command(), once=True, environment=_of_worker(settings)))
 
     def served() -> None:
         address = _address(settings.host, listening)
@@ -52,6 +55,14 @@ def serve(settings: Settings, open_browser: bool = False, measure: bool = False)
     finally:
         for process in beside:
             process.stop()
+
+
+def _of_worker(settings: Settings) -> dict[str, str]:
+    """What processes beside the app have to know of the worker, in their environment: a command line can be read."""
+    return {
+        "NEURONYM_WORKER_URL": settings.worker_url or "",
+        "NEURONYM_WORKER_SECRET": settings.secret("worker_secret") or "",
+    }
 
 
 class _Server(uvicorn.Server):

@@ -1,17 +1,21 @@
 """Every knob of app and worker in one class, read from the environment with the prefix NEURONYM_."""
 
+import hmac
+import ipaddress
 from pathlib import Path
+from typing import Literal
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SHORTEST = 12  # characters of a secret
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
     """Environment variable = NEURONYM_ + name in capitals. docs/operations.md lists them; a test compares."""
 
-    model_config = SettingsConfigDict(env_prefix="NEURONYM_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="NEURONYM_", extra="ignore", hide_input_in_errors=True)
 
     data: Path = Field(Path("data"), description="Folder of the label files; `current` in it is the one served.")
     host: str = Field("127.0.0.1", description="Address the app listens on.")
@@ -25,6 +29,53 @@ class Settings(BaseSettings):
     model_memory: ByteSize | None = Field(
         None, description="Memory of the worker's live models, e.g. 16GB. Unset: half of the machine's, 85% of a GPU's."
     )
+    token: SecretStr | None = Field(
+        None, description="Secret that running a model asks for: clamps, sweeps, counts of tokens. Unset: anyone may."
+    )
+    private: bool = Field(False, description="Ask for the token on every page and every question, too.")
+    worker_secret: SecretStr | None = Field(
+        None, description="Secret between app and worker, the same for both. The app makes one for a worker of its own."
+    )
+    open: bool = Field(
+        False, description="Listen beyond this machine without a secret, for something else keeps people out."
+    )
     memory_limit: ByteSize = Field(
         ByteSize(2_000_000_000), description="Memory DuckDB may use, in the app and while a file is built."
     )
+
+    @field_validator("token", "worker_secret", mode="before")
+    @classmethod
+    def _long_enough(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        """An empty one is none; a short one can be guessed."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+        if text and len(text) < SHORTEST:
+            raise ValueError(f"is too short to be a secret: {SHORTEST} characters at least")
+        return value or None
+
+    def secret(self, name: Literal["token", "worker_secret"]) -> str | None:
+        """One of the secrets, to send."""
+        kept: SecretStr | None = getattr(self, name)
+        return kept.get_secret_value() if kept else None
+
+    def exposed(self, host: str, name: Literal["token", "worker_secret"]) -> str | None:
+        """Why not to listen on `host`: others could reach it and nothing keeps them from running models. None if so."""
+        if self.secret(name) or self.open or _of_this_machine(host):
+            return None
+        return (
+            f"Whoever reaches {host} could run models here. Set NEURONYM_{name.upper()} to a secret of {SHORTEST} "
+            "characters or more, or NEURONYM_OPEN=1 if something else keeps people out."
+        )
+
+    def admits(self, name: Literal["token", "worker_secret"], authorization: str) -> bool:
+        """Whether a header `Bearer ...` holds the secret, or there is none; in a time that tells nothing of it."""
+        expected, (scheme, _, sent) = self.secret(name), authorization.partition(" ")
+        if expected is None:
+            return True
+        return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), expected.encode())
+
+
+def _of_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

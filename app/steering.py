@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from app import guard
 from app.catalog import LabelFile
 from app.contract import (
     ClampAnswer,
@@ -38,14 +39,15 @@ UNKNOWN = "The worker sent what this version does not understand. App and worker
 
 
 class Steering:
-    """The worker, on behalf of one request: what it runs ends when the one who asked leaves."""
+    """The worker, on behalf of one request: it runs for those who may, and stops when the one who asked leaves."""
 
     def __init__(self, client: WorkerClient, request: Request) -> None:
         self.client = client
         self.request = request
 
     async def post(self, path: str, asked: BaseModel, *, stream: bool = False) -> httpx2.Response:
-        """The worker's answer, open if it streams."""
+        """The worker's answer, open if it streams. NotPermitted: the request lacks the token."""
+        guard.check(self.request)
         work = self.client.post(path, asked.model_dump_json(by_alias=True), stream=stream)
         return await unless_gone(self.request, work)
 

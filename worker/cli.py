@@ -183,6 +183,8 @@ def serve(host: str, port: int) -> None:
     from worker.serving.service import create_service
 
     settings = Settings()
+    if refusal := settings.exposed(host, "worker_secret"):
+        raise click.ClickException(refusal)
     try:
         service = create_service(settings, PublishedCheckpoints(settings.data))
     except ValueError as error:

@@ -10,6 +10,7 @@ from app import addresses
 from app.catalog import LabelFile, Labels
 from app.contract import ClampRequest
 from app.errors import Problem
+from app.guard import guarded
 from app.pages.asking import in_words, to_request, to_sweep
 from app.pages.composing import Composition, Row, from_address, from_form
 from app.pages.concept import with_concept
@@ -124,7 +125,7 @@ def _aside(request: Request, composition: Composition, asked: ClampRequest) -> A
         link = composition.replied(answer).link()
         return link if composition.kind == "chat" and len(link) < LONGEST_HEADER else None
 
-    return Aside(scripts(asked, str(request.base_url)), _gentler(composition), reply)
+    return Aside(scripts(asked, str(request.base_url), guarded(request)), _gentler(composition), reply)
 
 
 def _gentler(composition: Composition) -> Gentler | None:

@@ -108,7 +108,7 @@ def test_what_cannot_be_served_is_one_sentence(planted_data: Path, options: list
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [*PROGRAM, "serve", *(option.format(taken=port) for option in options)]
-        settings = os.environ | {"NEURONYM_DATA": str(planted_data)}
+        settings = os.environ | {"NEURONYM_DATA": str(planted_data), "NEURONYM_OPEN": "1"}
         ended = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
     assert ended.returncode in (1, 2)
     assert said.format(taken=port) in ended.stderr

@@ -67,7 +67,11 @@ def effect(
     give_way()
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    pause = Polite(settings.worker_url) if polite and settings.worker_url else lambda: None
+    pause = (
+        Polite(settings.worker_url, settings.secret("worker_secret"))
+        if polite and settings.worker_url
+        else lambda: None
+    )
     asked = Measurement(settings, sites, text, layers, resume, pause, reporter(as_json))
     try:
         names = models or asked.unmeasured()

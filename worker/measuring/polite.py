@@ -24,8 +24,9 @@ def give_way() -> None:
 class Polite:
     """Returns when the worker service at `url` runs no clamp. One that cannot be asked runs none."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, secret: str | None = None) -> None:
         self._status = f"{url.rstrip('/')}/v1/status"
+        self._headers = {"Authorization": f"Bearer {secret}"} if secret else {}
 
     def __call__(self) -> None:
         while self._busy():
@@ -33,7 +34,7 @@ class Polite:
 
     def _busy(self) -> bool:
         try:
-            answer = httpx2.get(self._status, timeout=PATIENCE)
+            answer = httpx2.get(self._status, headers=self._headers, timeout=PATIENCE)
             status = WorkerStatus.model_validate_json(answer.raise_for_status().content)
         except (httpx2.HTTPError, ValidationError):
             return False

@@ -27,6 +27,13 @@ class NotReady(Exception):
     retry_after = 2
 
 
+class NotPermitted(Exception):
+    """The secret between app and worker was not sent, or is another one."""
+
+    def __init__(self) -> None:
+        super().__init__("App and worker have different secrets. Give both the same NEURONYM_WORKER_SECRET.")
+
+
 class ClientGone(Exception):
     """Whoever asked has left."""
 
@@ -38,6 +45,7 @@ _STATUS: dict[type[Exception], int] = {
     OutOfMemory: 503,
     CheckpointError: 503,
     NotReady: 503,
+    NotPermitted: 401,
 }
 
 

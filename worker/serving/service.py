@@ -25,7 +25,7 @@ from app.contract import (
 )
 from app.settings import Settings
 from worker.serving import refusals
-from worker.serving.refusals import NotReady, unless_gone
+from worker.serving.refusals import NotPermitted, NotReady, unless_gone
 from worker.serving.runner import VERSION, Runner
 from worker.serving.turns import Busy, Place
 from worker.steering.codec import Codec
@@ -43,7 +43,9 @@ def create_service(settings: Settings, models: Mapping[str, Opener]) -> FastAPI:
     """
     service = FastAPI(title="Neuronym worker", version=VERSION, lifespan=_lifespan)
     service.state.runner = Runner(settings, models)
+    service.state.settings = settings
     service.include_router(router)
+    service.include_router(health)
     refusals.install(service)
     return service
 
@@ -82,9 +84,16 @@ async def _visit(runner: Annotated[Runner, Depends(_runner)]) -> AsyncIterator[V
         yield Visit(place, ending)
 
 
+def _permit(request: Request) -> None:
+    settings: Settings = request.app.state.settings
+    if not settings.admits("worker_secret", request.headers.get("Authorization", "")):
+        raise NotPermitted
+
+
 RunnerDep = Annotated[Runner, Depends(_runner)]
 VisitDep = Annotated[Visit, Depends(_visit)]
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(_permit)])
+health = APIRouter()  # for supervisors, who need no secret
 
 
 @router.post("/v1/clamp", response_model=ClampResult)
@@ -123,13 +132,13 @@ async def status(runner: RunnerDep) -> WorkerStatus:
     return runner.status()
 
 
-@router.get("/healthz")
+@health.get("/healthz")
 async def healthz() -> dict[str, bool]:
     """The process answers."""
     return {"ok": True}
 
 
-@router.get("/readyz")
+@health.get("/readyz")
 async def readyz(runner: RunnerDep) -> dict[str, bool]:
     """A clamp would run: a model is loaded."""
     models = runner.models.status()
@@ -138,7 +147,7 @@ async def readyz(runner: RunnerDep) -> dict[str, bool]:
     return {"ok": True}
 
 
-@router.get("/metrics")
+@health.get("/metrics")
 async def metrics(runner: RunnerDep) -> Response:
     """Counts for Prometheus."""
     return Response(runner.metrics.text(runner.status()), media_type="text/plain; version=0.0.4")

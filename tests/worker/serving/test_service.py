@@ -145,6 +145,23 @@ def refusal(response: httpx2.Response, status: int) -> str:
 # --- answers -------------------------------------------------------------------------------------------------------
 
 
+def test_only_who_knows_the_secret_is_answered(tiny: Opener) -> None:
+    with serving({"tiny": tiny}, worker_secret="between the two of us") as worker:
+        for headers in ({}, {"Authorization": "Bearer between the two of them"}):
+            for answer in (
+                worker.http.post("/v1/clamp", json=ASKED, headers=headers),
+                worker.http.post("/v1/tokenize", json={"model": "tiny", "text": "a"}, headers=headers),
+                worker.http.get("/v1/status", headers=headers),
+            ):
+                assert answer.status_code == 401
+                assert "NEURONYM_WORKER_SECRET" in ErrorAnswer.model_validate(answer.json()).error
+        assert worker.http.get("/healthz").is_success and worker.http.get("/metrics").is_success
+        worker.http.headers["Authorization"] = "Bearer between the two of us"
+        until(lambda: worker.http.get("/readyz").is_success)
+        assert worker.clamp(max_new_tokens=1).status_code == 200
+        assert worker.status().running == 0
+
+
 def test_a_clamp_is_answered_as_a_whole_or_as_it_comes(worker: Served) -> None:
     fields = {"max_new_tokens": 5, "watch": [" dog"], "top_logprobs": 2}
     whole = ClampResult.model_validate(worker.clamp(**fields).json())

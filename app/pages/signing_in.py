@@ -1,0 +1,46 @@
+"""Signing in: a browser gives the token once. Knows the guard; knows nothing of what it guards."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from app import addresses, guard
+from app.errors import NotFound
+from app.templating import page
+
+router = APIRouter(include_in_schema=False)
+
+WRONG = 1.0  # seconds that a wrong token waits for its answer
+
+
+@router.get(addresses.SIGN_IN)
+def asked(request: Request, then: str = addresses.PLAYGROUND) -> Response:
+    """The form. NotFound: this server has no token."""
+    _needed(request)
+    return page(request, "sign_in.html", {"then": _here(then), "wrong": False})
+
+
+@router.post(addresses.SIGN_IN)
+async def given(
+    request: Request, token: Annotated[str, Form()] = "", then: Annotated[str, Form()] = addresses.PLAYGROUND
+) -> Response:
+    """Back to where the reader came from, with a cookie; or the form once more."""
+    _needed(request)
+    response = RedirectResponse(_here(then), status_code=303)
+    if guard.sign_in(response, request, token.strip()):
+        return response
+    await asyncio.sleep(WRONG)
+    return page(request, "sign_in.html", {"then": _here(then), "wrong": True}, status=401)
+
+
+def _needed(request: Request) -> None:
+    if not guard.guarded(request):
+        raise NotFound("Nobody has to sign in here: this server has no token.")
+
+
+def _here(then: str) -> str:
+    """An address of this server: a link that is handed about must not send the reader elsewhere."""
+    inside = then.startswith("/") and not then.startswith(("//", "/\\"))
+    return then if inside and then.isprintable() else addresses.PLAYGROUND
