@@ -50,6 +50,11 @@ def asked(path: str, question: Question, **changes: Any) -> str:
     return with_query(path, question.model_dump(mode="json", exclude_defaults=True) | changes)
 
 
+def sign_in(then: str | None = None) -> str:
+    """Where a browser gives the token, to go on at `then` unless that is too long to be carried."""
+    return with_query(SIGN_IN, {"then": then if len(then or "") < LONGEST else None})
+
+
 def search(text: str = "", **parameters: Any) -> str:
     """Results for a text of the search language, trusted labels first."""
     return with_query(SEARCH, {"q": text} | parameters | TRUSTED_FIRST)

@@ -36,7 +36,7 @@ def check(request: Request) -> None:
             raise NotPermitted("This is not the token of this server. Look up NEURONYM_TOKEN where it runs.")
     elif not _remembered(request, settings.secret("token")):
         raise NotPermitted(
-            "This server asks for its token. Sign in at /sign-in, or send the header `Authorization: Bearer TOKEN`."
+            "This server asks for its token. Sign in at /sign-in, or send it in the header Authorization: Bearer TOKEN."
         )
 
 

@@ -45,8 +45,13 @@ def refuse(request: Request, problem: Problem) -> Response:
     answer = problem.answer()
     if request.url.path.startswith(FOR_PROGRAMS):
         return JSONResponse(answer.model_dump(), problem.status, problem.headers)
-    context = {"answer": answer, "problem": problem}
+    context = {"answer": answer, "problem": problem, "then": _again(request)}
     return page(request, "error.html", context, block="notice", status=problem.status, headers=problem.headers)
+
+
+def _again(request: Request) -> str | None:
+    """Where a reader can come back to."""
+    return str(request.url.replace(scheme="", netloc="")) if request.method == "GET" else None
 
 
 def _http(request: Request, error: HTTPException) -> Problem:

@@ -79,4 +79,6 @@ def _refusal(response: httpx2.Response) -> Problem:
         errors = ErrorAnswer.model_validate_json(response.content).errors
     except ValidationError:
         errors = [f"The worker answered {response.status_code}."]
+    if response.status_code == 401:  # of the app, not of whoever asks
+        return WorkerAway(*errors)
     return Problem(*errors, status=response.status_code, headers={"Retry-After": retry} if retry else None)

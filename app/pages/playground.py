@@ -105,7 +105,7 @@ async def _run(request: Request, labels: LabelFile, worker: Worker, composition:
         outcome: dict[str, Any] = finished(await clamp(labels, worker, asked), aside)
         status, headers = 200, {}
     except Problem as problem:
-        outcome = {"problem": in_words(problem.answer(), composition)}
+        outcome = {"problem": in_words(problem.answer(), composition), "then": composition.link()}
         status, headers = problem.status, problem.headers
     context = await run_in_threadpool(filling, labels, composition, **outcome)
     return page(request, "playground.html", context, block="run", status=status, headers=headers)

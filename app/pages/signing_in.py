@@ -19,7 +19,7 @@ WRONG = 1.0  # seconds that a wrong token waits for its answer
 def asked(request: Request, then: str = addresses.PLAYGROUND) -> Response:
     """The form. NotFound: this server has no token."""
     _needed(request)
-    return page(request, "sign_in.html", {"then": _here(then), "wrong": False})
+    return _form(request, then)
 
 
 @router.post(addresses.SIGN_IN)
@@ -32,7 +32,12 @@ async def given(
     if guard.sign_in(response, request, token.strip()):
         return response
     await asyncio.sleep(WRONG)
-    return page(request, "sign_in.html", {"then": _here(then), "wrong": True}, status=401)
+    return _form(request, then, wrong=True)
+
+
+def _form(request: Request, then: str, wrong: bool = False) -> Response:
+    context = {"then": _here(then), "wrong": wrong, "private": request.app.state.settings.private}
+    return page(request, "sign_in.html", context, status=401 if wrong else 200)
 
 
 def _needed(request: Request) -> None:

@@ -10,11 +10,14 @@ from starlette.testclient import TestClient
 
 from app.cli import main
 from app.contract import ClampRequest
+from app.doctor import examine
 from app.main import create_app
 from app.pages import signing_in
 from app.pages.scripting import scripts
 from app.settings import Settings
+from tests.serving import served
 from worker.cli import main as worker_main
+from worker.serving.service import create_service
 
 Headers = Sequence[tuple[bytes, bytes]]
 TOKEN = "a token of some length"
@@ -65,13 +68,15 @@ def test_a_private_server_shows_nothing_without_the_token(planted_data: Path) ->
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         for path in ("/", "/search?q=dog", "/api/v1/search?q=dog", "/playground", "/docs", "/export/labels.csv"):
             assert client.get(path).status_code == 401, path
+        assert "/sign-in?then=/search?q%3Ddog" in client.get("/search?q=dog").text
+        assert "for those who know its token" in client.get("/sign-in").text
         assert client.get("/sign-in").status_code == client.get("/healthz").status_code == 200
         assert client.get("/api/v1/search?q=dog", headers=BEARER).status_code == 200
 
 
 def test_a_browser_signs_in_once(guarded: TestClient) -> None:
     refused = guarded.post("/playground", data=FORM)
-    assert refused.status_code == 401 and 'href="/sign-in"' in refused.text
+    assert refused.status_code == 401 and 'href="/sign-in?then=/playground?' in refused.text
     assert 'type="password"' in guarded.get(SIGN_IN).text
     wrong = guarded.post("/sign-in", data={"token": "wrong", "then": "/playground"})
     assert wrong.status_code == 401 and "not the token" in wrong.text and not guarded.cookies
@@ -102,6 +107,19 @@ def test_scripts_of_a_guarded_server_send_its_token() -> None:
     assert '-H "Authorization: Bearer $NEURONYM_TOKEN"' in signed.curl and "Authorization" not in plain.curl
     compile(signed.python, "signed", "exec")
     assert 'os.environ["NEURONYM_TOKEN"]' in signed.python and "os" not in plain.python.splitlines()[0]
+
+
+def test_app_and_worker_with_different_secrets_say_so(planted_data: Path) -> None:
+    with served(create_service(Settings(worker_secret="between the two of us"), {})) as url:
+        for secret, said in (("between others", "different secrets"), ("between the two of us", "tiny-chat")):
+            settings = Settings(data=planted_data, worker_url=url, worker_secret=secret)
+            with TestClient(create_app(settings)) as client:
+                answer = client.post("/api/v1/clamp", json=CLAMP)
+            assert said in answer.json()["error"]
+            assert answer.status_code == (503 if secret == "between others" else 404)  # no model is mapped there
+        checked = {check.name: check for check in examine(settings.model_copy(update={"worker_secret": None})).checks}
+        assert checked["worker"].state == "wrong" and "NEURONYM_WORKER_SECRET" in checked["worker"].says
+        assert {check.name: check.state for check in examine(settings).checks}["worker"] == "ok"
 
 
 @pytest.mark.parametrize("command, name", [(main, "NEURONYM_TOKEN"), (worker_main, "NEURONYM_WORKER_SECRET")])
