@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,6 +32,14 @@ class Selected:
     rescored: int
 
 
+class _Ends(NamedTuple):
+    """Of each bucket's best token: its screened score at least and at most, and how far off; `(rows, buckets)` each."""
+
+    least: Tensor
+    most: Tensor
+    bound: Tensor
+
+
 class Selection:
     """The search for the best tokens at one end of the scores, under all lenses together: they want much the same ones.
 
@@ -47,30 +56,26 @@ class Selection:
 
     def run(self, k: int) -> dict[Lens, Selected]:
         """The `k` best, at most as many as there are tokens."""
-        of_buckets = {lens: self._of_buckets(lens) for lens in self._lenses}
-        likely = {lens: _threshold(least, k)[:, None] for lens, (least, _, _) in of_buckets.items()}
-        looked_into = _any(most >= likely[lens] for lens, (_, most, _) in of_buckets.items())  # (rows, buckets)
+        ends = {lens: self._of_buckets(lens) for lens in self._lenses}
+        likely = {lens: _threshold(end.least, k)[:, None] for lens, end in ends.items()}
+        looked_into = _any(end.most >= likely[lens] for lens, end in ends.items())  # (rows, buckets)
         certain = self._few(looked_into, k)
         of_rows, buckets, scores = self._of_tokens(looked_into & certain[:, None])
-        chosen = _any(scores[lens] >= likely[lens][of_rows] for lens in scores)  # (places, BUCKET)
-        first = self._rescored(of_rows, buckets, chosen, at_least=k)
-        floors = {lens: self._under(lens, *first).topk(k).values[:, -1:] for lens in self._lenses}
+        known = _any(scores[lens] >= likely[lens][of_rows] for lens in scores)  # (places, BUCKET)
+        first = self._rescored(of_rows, buckets, known, at_least=k)
+        floors = {lens: self._under(lens, *first).topk(k).values[:, -1:] for lens in ends}
 
-        looked_into = _any(most + bound >= floors[lens] for lens, (_, most, bound) in of_buckets.items())
+        looked_into = _any(end.most + end.bound >= floors[lens] for lens, end in ends.items())
         certain &= self._few(looked_into, k)
         of_rows, buckets, scores = self._of_tokens(looked_into & certain[:, None])
-        chosen = _any(
-            scores[lens] + bound[of_rows, buckets, None] >= floors[lens][of_rows]
-            for lens, (_, _, bound) in of_buckets.items()
-        )
         known = _any(scores[lens] >= likely[lens][of_rows] for lens in scores)
-        rest = self._rescored(of_rows, buckets, chosen & ~known)
+        possible = _any(
+            scores[lens] + end.bound[of_rows, buckets, None] >= floors[lens][of_rows] for lens, end in ends.items()
+        )
+        rest = self._rescored(of_rows, buckets, possible & ~known)
         tokens, exact = torch.cat([first[0], rest[0]], 1), torch.cat([first[1], rest[1]], 1)
         rescored = int((tokens < self._head.vocab).sum())
-        return {
-            lens: Selected(*_best(tokens, self._under(lens, tokens, exact), k), certain, rescored)
-            for lens in self._lenses
-        }
+        return {lens: Selected(*_best(tokens, self._under(lens, tokens, exact), k), certain, rescored) for lens in ends}
 
     def _few(self, looked_into: Tensor, k: int) -> Tensor:
         """For which rows of `(rows, buckets)` looking into each bucket costs less than all in fp32, `(rows,)`."""
@@ -80,14 +85,13 @@ class Selection:
         """Exact scores under a lens of products with the head's rows as they are, `(rows, any)`."""
         return exact if lens is Lens.logit else exact * self._scale[tokens]
 
-    def _of_buckets(self, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
-        """Screened score of each bucket's best token, at least and at most, and how far off; `(rows, buckets)` each."""
+    def _of_buckets(self, lens: Lens) -> "_Ends":
         scores, bound = self._screened.of_buckets(self._sign), self._screened.bound
         if lens is Lens.cosine:
-            return scores, scores, bound
+            return _Ends(scores, scores, bound)
         shortest, longest = self._screened.head.norms.aminmax(dim=1)  # (buckets,) each
         low, high = scores * shortest, scores * longest
-        return torch.minimum(low, high), torch.maximum(low, high), bound * longest
+        return _Ends(torch.minimum(low, high), torch.maximum(low, high), bound * longest)
 
     def _of_tokens(self, looked_into: Tensor) -> tuple[Tensor, Tensor, dict[Lens, Tensor]]:
         """Rows and buckets `(places,)` of a mask `(rows, buckets)`, and screened scores `(places, BUCKET)`."""
