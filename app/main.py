@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI, Request, Response
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from app import __version__, api, guard, handlers, health, pages, reference
 from app.catalog import Catalog
@@ -13,6 +14,10 @@ from app.pages import signing_in
 from app.settings import Settings
 from app.static import HTMX, HTMX_FILES, STATIC, Files
 from app.worker_client import WorkerClient
+from app.writing import MEDIA_TYPES
+
+SMALL = 1000  # bytes of an answer that is sent as it is
+AS_THEY_ARE = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES.values())  # events must not wait; an export is long
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -38,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(open_to_all.router)
     app.mount("/static/htmx", Files(HTMX, HTMX_FILES))
     app.mount("/static", Files(STATIC))
+    app.add_middleware(GZipMiddleware, minimum_size=SMALL, compresslevel=5, exclude_content_types=AS_THEY_ARE)
     app.add_middleware(Counted, metrics=app.state.metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(SecurityHeaders)

@@ -165,6 +165,18 @@ def test_no_label_file_is_503_with_retry_after(tmp_path: Path) -> None:
     assert "make map" in response.text
 
 
+@pytest.mark.parametrize(
+    "path, packed",
+    [("/search?q=dog", True), ("/api/v1/search?q=dog", True), ("/healthz", False), ("/export/labels.csv", False)],
+)
+def test_long_answers_are_compressed_where_that_is_understood(client: TestClient, path: str, packed: bool) -> None:
+    asked = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert (asked.headers.get("Content-Encoding") == "gzip") is packed, path
+    plain = client.get(path, headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers and plain.content == asked.content
+    assert not packed or "Accept-Encoding" in asked.headers["Vary"]
+
+
 @pytest.mark.parametrize("path", ["/search?limit=x", "/neurons/nope/0/0", "/nowhere", "/neurons/tiny-chat/9/0"])
 def test_people_get_a_page(client: TestClient, path: str) -> None:
     response = client.get(path)
