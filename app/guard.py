@@ -52,7 +52,7 @@ def sign_in(response: Response, request: Request, sent: str) -> bool:
     if token is None or not settings.admits("token", f"Bearer {sent}"):
         return False
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, _kept(token), DAYS * 86_400, httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(COOKIE, _kept(token), DAYS * 86_400, httponly=True, samesite="lax", secure=secure)
     return True
 
 

@@ -5,9 +5,10 @@ import ipaddress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+LEAST_MEMORY = 100_000_000  # bytes with which DuckDB can do something
 SHORTEST = 12  # characters of a secret
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,7 +41,9 @@ class Settings(BaseSettings):
         False, description="Listen beyond this machine without a secret, for something else keeps people out."
     )
     memory_limit: ByteSize = Field(
-        ByteSize(2_000_000_000), description="Memory DuckDB may use, in the app and while a file is built."
+        ByteSize(2_000_000_000),
+        ge=LEAST_MEMORY,
+        description="Memory DuckDB may use, in the app and while a file is built.",
     )
 
     @field_validator("token", "worker_secret", mode="before")
@@ -51,6 +54,12 @@ class Settings(BaseSettings):
         if text and len(text) < SHORTEST:
             raise ValueError(f"is too short to be a secret: {SHORTEST} characters at least")
         return value or None
+
+    @model_validator(mode="after")
+    def _private_by_a_token(self) -> "Settings":
+        if self.private and self.token is None:
+            raise ValueError("NEURONYM_PRIVATE asks for a token on every page: set NEURONYM_TOKEN, too")
+        return self
 
     def secret(self, name: Literal["token", "worker_secret"]) -> str | None:
         """One of the secrets, to send."""

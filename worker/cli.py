@@ -1,6 +1,5 @@
 """`neuronym-worker`: map models, serve clamps. Errors end in one sentence, never in a traceback."""
 
-import importlib
 import importlib.util
 import json
 import os
@@ -17,6 +16,7 @@ import torch
 from app.contract import Lens, View
 from app.settings import Settings
 from worker.checkpoints.sources import DEMO
+from worker.commands import Commands
 from worker.device import mapping_device
 from worker.errors import CheckpointError, EngineError, LabelFileError
 from worker.mapping.mapping import Engine, Here
@@ -25,26 +25,6 @@ from worker.mapping.progress import reporter
 from worker.mapping.recipe import Recipe
 from worker.naming.decoder import Precision
 from worker.run import MapRun
-
-LATER = {
-    "effect": "worker.measuring.effect_command",
-    "steer-test": "worker.trial.command",
-    "trust": "worker.trust.command",
-}
-
-
-class Commands(click.Group):
-    """Commands that run models are imported when they are asked for: mapping needs neither their seconds nor memory."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *LATER})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in LATER:
-            return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(LATER[cmd_name])
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
 
 
 @click.group(cls=Commands)

@@ -83,7 +83,7 @@ def test_a_browser_signs_in_once(guarded: TestClient) -> None:
     right = guarded.post("/sign-in", data={"token": TOKEN, "then": "/models"}, follow_redirects=False)
     assert (right.status_code, right.headers["Location"]) == (303, "/models")
     cookie = right.headers["Set-Cookie"]
-    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and TOKEN not in cookie
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and TOKEN not in cookie
     assert guarded.post("/playground", data=FORM).status_code == 503  # there is no worker in this test
     guarded.app.state.settings = guarded.app.state.settings.model_copy(  # type: ignore[attr-defined]
         update={"token": Settings(token="another token now").token}
@@ -135,6 +135,16 @@ def test_a_short_secret_is_refused_and_not_repeated() -> None:
         Settings(token="guessable")
     assert "guessable" not in str(refusal.value)
     assert Settings(token="").token is None
+
+
+def test_a_limit_that_is_no_size_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to"):
+        Settings(memory_limit="50%")
+
+
+def test_a_private_server_needs_a_token() -> None:
+    with pytest.raises(ValidationError, match="NEURONYM_TOKEN"):
+        Settings(private=True)
 
 
 @pytest.mark.parametrize(

@@ -177,3 +177,22 @@ def test_a_shard_that_was_damaged_is_mapped_again(tiny_llama: Path, data_folder:
     assert len(kept) == LAYERS
     for table in ("label", "neighbour"):
         assert rows(tmp_path, f"FROM {table} ORDER BY ALL") == rows(data_folder, f"FROM {table} ORDER BY ALL")
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("NEURONYM_MEMORY_LIMIT", "50%", "NEURONYM_MEMORY_LIMIT: Input should be greater than"),
+        ("NEURONYM_THREADS", "many", "NEURONYM_THREADS: Input should be a valid integer"),
+        ("NEURONYM_TOKEN", "guessable", "NEURONYM_TOKEN: is too short to be a secret"),
+    ],
+)
+@pytest.mark.parametrize("command", ["map", "effect"])
+def test_settings_that_cannot_be_meant_end_in_a_sentence(
+    name: str, value: str, said: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    ended = CliRunner().invoke(main, [command])
+    assert ended.exit_code == 1
+    assert ended.output.startswith(f"Error: {said}")
+    assert value not in ended.output
