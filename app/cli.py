@@ -146,7 +146,7 @@ def sweep(neuron: str, text: str, as_json: bool, server: str | None, **options: 
     settings = Settings()
     body = sweep_body(neuron, text, **options)
     answer = SweepAnswer.model_validate(
-        post(server or f"http://{settings.host}:{settings.port}", "/api/v1/sweep", body, settings.secret("token"))
+        post(server or f"http://{settings.host}:{settings.port}", "/api/v1/sweep", body, settings.bearer("token"))
     )
     click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(swept(answer)))
 

@@ -5,7 +5,7 @@ Looks and tells; changes nothing. Each line that is wrong names the mend.
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -106,15 +106,15 @@ def _label_file(settings: Settings) -> Check:
 def _running(settings: Settings) -> Check:
     """The worker that is named, or else the one of the app that runs on the settings' port."""
     return (
-        _worker(settings.worker_url, settings.secret("worker_secret"))
+        _worker(settings.worker_url, settings.bearer("worker_secret"))
         if settings.worker_url
         else _app(f"http://{settings.host}:{settings.port}")
     )
 
 
-def _worker(url: str, secret: str | None) -> Check:
+def _worker(url: str, headers: Mapping[str, str]) -> Check:
     try:
-        status = WorkerStatus.model_validate_json(_get(f"{url}/v1/status", secret).raise_for_status().content)
+        status = WorkerStatus.model_validate_json(_get(f"{url}/v1/status", headers).raise_for_status().content)
     except httpx2.HTTPStatusError as error:
         return Check(name="worker", state="wrong", says=f"{url} refuses: {_told(error.response)}")
     except (httpx2.HTTPError, ValidationError, ValueError):
@@ -147,7 +147,6 @@ def _told(response: httpx2.Response) -> str:
         return f"it answered {response.status_code}, as Neuronym would not"
 
 
-def _get(url: str, secret: str | None = None) -> httpx2.Response:
-    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+def _get(url: str, headers: Mapping[str, str] = {}) -> httpx2.Response:
     with httpx2.Client(timeout=5, trust_env=False, headers=headers) as http:
         return http.get(url)

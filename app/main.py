@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.catalog = Catalog(settings)
-    app.state.worker = WorkerClient(settings.worker_url, settings.secret("worker_secret"))
+    app.state.worker = WorkerClient(settings.worker_url, settings.bearer("worker_secret"))
     app.state.metrics = Metrics()
     handlers.install(app)
     app.add_exception_handler(api.NotModified, _not_modified)

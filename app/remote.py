@@ -1,5 +1,6 @@
 """Questions to a running Neuronym, for commands that need its worker. Its refusals come back as Problems."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -9,9 +10,8 @@ from app.errors import Problem, Unavailable
 _TIMEOUT = httpx2.Timeout(connect=5, read=None, write=30, pool=None)  # the worker may have a queue
 
 
-def post(server: str, path: str, body: dict[str, Any], token: str | None = None) -> dict[str, Any]:
-    """The JSON that `server` answers to a POST, with its token. Problem: its refusal, or that nobody answers."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+def post(server: str, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> dict[str, Any]:
+    """The JSON that `server` answers to a POST, with its `headers`. Problem: a refusal, or nobody answers there."""
     try:
         response = httpx2.post(server.rstrip("/") + path, json=body, headers=headers, timeout=_TIMEOUT, trust_env=False)
         answer: dict[str, Any] = response.json()

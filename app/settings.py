@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         return self
 
     def secret(self, name: Literal["token", "worker_secret"]) -> str | None:
-        """One of the secrets, to send."""
+        """One of the secrets as it is."""
         kept: SecretStr | None = getattr(self, name)
         return kept.get_secret_value() if kept else None
 
@@ -74,6 +74,11 @@ class Settings(BaseSettings):
             f"Whoever reaches {host} could run models here. Set NEURONYM_{name.upper()} to a secret of {SHORTEST} "
             "characters or more, or NEURONYM_OPEN=1 if something else keeps people out."
         )
+
+    def bearer(self, name: Literal["token", "worker_secret"]) -> dict[str, str]:
+        """The header that `admits` asks for; none where there is no secret."""
+        kept = self.secret(name)
+        return {"Authorization": f"Bearer {kept}"} if kept else {}
 
     def admits(self, name: Literal["token", "worker_secret"], authorization: str) -> bool:
         """Whether a header `Bearer ...` holds the secret, or there is none; in a time that tells nothing of it."""

@@ -3,6 +3,8 @@
 Knows addresses and statuses; knows nothing of clamps or of the label file.
 """
 
+from collections.abc import Mapping
+
 import httpx2
 from pydantic import ValidationError
 
@@ -21,13 +23,13 @@ class WorkerAway(Unavailable):
 
 
 class WorkerClient:
-    """A pool of connections to one worker service, if there is a `url`; `secret` is what it asks for, if anything."""
+    """A pool of connections to one worker service, if there is a `url`; `headers` are what it asks for, if anything."""
 
-    def __init__(self, url: str | None, secret: str | None = None) -> None:
+    def __init__(self, url: str | None, headers: Mapping[str, str] = {}) -> None:
         self.url = url
         self._http = httpx2.AsyncClient(
             base_url=url or "",
-            headers={"Authorization": f"Bearer {secret}"} if secret else {},
+            headers=headers,
             timeout=_TIMEOUT,
             limits=httpx2.Limits(max_connections=None),  # how many may wait is for the worker to say
             trust_env=False,  # a proxy set for the outer world must not see prompts

@@ -68,7 +68,7 @@ def effect(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     pause = (
-        Polite(settings.worker_url, settings.secret("worker_secret"))
+        Polite(settings.worker_url, settings.bearer("worker_secret"))
         if polite and settings.worker_url
         else lambda: None
     )

@@ -5,6 +5,7 @@ Knows the worker service's address; knows nothing of the work.
 
 import os
 import time
+from collections.abc import Mapping
 
 import httpx2
 from pydantic import ValidationError
@@ -24,9 +25,9 @@ def give_way() -> None:
 class Polite:
     """Returns when the worker service at `url` runs no clamp. One that cannot be asked runs none."""
 
-    def __init__(self, url: str, secret: str | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] = {}) -> None:
         self._status = f"{url.rstrip('/')}/v1/status"
-        self._headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        self._headers = headers
 
     def __call__(self) -> None:
         while self._busy():

@@ -108,15 +108,13 @@ class LogSumExp:
     Where scores could be too high for a power of them, each is taken less the highest of its row so far.
 
     Args:
-        rows: whose scores these are.
-        longest: of the vectors they are scored by: no score is above its product with the row's length.
+        highest: what no score of a row is above, nor its opposite below, `(rows,)`.
     """
 
-    def __init__(self, rows: Tensor, longest: Tensor) -> None:
-        lengths = torch.linalg.vector_norm(rows, dim=1)
-        self._safe = bool((lengths * longest * LOG2E < SAFE).all())
-        self._peak = rows.new_full((len(rows), 1), 0.0 if self._safe else -torch.inf)
-        self._sum = rows.new_zeros(len(rows), dtype=torch.float64)
+    def __init__(self, highest: Tensor) -> None:
+        self._safe = bool((highest * LOG2E < SAFE).all())
+        self._peak = highest.new_full((len(highest), 1), 0.0 if self._safe else -torch.inf)
+        self._sum = highest.new_zeros(len(highest), dtype=torch.float64)
 
     def add(self, scores: Tensor, counted: Tensor | None = None) -> None:
         """Take in a tile `(rows, tile)`, which is used up.
@@ -155,7 +153,7 @@ class Statistics:
         self.unit = inverse if lens is Lens.cosine else torch.ones_like(own)  # (rows,)
         self.inverse_std = torch.where(self.std > 0, 1 / self.std, 0.0).float()  # (rows,)
         self.shape = Shape(rows, len(lengths)) if figures and lens is Lens.cosine else None
-        self.logsumexp = LogSumExp(rows, lengths.max()) if figures and lens is Lens.logit else None
+        self.logsumexp = LogSumExp(own * lengths.max()) if figures and lens is Lens.logit else None
 
     def finish(self, top: Extremes, bottom: Extremes) -> Decoded:
         """The whole, once every tile has passed."""
