@@ -7,10 +7,9 @@ sort fails on the way when they are a little more than its limit. Knows tables o
 import sqlalchemy as sa
 
 from app.contract import Direction, Lens, Side, View
-from app.schema import NAMED, NATURAL, code, label_place
+from app.schema import NAMED, code, label_place
 from worker.labelfile.derived import strength_of
-
-_TOPS = ", ".join(f"top_{place}" for place in range(NAMED))
+from worker.labelfile.trials import OWN_SITES
 
 # A model's agreement is with its counterpart in the first pair it stands in.
 _FIRST_AGREEMENT = """
@@ -18,12 +17,10 @@ _FIRST_AGREEMENT = """
     FROM (SELECT id, (SELECT min(p.id) FROM pair p WHERE model.id IN (p.base, p.instruct)) AS pair FROM model) m
     JOIN drift d ON d.pair = m.pair"""
 
-_NATURAL = ", ".join(f"({code(view)}, {code(site)})" for view, site in NATURAL.items())
-
 # Deltas of a neuron clamped high where each view's labels are tried: at `up` for the up view, at `act` for the others.
 _DELTAS = f"""
     SELECT model, view, layer, neuron, deltas
-    FROM effect JOIN (VALUES {_NATURAL}) natural_clamp (view, site) USING (site)
+    FROM effect JOIN (VALUES {OWN_SITES}) natural_clamp (view, site) USING (site)
     WHERE direction = {code(Direction.high)}"""
 
 # All that is said of a label as a whole is looked up before its tokens become rows: there are thirty times as many.

@@ -25,7 +25,7 @@ TRIALS = f"""
     JOIN effect USING (model, layer, neuron, direction)
     WHERE len(deltas) = {LABELS}"""
 
-_NATURAL = ", ".join(f"({code(view)}, {code(site)})" for view, site in NATURAL.items())
+OWN_SITES = ", ".join(f"({code(view)}, {code(site)})" for view, site in NATURAL.items())
 
 # The view and lens whose labels most often rise beyond their control at the view's own site is what people see first.
 FIRST = f"""
@@ -36,7 +36,7 @@ FIRST = f"""
         SELECT model, arg_max(view, beyond) AS view, arg_max(lens, beyond) AS lens
         FROM (
             SELECT model, view, lens, avg((delta > control)::INT) AS beyond
-            FROM trial JOIN (VALUES {_NATURAL}) own (view, site) USING (view, site)
+            FROM trial JOIN (VALUES {OWN_SITES}) own (view, site) USING (view, site)
             GROUP BY model, view, lens)
         GROUP BY model) best
     WHERE measurement.model = best.model AND measurement.kind = 'effect'"""
