@@ -40,13 +40,13 @@ class Replay:
         self._norm = model.get_submodule(sites.family.norm)
         tokens = torch.tensor([list(prompt)], device=model.device)
         cache = DynamicCache(config=model.config)
-        model(tokens[:, :-1], past_key_values=cache, use_cache=True, logits_to_keep=1)
+        model(tokens[:, :-1], cache=cache, use_cache=True, logits_to_keep=1)
         prefix = Prefix(*zip(*(_shared(layer) for layer in cache.layers), strict=True))
         self._calls: list[Call] = []
         with _hooks(
             *(layer.register_forward_pre_hook(self._keeper(cache, prefix), with_kwargs=True) for layer in self._layers)
         ):
-            self.logits: Tensor = model(tokens[:, -1:], past_key_values=cache, use_cache=True).logits[0, 0].float()
+            self.logits: Tensor = model(tokens[:, -1:], cache=cache, use_cache=True).logits[0, 0].float()
 
     def _keeper(self, cache: DynamicCache, prefix: Prefix) -> Any:
         def keep(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:

@@ -117,7 +117,7 @@ def _sample(model: PreTrainedModel, start: _Start, generator: torch.Generator) -
     given = torch.tensor([start.ids], device=model.device)
     for _ in range(LENGTH):
         with one_core() if model.num_parameters() < SMALL else nullcontext():
-            logits = model(given, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float().cpu()
+            logits = model(given, cache=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float().cpu()
         if len(given) < ROWS:  # the start was read once for all
             cache.batch_repeat_interleave(ROWS)
             logits = logits.expand(ROWS, -1)

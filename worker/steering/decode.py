@@ -88,7 +88,7 @@ def decode(
 
     def forward(tokens: torch.Tensor, clamped: Edits, since: int = 0) -> torch.Tensor:
         with clamped.hooked(rows, since), threads(1 if small and tokens.numel() < THIN else cores):
-            output = model(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            output = model(tokens, cache=cache, use_cache=True, logits_to_keep=1)
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits  # (1 or rows, vocab)
 
