@@ -90,7 +90,10 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens on host and port; ClickException with one sentence when it cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address, family=family, backlog=2048)
+        with socket.create_server(address, family=family, backlog=2048) as unnamed:
+            # asyncio sends small answers at once (TCP_NODELAY) only on sockets that say their protocol is TCP, which
+            # those of create_server do not; the second part of an answer then waits 40 ms for an acknowledgement.
+            return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=unnamed.detach())
     except OSError as error:
         raise click.ClickException(_why_not(host, port, error)) from error
 

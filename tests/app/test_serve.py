@@ -1,5 +1,6 @@
 """`neuronym serve` as a process: the page first, a worker beside it, both gone at the end."""
 
+import asyncio
 import os
 import re
 import signal
@@ -123,3 +124,27 @@ def test_a_port_that_needs_rights_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(socket.socket, "bind", refuse)  # root may bind any port
     with pytest.raises(click.ClickException, match=r"Port 80 needs more rights\. Give one above 1023"):
         listen("127.0.0.1", 80)
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    """asyncio sets TCP_NODELAY on what it accepts; the socket that `listen` makes must let it see that this is TCP."""
+    kept: list[int] = []
+
+    class Looking(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted = transport.get_extra_info("socket")
+            kept.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    async def one_visit() -> None:
+        with listen("127.0.0.1", 0) as listening:
+            server = await asyncio.get_running_loop().create_server(Looking, sock=listening)
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            await writer.drain()
+            while not kept:
+                await asyncio.sleep(0.01)
+            writer.close()
+            server.close()
+
+    asyncio.run(one_visit())
+    assert kept == [1]
