@@ -120,6 +120,8 @@ def _worker(url: str, headers: Mapping[str, str]) -> Check:
     except (httpx2.HTTPError, ValidationError, ValueError):
         says = f"{url} does not answer. Start it with `neuronym-worker serve`, or unset NEURONYM_WORKER_URL."
         return Check(name="worker", state="wrong", says=says)
+    if failed := [one.error for one in status.models if one.error]:
+        return Check(name="worker", state="wrong", says=f"{url}: {' '.join(failed)}")
     models = ", ".join(f"{one.name} {one.state}" for one in status.models) or "no model"
     says = f"{url} on {status.device}: {models}; {status.running} running, {status.waiting} waiting"
     return Check(name="worker", state="ok", says=says)

@@ -40,6 +40,15 @@ def check(request: Request) -> None:
         )
 
 
+def permits(request: Request) -> bool:
+    """Whether `check` would let the request pass."""
+    try:
+        check(request)
+    except NotPermitted:
+        return False
+    return True
+
+
 def _remembered(request: Request, token: str | None) -> bool:
     """Whether the browser has the cookie, or needs none."""
     return token is None or hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), _kept(token).encode())

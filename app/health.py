@@ -37,7 +37,7 @@ async def healthz() -> Alive:
 
 @router.get("/readyz", responses={503: {"model": ErrorAnswer}})
 async def readyz(request: Request, worker: Worker) -> Ready:
-    """200 once a clamp would run: a label file is open and the worker is ready."""
+    """200 once a clamp would run: a label file is open and the worker has a model. Else 503 with every reason."""
     metrics: Metrics = request.app.state.metrics
     metrics.ready.set(0)
     catalog: Catalog = request.app.state.catalog
@@ -47,8 +47,10 @@ async def readyz(request: Request, worker: Worker) -> Ready:
         run = (await run_in_threadpool(catalog.current)).run
     except Problem as problem:
         problems += problem.errors
-    if not await worker.client.ready():
-        problems.append("The worker is not ready; it may be loading its model.")
+    try:
+        await worker.client.readiness()
+    except Problem as problem:
+        problems += problem.errors
     if problems:
         raise Unavailable(*problems)
     metrics.ready.set(1)

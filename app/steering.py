@@ -5,7 +5,7 @@ Knows nothing of torch or of HTML. The JSON route and the playground call the sa
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import httpx2
 from fastapi import Depends, Request
@@ -26,16 +26,24 @@ from app.contract import (
 )
 from app.queries.clamps import checked
 from app.streaming import EventStream, unless_gone
-from app.worker_client import WorkerAway, WorkerClient
+from app.worker_client import UNKNOWN, WorkerAway, WorkerClient, understood
 
-__all__ = ["ClampStream", "EventStream", "Steering", "Worker", "clamp", "clamp_events", "tokenize", "understood"]
+__all__ = [
+    "ClampStream",
+    "EventStream",
+    "Steering",
+    "Worker",
+    "clamp",
+    "clamp_events",
+    "failure",
+    "obstacle",
+    "tokenize",
+]
 
 _CLAMP = "/v1/clamp"
 _TOKENIZE = "/v1/tokenize"
-Answered = TypeVar("Answered", bound=BaseModel)
 _EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
 _BROKE_OFF = "The worker broke off before the text was finished. It is started again; try once more in a moment."
-UNKNOWN = "The worker sent what this version does not understand. App and worker must be of one version."
 
 
 class Steering:
@@ -81,12 +89,28 @@ async def tokenize(worker: Steering, request: TokenizeRequest) -> TokenizeAnswer
     return understood(await worker.post(_TOKENIZE, request), TokenizeAnswer)
 
 
-def understood(response: httpx2.Response, kind: type[Answered]) -> Answered:
-    """A worker's answer as what was asked for; WorkerAway when it is something else."""
+async def obstacle(worker: Steering, model: str) -> str | None:
+    """Why no clamp of `model` would run now, in the worker's words; None when nothing is known to stand in the way."""
     try:
-        return kind.model_validate_json(response.content)
-    except ValidationError as error:
-        raise WorkerAway(UNKNOWN) from error
+        return await _failure(worker, model)
+    except WorkerAway as away:
+        return str(away)
+
+
+async def failure(worker: Steering, model: str) -> str | None:
+    """Why the worker could not load `model` when it last tried; None when it could, or does not answer."""
+    try:
+        return await _failure(worker, model)
+    except WorkerAway:
+        return None
+
+
+async def _failure(worker: Steering, model: str) -> str | None:
+    """The worker's reason. Only those who may run models are told: it can name folders of the worker's machine."""
+    if not guard.permits(worker.request):
+        return None
+    status = await worker.client.status()
+    return next((one.error for one in status.models if one.name == model and one.state == "failed"), None)
 
 
 class ClampStream:

@@ -9,7 +9,8 @@ from app.catalog import LabelFile
 from app.contract import SweepAnswer, SweepCurve, SweepRequest
 from app.queries.clamps import swept
 from app.queries.places import neuron_name
-from app.steering import Steering, understood
+from app.steering import Steering
+from app.worker_client import understood
 
 _SWEEP = "/v1/sweep"
 

@@ -4,15 +4,18 @@ Knows addresses and statuses; knows nothing of clamps or of the label file.
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import httpx2
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from app.contract import ErrorAnswer
+from app.contract import ErrorAnswer, WorkerStatus
 from app.errors import Problem, Unavailable
 
 _TIMEOUT = httpx2.Timeout(connect=5, read=None, write=30, pool=None)  # a generation may take as long as it takes
 _PROBE = httpx2.Timeout(3)
+UNKNOWN = "The worker sent what this version does not understand. App and worker must be of one version."
+Answered = TypeVar("Answered", bound=BaseModel)
 
 
 class WorkerAway(Unavailable):
@@ -50,12 +53,18 @@ class WorkerClient:
             raise _refusal(response)
         return response
 
-    async def ready(self) -> bool:
-        """Whether a clamp would run now."""
-        try:
-            return (await self._send(self._http.build_request("GET", "/readyz", timeout=_PROBE))).is_success
-        except WorkerAway:
-            return False
+    async def readiness(self) -> None:
+        """Return when a clamp would run now; otherwise raise the worker's own reason, or WorkerAway."""
+        response = await self._send(self._http.build_request("GET", "/readyz", timeout=_PROBE))
+        if response.status_code != 200:
+            raise _refusal(response)
+
+    async def status(self) -> WorkerStatus:
+        """What the worker says of itself. WorkerAway: it does not answer, or does not let the app in."""
+        response = await self._send(self._http.build_request("GET", "/v1/status", timeout=_PROBE))
+        if response.status_code != 200:
+            raise _refusal(response)
+        return understood(response, WorkerStatus)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -72,6 +81,14 @@ class WorkerClient:
             raise WorkerAway(
                 f"The worker at {self.url} does not answer. It may be starting; try again in a moment."
             ) from error
+
+
+def understood(response: httpx2.Response, kind: type[Answered]) -> Answered:
+    """A worker's answer as what was asked for; WorkerAway when it is something else."""
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        raise WorkerAway(UNKNOWN) from error
 
 
 def _refusal(response: httpx2.Response) -> Problem:

@@ -1,6 +1,8 @@
 """The pages that say where labels come from and how far they can be trusted: models, a model, the method."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from app import addresses
@@ -9,6 +11,7 @@ from app.pages.charts import strong_charts, threshold_charts
 from app.pages.grading import rules
 from app.pages.naming import ORDER, layer_asked, lenses_shown
 from app.queries.models import model, models
+from app.steering import Worker, failure
 from app.templating import page
 
 router = APIRouter(include_in_schema=False)
@@ -23,8 +26,14 @@ def models_page(request: Request, labels: Labels) -> Response:
     return page(request, "models.html", {"run": answer.run, "answer": answer, "layer_asked": asked}, twin=twin)
 
 
+async def _failure(worker: Worker, name: str) -> str | None:
+    return await failure(worker, name)
+
+
 @router.get(addresses.MODELS + "/{name}")
-def model_page(request: Request, labels: Labels, name: str) -> Response:
+def model_page(
+    request: Request, labels: Labels, name: str, failed: Annotated[str | None, Depends(_failure)]
+) -> Response:
     """A model: where it comes from, how strong its labels are, and whether they hold."""
     answer = model(labels, name)
     control, effect = answer.measurements.control, answer.measurements.effect
@@ -34,6 +43,7 @@ def model_page(request: Request, labels: Labels, name: str) -> Response:
     context = {
         "run": answer.run,
         "model": answer,
+        "failed": failed,
         "layer_asked": layer_asked(first),
         "control": control,
         "effect": effect,

@@ -69,6 +69,7 @@ def filling(labels: LabelFile, composition: Composition, **more: Any) -> dict[st
         "tour": _starts(labels, composition.model or first_model(labels)),
         "examples": examples(labels),
         "problem": None,
+        "obstacle": None,
         "names": None,
         "concept": "",
         "concept_problem": None,

@@ -1,8 +1,8 @@
 """The playground's routes: a GET fills in the form and never generates, a POST runs it, streamed where htmx asks."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -12,6 +12,7 @@ from app.contract import ClampRequest
 from app.errors import Problem
 from app.guard import guarded
 from app.pages.asking import in_words, to_request, to_sweep
+from app.pages.browse import first_model
 from app.pages.composing import Composition, Row, from_address, from_form
 from app.pages.concept import with_concept
 from app.pages.counting import counted
@@ -20,7 +21,7 @@ from app.pages.filling import filling, row_name
 from app.pages.running import Aside, Gentler, Unrolling, finished
 from app.pages.scripting import scripts
 from app.pages.watching import watched
-from app.steering import EventStream, Worker, clamp, clamp_events
+from app.steering import EventStream, Worker, clamp, clamp_events, obstacle
 from app.sweeping import sweep
 from app.templating import VARY, fragment, is_partial, page
 
@@ -29,11 +30,15 @@ router = APIRouter(include_in_schema=False)
 LONGEST_HEADER = 16_000  # characters of an address that a server and a browser still take
 
 
+async def _obstacle(request: Request, labels: Labels, worker: Worker) -> str | None:
+    return await obstacle(worker, request.query_params.get("model") or first_model(labels))
+
+
 @router.get(addresses.PLAYGROUND)
-def filled_in(request: Request, labels: Labels) -> Response:
+def filled_in(request: Request, labels: Labels, stands: Annotated[str | None, Depends(_obstacle)]) -> Response:
     """The form as the address says; generates nothing. As a part it is the input alone, to go on with."""
     composition = from_address(request.query_params, labels.models)
-    context = filling(labels, composition, focus="text" if is_partial(request) else None)
+    context = filling(labels, composition, focus="text" if is_partial(request) else None, obstacle=stands)
     return page(request, "playground.html", context, block="input", headers=_replacing(composition))
 
 
@@ -48,6 +53,8 @@ async def submitted(request: Request, labels: Labels, worker: Worker) -> Respons
         return await _run(request, labels, worker, composition, act)
     if act == "count":
         return HTMLResponse(fragment("_count.html", {"count": await counted(labels, worker, composition)}))
+    if act == "obstacle":
+        return HTMLResponse(fragment("_obstacle.html", {"obstacle": await obstacle(worker, composition.model)}))
     if act == "concept":
         return await run_in_threadpool(_concept, request, labels, composition, str(form.get("concept", "")))
     return await run_in_threadpool(_changed, request, labels, composition, act)

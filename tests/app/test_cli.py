@@ -157,7 +157,7 @@ def test_the_doctor_asks_the_app_that_runs(planted_data: Path) -> None:
         port = str(httpx2.URL(address).port)
         found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT=port))
     assert found["worker"]["state"] == "wrong"
-    assert "The worker is not ready" in found["worker"]["says"]
+    assert "There is no worker" in found["worker"]["says"]
 
 
 def test_the_doctor_says_what_the_named_worker_does(planted_data: Path, tiny_llama: Path) -> None:

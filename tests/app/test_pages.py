@@ -210,7 +210,7 @@ def test_reading_the_playground_generates_nothing(client: TestClient) -> None:
     page = soup(client, "/playground?model=tiny-chat&prompt=A%20dog&clamp=L2N1:up:set:20")
     assert page.select_one("#neuron-0")["value"] == "L2N1"  # type: ignore[index]
     assert "California" in page.select_one("#name-0").text  # type: ignore[union-attr]
-    assert not page.select("#run-body, .problem")
+    assert not page.select("#run-body, #run .problem")
 
 
 def test_rows_come_and_go_without_a_script(client: TestClient) -> None:

@@ -260,7 +260,7 @@ def test_readiness_tells_the_truth(both: Both, planted_data: Path, tmp_path: Pat
     with served(create_app(Settings(data=tmp_path, worker_url=str(both.worker.base_url)))) as app:
         assert "No model is mapped yet" in refusal(httpx2.get(f"{app}/readyz"), 503).error
     with served(create_app(Settings(data=planted_data))) as app:
-        assert "The worker is not ready" in refusal(httpx2.get(f"{app}/readyz"), 503).error
+        assert "There is no worker" in refusal(httpx2.get(f"{app}/readyz"), 503).error
         assert httpx2.get(f"{app}/healthz").json() == {"ok": True, "version": "0.1.0"}
 
 

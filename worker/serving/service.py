@@ -4,7 +4,7 @@ Knows who waits for whom and who has left; what a run does is `generation`'s bus
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,6 +21,7 @@ from app.contract import (
     Token,
     TokenizeAnswer,
     TokenizeRequest,
+    WorkerModel,
     WorkerStatus,
 )
 from app.settings import Settings
@@ -140,10 +141,10 @@ async def healthz() -> dict[str, bool]:
 
 @health.get("/readyz")
 async def readyz(runner: RunnerDep) -> dict[str, bool]:
-    """A clamp would run: a model is loaded."""
+    """A clamp would run: a model is loaded. Else 503 with the reason of each model that could not be."""
     models = runner.models.status()
     if not any(model.state == "ready" for model in models):
-        raise NotReady("; ".join(model.error for model in models if model.error) or "No model is loaded yet.")
+        raise NotReady(_not_ready(models))
     return {"ok": True}
 
 
@@ -151,6 +152,15 @@ async def readyz(runner: RunnerDep) -> dict[str, bool]:
 async def metrics(runner: RunnerDep) -> Response:
     """Counts for Prometheus."""
     return Response(runner.metrics.text(runner.status()), media_type="text/plain; version=0.0.4")
+
+
+def _not_ready(models: Sequence[WorkerModel]) -> str:
+    """Why no clamp would run, and which model is on its way."""
+    failed = [model.error for model in models if model.error]
+    coming = [f"{model.name} is loading, {model.loaded or 0:.0%} done." for model in models if model.state == "loading"]
+    if failed or coming:
+        return " ".join([*failed, *coming])
+    return "No model is loaded yet." if models else "There is no mapped model to load: map one first."
 
 
 def _pieces(codec: Codec, body: TokenizeRequest) -> list[Token]:

@@ -447,6 +447,7 @@ def test_a_worker_is_ready_once_a_model_is(tiny: Opener, tmp_path: Path) -> None
     with served(service) as url, httpx2.Client(base_url=url, timeout=PATIENCE) as http:
         until(lambda: http.get("/v1/status").json()["models"][1]["state"] == "loading")
         assert "There is no folder or file" in refusal(http.get("/readyz"), 503)
+        assert refusal(http.get("/readyz"), 503).endswith("tiny is loading, 0% done.")
         gate.set()
         until(lambda: http.get("/readyz").is_success)
         assert http.post("/v1/clamp", json=ASKED).is_success
@@ -510,5 +511,5 @@ def test_who_leaves_while_a_model_loads_frees_the_place(tiny: Opener) -> None:
 
 def test_a_worker_without_models_says_so() -> None:
     with serving({}) as worker:
-        assert "No model" in refusal(worker.http.get("/readyz"), 503)
+        assert "map one first" in refusal(worker.http.get("/readyz"), 503)
         assert "map one first" in refusal(worker.clamp(), 404)
