@@ -18,6 +18,7 @@ TITLES = {
     "growth": "How time grows",
     "clamp": "Clamping",
     "effect": "Measuring effects",
+    "latency": "Waiting for an answer",
 }
 OPENING = """# Performance
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-QUICK = ("demo_view", "demo_pair", "large_model", "clamp", "effect")
+QUICK = ("demo_view", "demo_pair", "large_model", "clamp", "effect", "latency")
 SLOW = ("growth",)
 TAKES_FULL = ("demo_view", "large_model")  # the others measure the same in either case
 LESS = {"clamp": ["--rounds", "2", "--tokens", "24"], "effect": ["--neurons", "40", "--rounds", "1"]}

@@ -1,0 +1,129 @@
+"""How long one waits for the app on a kept-alive connection, and what sending small answers at once does to that.
+
+Two servers of the same app on one label file (a layer of the demo model) and one worker take turns: `plain` listens on
+the socket that Python's `socket.create_server` makes, `ours` on that of `neuronym serve`. On a plain one asyncio leaves
+Nagle's algorithm on, and the second part of an answer waits until the first was acknowledged: about 40 ms on Linux.
+A streamed token is the gap between one event and the next, on both sides the same two rows of one clamp.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from time import monotonic, perf_counter, sleep
+
+import httpx2
+import uvicorn
+
+from app.main import create_app
+from app.serving import listen
+from app.settings import Settings
+from app.supervisor import free_port, worker_command
+from benchmarks.timing import Turn, machine, ratio
+from worker.checkpoints.sources import DEMO_NAME, resolve
+
+SOCKETS: dict[str, Callable[[], socket.socket]] = {
+    "plain": lambda: socket.create_server(("127.0.0.1", 0)),
+    "ours": lambda: listen("127.0.0.1", 0),
+}
+LAYER = 29
+CLAMP = {"layer": LAYER, "index": 808, "site": "act", "value": 20}
+ASKED = {"model": DEMO_NAME, "prompt": "My favourite animal is the", "clamps": [CLAMP], "max_new_tokens": 24}
+TURNS = 40  # of which the first is left out
+PATIENCE = 180.0  # seconds
+TARGETS = {"search, JSON, ours / plain": "at most 0.5", "search, page, ours / plain": "at most 0.7"}
+
+
+def serve(kind: str) -> None:
+    """Serve the app on one kind of socket, and print its port."""
+    listening = SOCKETS[kind]()
+    print(listening.getsockname()[1], flush=True)
+    config = uvicorn.Config(create_app(Settings()), log_level="warning", access_log=False, server_header=False)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def processes(data: Path) -> Iterator[dict[str, httpx2.Client]]:
+    """Both servers and their worker while inside; a client of each, by the kind of its socket."""
+    port = free_port()
+    environment = os.environ | {"NEURONYM_DATA": str(data), "NEURONYM_WORKER_URL": f"http://127.0.0.1:{port}"}
+    with ExitStack() as ending:
+
+        def start(command: list[str]) -> "subprocess.Popen[str]":
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+            ending.callback(process.wait)
+            ending.callback(process.terminate)
+            return process
+
+        start(worker_command(port))
+        clients = {}
+        for kind in SOCKETS:
+            output = start([sys.executable, "-m", "benchmarks.latency", "--serve", kind]).stdout
+            assert output is not None
+            address = f"http://127.0.0.1:{output.readline().strip()}"
+            clients[kind] = ending.enter_context(httpx2.Client(base_url=address, timeout=PATIENCE))
+        deadline = monotonic() + PATIENCE
+        while not all(client.get("/readyz").is_success for client in clients.values()):
+            assert monotonic() < deadline, clients["ours"].get("/readyz").text
+            sleep(0.2)
+        yield clients
+
+
+def get(client: httpx2.Client, path: str) -> float:
+    """Seconds of one answer."""
+    began = perf_counter()
+    client.get(path).raise_for_status()
+    return perf_counter() - began
+
+
+def stream(client: httpx2.Client) -> float:
+    """Median seconds between two steps of a streamed clamp; a step's events come together."""
+    with client.stream("POST", "/api/v1/clamp", json=ASKED | {"stream": True}) as answer:
+        times = [perf_counter() for _ in answer.iter_raw()]
+    return median(after - before for before, after in pairwise(times))
+
+
+def measure() -> dict[str, object]:
+    """Median milliseconds of each, and the ratio of the two."""
+    source = resolve("demo")
+    with tempfile.TemporaryDirectory() as folder:
+        part = ["--name", DEMO_NAME, "--views", "down", "--layers", str(LAYER), "--data", folder]
+        command = [sys.executable, "-m", "worker.cli", "map", str(source.folder / str(source.gguf)), *part]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with processes(Path(folder)) as clients:
+            return _compared(clients)
+
+
+def _compared(clients: dict[str, httpx2.Client]) -> dict[str, object]:
+    visits: dict[str, tuple[int, Callable[[httpx2.Client], float]]] = {
+        "search, JSON": (TURNS, partial(get, path="/api/v1/search?q=dog")),
+        "search, page": (TURNS, partial(get, path="/search?q=dog")),
+        "streamed step": (4, stream),
+    }
+    figures: dict[str, object] = {}
+    for name, (count, visit) in visits.items():
+        times: Sequence[Turn] = [{kind: visit(client) for kind, client in clients.items()} for _ in range(count)][1:]
+        for kind in clients:
+            figures[f"{name}, {kind}, ms"] = round(1000 * median(turn[kind] for turn in times), 1)
+        figures[f"{name}, ours / plain"] = ratio(times, "ours", "plain")
+    return figures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--serve", choices=SOCKETS, help="be one of the two servers")
+    asked = parser.parse_args()
+    if asked.serve:
+        serve(asked.serve)
+    else:
+        about = machine()
+        print(json.dumps({"machine": about, "targets": TARGETS, "figures": measure()}))
