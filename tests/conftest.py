@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from app.settings import Settings
 from tests.checkpoints import make_checkpoint
@@ -32,11 +33,18 @@ def data_folder(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the demo pair mapped; NEURONYM_DEMO_DATA names one that is ready, to save the minutes."""
+    """A data folder with the demo pair mapped; NEURONYM_DEMO_DATA names one that is ready, to save the minutes.
+
+    Processes that run tests side by side share one: the first maps it, the others wait.
+    """
     ready = os.environ.get("NEURONYM_DEMO_DATA")
     if ready:
         return Path(ready)
-    data = tmp_path_factory.mktemp("demo-data")
-    pair = KNOWN_PAIRS[DEMO_PAIR]
-    MapRun(Settings(data=data)).map_pair(pair.base, pair.instruct, pair=DEMO_PAIR, note=pair.note or "")
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+    data = shared / "demo-data"
+    with FileLock(shared / "demo-data.lock"):
+        if not (data / "current").exists():
+            pair = KNOWN_PAIRS[DEMO_PAIR]
+            MapRun(Settings(data=data)).map_pair(pair.base, pair.instruct, pair=DEMO_PAIR, note=pair.note or "")
     return data
