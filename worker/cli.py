@@ -19,9 +19,10 @@ from worker.checkpoints.sources import DEMO
 from worker.commands import Commands
 from worker.device import mapping_device
 from worker.errors import CheckpointError, EngineError, LabelFileError
+from worker.layer_option import layers_option
 from worker.mapping.mapping import Engine, Here
 from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
-from worker.mapping.progress import reporter
+from worker.mapping.progress import reporter, teller
 from worker.mapping.recipe import Recipe
 from worker.naming.decoder import Precision
 from worker.run import MapRun
@@ -59,6 +60,7 @@ def main() -> None:
     help="Where: in this process, or as tasks of a Ray cluster.",
 )
 @click.option("--ray-address", help="The Ray cluster [RAY_ADDRESS, else one of this machine alone].")
+@layers_option("Map these layers only; mapping the rest later goes on from them.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on where an earlier run was cut off.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
 @click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on standard output.")
@@ -74,6 +76,7 @@ def map_command(
     precision: Precision,
     engine: str,
     ray_address: str | None,
+    layers: range | None,
     resume: bool,
     data: Path | None,
     as_json: bool,
@@ -87,14 +90,19 @@ def map_command(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     recipe = Recipe(
-        _choices(views, View, "--views"), _choices(lenses, Lens, "--lenses"), top_k, bottom_k, precision=precision
+        _choices(views, View, "--views"),
+        _choices(lenses, Lens, "--lenses"),
+        top_k,
+        bottom_k,
+        precision=precision,
+        layers=layers,
     )
     asked = _asked(models, known_pair, pair_name)
     if names and len(names) != len(asked.models):
         raise click.UsageError(f"{len(asked.models)} models need {len(asked.models)} --name options, not {len(names)}.")
     try:
         with _engine(engine, ray_address, settings.device) as there:
-            mapping = MapRun(settings, recipe, resume, reporter(as_json), there)
+            mapping = MapRun(settings, recipe, resume, reporter(as_json), there, teller(as_json))
             if len(asked.models) == 2:
                 run = mapping.map_pair(*asked.models, names=names, pair=asked.pair, note=asked.note or "")
             else:

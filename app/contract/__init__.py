@@ -48,6 +48,7 @@ from app.contract.labels import (
     TokenGroup,
     TokensAnswer,
 )
+from app.contract.layers import mapped_layers, name_layers
 from app.contract.measurements import (
     ActivityMeasurement,
     ControlMeasurement,
@@ -173,4 +174,6 @@ __all__ = [
     "Watched",
     "WorkerModel",
     "WorkerStatus",
+    "mapped_layers",
+    "name_layers",
 ]

@@ -26,6 +26,7 @@ from app.schema import build, metadata
 from app.settings import ROOT, Settings
 from worker.errors import LabelFileError
 from worker.labelfile.allowance import allow
+from worker.labelfile.completeness import check
 from worker.labelfile.contents import Contents, Measured
 from worker.mapping.mapping import Mapped
 from worker.mapping.pairs import MappedPair
@@ -57,9 +58,13 @@ class Additions:
 
     @property
     def shards(self) -> list[ShardFolder]:
-        """What is not needed once the file is published."""
-        parts: list[Mapped | MappedPair | Measured] = [*self.models, *self.pairs, *self.measured]
-        return [part.shards for part in parts]
+        """What is not needed once the file is published: layers of a part are, when the rest is mapped."""
+        whole: list[Mapped | MappedPair | Measured] = [
+            *(model for model in self.models if not model.recipe.layers),
+            *(pair for pair in self.pairs if not pair.part),
+            *self.measured,
+        ]
+        return [one.shards for one in whole]
 
 
 def publish(additions: Additions, settings: Settings) -> str:
@@ -93,7 +98,7 @@ def _build(path: Path, data: Path, run: str, additions: Additions, memory_limit:
         contents.add_models(additions.models, additions.measured)
         contents.add_pairs(additions.pairs)
         contents.derive(at_once)
-        contents.check()
+        check(connection)
         connection.execute(sa.insert(build).values(run=run, built_at=now(), versions=json.dumps(_versions())))
         connection.commit()
         contents.detach()

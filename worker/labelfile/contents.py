@@ -14,6 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from app import schema
+from app.contract import mapped_layers
 from app.schema import metadata
 from worker.errors import LabelFileError
 from worker.labelfile import derived
@@ -50,6 +51,7 @@ class Contents:
     def __init__(self, connection: sa.Connection, old: Path | None) -> None:
         self._connection = connection
         self._old_columns: dict[str, list[str]] = {}
+        self._grown: set[int] = set()  # renewed models of which more layers are mapped than were
         if old is not None:
             self._run(f"ATTACH '{_quoted(old)}' AS {OLD} (READ_ONLY)")
             self._old_columns = self._read_old_columns()
@@ -68,27 +70,30 @@ class Contents:
         measurements: dict[tuple[int, str], Measured] = {
             (self._model_id(one.model), one.table): one for one in measured
         }
+        outdated = {(model_id, "effect") for model_id in self._grown}  # of a part; activity is that of all layers
         for model_id in self._column(f"SELECT id FROM {schema.model.name} ORDER BY id"):
             for table in SORTED_BY:
                 if model_id in new and table in ("label", "neighbour"):
-                    self._ingest(table, model_id, new[model_id].shards.shards(table))
+                    self._ingest(table, model_id, new[model_id].shards.shards(table, new[model_id].layers))
                 elif (model_id, table) in measurements:
                     self._ingest(table, model_id, measurements[model_id, table].shards.shards(table))
-                else:  # a renewed model has the weights it had: what was measured on it still holds
+                elif (model_id, table) not in outdated:
+                    # a renewed model has the weights it had: what was measured on it still holds
                     self._copy(table, f"model = {model_id}", order=", ".join(SORTED_BY[table]))
         self._copy("measurement", order="model, pair, kind")
+        for model_id, kind in outdated:
+            self._forget(model_id, kind)
         for model_id, mapped_one in new.items():
-            self._record(model_id, "control", noise_level(mapped_one.shards))
+            self._record(model_id, "control", noise_level(mapped_one.shards, mapped_one.layers))
         for (model_id, table), one in measurements.items():
             self._record(model_id, table, one)
         self._connection.commit()
 
     def _record(self, model_id: int, kind: str, one: Measured | NoiseLevel) -> None:
         """How a measurement was made, in place of an earlier one of its kind."""
-        table = schema.measurement
-        self._connection.execute(sa.delete(table).where(table.c.model == model_id, table.c.kind == kind))
+        self._forget(model_id, kind)
         self._connection.execute(
-            sa.insert(table).values(
+            sa.insert(schema.measurement).values(
                 model=model_id,
                 kind=kind,
                 settings=json.dumps(one.settings),
@@ -97,6 +102,10 @@ class Contents:
                 seconds=one.seconds,
             )
         )
+
+    def _forget(self, model_id: int, kind: str) -> None:
+        table = schema.measurement
+        self._connection.execute(sa.delete(table).where(table.c.model == model_id, table.c.kind == kind))
 
     def add_pairs(self, pairs: Sequence[MappedPair]) -> None:
         """Old pairs and new ones, and in `moved` how far each of their rows moved."""
@@ -111,7 +120,7 @@ class Contents:
         for pair_id, one in new.items():
             self._run(
                 f"INSERT INTO moved SELECT {pair_id}, view, layer, neuron, cosine "
-                f"FROM {_parquet(one.shards.shards('drift'))}"
+                f"FROM {_parquet(one.shards.shards('drift', one.part))}"
             )
         self._connection.commit()
 
@@ -141,6 +150,8 @@ class Contents:
                 f"The name {one.name!r} is taken by a model with other weights ({taken['source']}). Give --name."
             )
         if taken:
+            if mapped_layers(json.loads(taken["settings"]), taken["layers"]) != one.layers:
+                self._grown.add(taken["id"])
             self._connection.execute(sa.delete(table).where(table.c.id == taken["id"]))
         model_id = taken["id"] if taken else self._next_id("model")
         self._connection.execute(
@@ -197,29 +208,6 @@ class Contents:
             self._run(statement)
         insert_search_rows(self._connection, at_once)
         self._connection.commit()
-
-    def check(self) -> None:
-        """Every neuron of every model once under each view and lens, and every label token found by search.
-
-        Raises:
-            LabelFileError: a row is missing or doubled.
-        """
-        for row in self._connection.execute(sa.select(schema.model)).mappings():
-            settings = json.loads(row["settings"])
-            expected = row["layers"] * row["neurons"] * len(settings["views"]) * len(settings["lenses"])
-            found, distinct = self._connection.execute(
-                sa.text("SELECT count(*), count(DISTINCT (view, lens, layer, neuron)) FROM label WHERE model = :id"),
-                {"id": row["id"]},
-            ).one()
-            if not found == distinct == expected:
-                raise LabelFileError(
-                    f"{row['name']} should have {expected:,} labels, but {found:,} were loaded, {distinct:,} of them "
-                    "different. Map it again with --fresh."
-                )
-        tokens = self._column("SELECT coalesce(sum(len(top_ids) + len(bottom_ids)), 0) FROM label")[0]
-        searchable = self._column("SELECT count(*) FROM label_by_token")[0]
-        if tokens != searchable:
-            raise LabelFileError(f"{searchable:,} of {tokens:,} label tokens can be searched. Map again with --fresh.")
 
     def _read_old_columns(self) -> dict[str, list[str]]:
         rows = self._connection.execute(

@@ -3,6 +3,7 @@
 Knows tables; opens no file itself and knows nothing of how one is built.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from app.contract import Side, Site
+from app.contract import Side, Site, mapped_layers
 from app.schema import LABELS, QUANTILES, activity, label, label_place, measurement, model
 from worker.labelfile.artifact import CURRENT, current_file
 
@@ -33,6 +34,15 @@ def published_models(data: Path) -> list[PublishedModel]:
     wanted = [model.c[name] for name in PublishedModel.__dataclass_fields__]
     with current_file(data) as connection:
         return [PublishedModel(*row) for row in connection.execute(sa.select(*wanted).order_by(model.c.id))]
+
+
+def published_layers(data: Path) -> dict[str, range]:
+    """The mapped layers of each model of the current label file, by name; none if there is no file."""
+    if not (data / CURRENT).exists():
+        return {}
+    with current_file(data) as connection:
+        found = connection.execute(sa.select(model.c.name, model.c.settings, model.c.layers))
+        return {name: mapped_layers(json.loads(settings), layers) for name, settings, layers in found}
 
 
 def published_tokens(data: Path, name: str) -> NDArray[np.int32]:

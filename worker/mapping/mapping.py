@@ -34,7 +34,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A model whose every layer has its shards."""
+    """A model whose layers have their shards: all of them, or the part that the recipe names."""
 
     name: str
     checkpoint: Checkpoint
@@ -47,14 +47,19 @@ class Mapped:
     )
 
     @property
+    def layers(self) -> range:
+        """Those that are mapped."""
+        return self.recipe.mapped(self.checkpoint)
+
+    @property
     def search_rows(self) -> int:
         """How many tokens all its labels have."""
-        labels = self.checkpoint.layers * self.checkpoint.neurons * len(self.recipe.views) * len(self.recipe.lenses)
+        labels = len(self.layers) * self.checkpoint.neurons * len(self.recipe.views) * len(self.recipe.lenses)
         return labels * (self.recipe.top_k + self.recipe.bottom_k)
 
     def record(self) -> dict[str, str | int | float | bool | None]:
         """The model's row in the label file, but for the ids it gets there."""
-        checkpoint, account = self.checkpoint, self.shards.account("label")
+        checkpoint, account = self.checkpoint, self.shards.account("label", self.layers)
         return {
             "name": self.name,
             "source": checkpoint.source.spec,
@@ -116,26 +121,27 @@ def map_model(
     resume: bool = True,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Mapped:
-    """Decode every neuron of a checkpoint into shards, skipping layers that are done.
+    """Decode every neuron of the recipe's layers into shards, skipping layers that are done.
 
     Raises:
         CheckpointError: a tensor is missing, damaged or of the wrong shape.
         LabelFileError: the disk is full.
     """
     started = time.monotonic()
+    layers = recipe.mapped(checkpoint)
 
     def tell(done: int) -> None:
         elapsed = time.monotonic() - started
-        report(Progress(name, done, checkpoint.layers, done * checkpoint.neurons, elapsed))
+        report(Progress(name, done, len(layers), done * checkpoint.neurons, elapsed))
 
     shards.open(resume)
     shards.write("token", 0, token_rows(vocabulary))
-    missing = [layer for layer in range(checkpoint.layers) if not shards.has("label", layer)]
-    if len(missing) < checkpoint.layers:
-        tell(checkpoint.layers - len(missing))
+    missing = [layer for layer in layers if not shards.has("label", layer)]
+    if len(missing) < len(layers):
+        tell(len(layers) - len(missing))
     if missing:
         found = engine(checkpoint, vocabulary, recipe, missing)
-        for done, layer in enumerate(found, checkpoint.layers - len(missing) + 1):
+        for done, layer in enumerate(found, len(layers) - len(missing) + 1):
             for table, content in layer.tables.items():
                 shards.put(table, layer.layer, content)
             tell(done)

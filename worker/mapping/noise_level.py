@@ -51,13 +51,13 @@ def figures_shard(rows: Sequence[Figures], seconds: float) -> bytes:
     return encoded(pa.Table.from_pylist(list(rows)), {"milliseconds": round(1000 * seconds)})
 
 
-def noise_level(shards: ShardFolder) -> NoiseLevel:
-    """The account of a whole model from the shards of its layers.
+def noise_level(shards: ShardFolder, layers: range | None = None) -> NoiseLevel:
+    """The account of a model from the shards of its layers, all there are or `layers`.
 
     Raises:
         LabelFileError: there are none.
     """
-    files = shards.shards(TABLE)
+    files = shards.shards(TABLE, layers)
     if not files:
         raise LabelFileError(f"There are no {TABLE} shards to load. Map the model again with --fresh.")
     rows: list[Figures] = pa.concat_tables([pq.read_table(file) for file in files]).to_pylist()
@@ -65,7 +65,7 @@ def noise_level(shards: ShardFolder) -> NoiseLevel:
     return NoiseLevel(
         settings={"rule": RULE, "controls": CONTROLS, "rates": {grade.value: rate for grade, rate in RATES.items()}},
         result={"views": _by_view(ordered), "layers": [row | _expected(row) for row in ordered]},
-        seconds=int(shards.account(TABLE)["milliseconds"]) / 1000,
+        seconds=int(shards.account(TABLE, layers)["milliseconds"]) / 1000,
     )
 
 

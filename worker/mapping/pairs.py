@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import torch
 
-from app.contract import View
 from app.schema import code
 from worker import standin
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.sources import DEMO, STANDIN
 from worker.errors import CheckpointError
+from worker.mapping.recipe import Recipe
 from worker.mapping.shards import ShardFolder, column, constant
 
 
@@ -52,6 +52,7 @@ class MappedPair:
     instruct: str
     note: str | None
     shards: ShardFolder
+    part: range | None = None  # of the layers; None is all of them
 
 
 def check_comparable(base: Checkpoint, instruct: Checkpoint, tokenizers: tuple[str, str]) -> None:
@@ -75,13 +76,13 @@ def check_comparable(base: Checkpoint, instruct: Checkpoint, tokenizers: tuple[s
         )
 
 
-def measure_drift(base: Checkpoint, instruct: Checkpoint, views: tuple[View, ...], shards: ShardFolder) -> None:
+def measure_drift(base: Checkpoint, instruct: Checkpoint, recipe: Recipe, shards: ShardFolder) -> None:
     """Cosine between each neuron's two rows, as one shard a layer; layers that are done are skipped."""
-    for layer in range(base.layers):
+    for layer in recipe.mapped(base):
         if shards.has("drift", layer):
             continue
         tables = []
-        for view in views:
+        for view in recipe.views:
             before, after = base.rows(view, layer), instruct.rows(view, layer)  # (neurons, width)
             cosine = row_cosine(before, after)
             neurons = len(cosine)

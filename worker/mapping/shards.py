@@ -86,14 +86,16 @@ class ShardFolder:
                 unfinished.unlink(missing_ok=True)
                 raise
 
-    def shards(self, table: str) -> list[Path]:
-        """All shards of a table, in order of layer."""
-        return sorted(self.path.glob(f"{table}-*.parquet"))
+    def shards(self, table: str, layers: range | None = None) -> list[Path]:
+        """The shards of a table, in order of layer: all there are, or those of `layers`."""
+        there = sorted(self.path.glob(f"{table}-*.parquet"))
+        wanted = {self.shard(table, layer) for layer in layers} if layers else there
+        return [shard for shard in there if shard in wanted]
 
-    def account(self, table: str) -> dict[str, str | int]:
-        """The accounts of a table's shards as one: counts summed, words listed."""
+    def account(self, table: str, layers: range | None = None) -> dict[str, str | int]:
+        """The accounts of these shards as one: counts summed, words listed."""
         whole: dict[str, str | int] = {}
-        for shard in self.shards(table):
+        for shard in self.shards(table, layers):
             metadata = pq.read_schema(shard).metadata or {}
             for name, value in json.loads(metadata.get(b"account", b"{}")).items():
                 before = whole.get(name)

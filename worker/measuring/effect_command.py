@@ -1,7 +1,6 @@
 """`neuronym-worker effect`: measure what neurons do on text and what clamping them does, and publish it."""
 
 import json
-import re
 from pathlib import Path
 
 import click
@@ -10,7 +9,8 @@ import torch
 from app.contract import Site
 from app.settings import Settings
 from worker.errors import CheckpointError, LabelFileError
-from worker.mapping.progress import reporter
+from worker.layer_option import layers_option
+from worker.mapping.progress import reporter, teller
 from worker.measuring.effect import SITES
 from worker.measuring.measure import Measurement
 from worker.measuring.polite import Polite, give_way
@@ -23,25 +23,13 @@ def _sites(_context: click.Context, _option: click.Parameter, text: str) -> tupl
     return tuple(site for site in SITES if site in asked)
 
 
-def _layers(_context: click.Context, _option: click.Parameter, text: str | None) -> range | None:
-    if text is None:
-        return None
-    given = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", text)
-    layers = range(int(given[1]), int(given[2] or given[1]) + 1) if given else range(0)
-    if not layers:
-        raise click.BadParameter("give a layer or the first and the last, such as 20-29")
-    return layers
-
-
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL ...]")
 @click.option(
     "--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to measure activity on."
 )
 @click.option("--sites", default=",".join(SITES), show_default=True, callback=_sites, help="Where to clamp.")
-@click.option(
-    "--layers", callback=_layers, metavar="A-B", help="Measure the effect of these now; publish when all are."
-)
+@layers_option("Measure the effect of these now; publish when all that are mapped are measured.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on where an earlier run was cut off.")
 @click.option("--polite", is_flag=True, help="Stand still while the service at NEURONYM_WORKER_URL runs a clamp.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
@@ -72,7 +60,7 @@ def effect(
         if polite and settings.worker_url
         else lambda: None
     )
-    asked = Measurement(settings, sites, text, layers, resume, pause, reporter(as_json))
+    asked = Measurement(settings, sites, text, layers, resume, pause, reporter(as_json), teller(as_json))
     try:
         names = models or asked.unmeasured()
         if not names and not as_json:

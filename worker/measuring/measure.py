@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.contract import Direction, Site, View
+from app.contract import Direction, Site, View, name_layers
 from app.schema import QUANTILES, code
 from app.settings import Settings
 from worker.checkpoints.checkpoint import Checkpoint
@@ -26,8 +26,8 @@ from worker.errors import CheckpointError
 from worker.labelfile.artifact import Additions, publish
 from worker.labelfile.contents import Measured
 from worker.labelfile.published import PublishedCheckpoints
-from worker.labelfile.reading import published_measurements, published_tokens
-from worker.mapping.progress import Measuring, Report
+from worker.labelfile.reading import published_layers, published_measurements, published_tokens
+from worker.mapping.progress import BUILDING, Measuring, Report, Tell
 from worker.mapping.shards import ShardFolder
 from worker.measuring.activity import FIRES, ActivityReader
 from worker.measuring.effect import PROMPTS, SITES, Effects, Ranges, Subject
@@ -42,7 +42,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is asked for. `layers` are those whose effect is measured now; a label file needs all of them."""
+    """What is asked for. `layers` are those whose effect is measured now; a label file needs all that are mapped."""
 
     settings: Settings
     sites: Sequence[Site] = SITES
@@ -51,6 +51,7 @@ class Measurement:
     resume: bool = True
     pause: Callable[[], None] = lambda: None
     report: Report = lambda _: None
+    tell: Tell = lambda _: None
 
     def unmeasured(self) -> list[str]:
         """The models of the current label file whose effect is not measured, in the order they were mapped.
@@ -76,21 +77,29 @@ class Measurement:
         if name not in published:
             there = f"There are: {', '.join(published)}." if published else "There are none: map one first."
             raise CheckpointError(f"There is no model {name!r} in the label file. {there}")
-        one = _One(self, name, published[name]())
+        one = _One(self, name, published[name](), published_layers(self.settings.data)[name])
         activity = one.activity()
         effect = one.effect(activity)
-        return publish(Additions(measured=[activity, effect]), self.settings) if effect else None
+        if effect is None:
+            return None
+        self.tell(BUILDING)
+        return publish(Additions(measured=[activity, effect]), self.settings)
 
 
 class _One:
     """One model as it is measured. It is loaded when a layer turns out to be missing, not before."""
 
-    def __init__(self, asked: Measurement, name: str, checkpoint: Checkpoint) -> None:
-        self._asked, self._name, self._checkpoint = asked, name, checkpoint
+    def __init__(self, asked: Measurement, name: str, checkpoint: Checkpoint, mapped: range) -> None:
+        self._asked, self._name, self._checkpoint, self._mapped = asked, name, checkpoint, mapped
         self._started = time.monotonic()
-        self._layers = asked.layers or range(checkpoint.layers)
+        self._layers = asked.layers or mapped
         if self._layers[-1] >= checkpoint.layers:
             raise CheckpointError(f"{name} has layers 0 to {checkpoint.layers - 1}. Give --layers within them.")
+        if set(self._layers) - set(mapped):
+            raise CheckpointError(
+                f"Of {name} only {name_layers(mapped)} of {checkpoint.layers} can be measured: no others are mapped. "
+                "Give --layers within them, or map the rest first."
+            )
 
     @cached_property
     def _model(self) -> PreTrainedModel:
@@ -148,12 +157,15 @@ class _One:
             "labels": hashlib.sha256(tokens.numpy().tobytes()).hexdigest(),
         }
         shards = self._shards("effect", settings)
-        for done, layer in enumerate(self._layers, 1):
-            if not shards.has("effect", layer):
-                ranges = self._ranges(activity.shards, layer)
-                shards.write("effect", layer, self._effects.layer(layer, ranges, tokens[:, layer], self._asked.pause))
+        missing = [layer for layer in self._layers if not shards.has("effect", layer)]
+        earlier = len(self._layers) - len(missing)
+        if earlier:
+            self._report("effect", earlier, len(self._layers))
+        for done, layer in enumerate(missing, earlier + 1):
+            ranges = self._ranges(activity.shards, layer)
+            shards.write("effect", layer, self._effects.layer(layer, ranges, tokens[:, layer], self._asked.pause))
             self._report("effect", done, len(self._layers))
-        if not all(shards.has("effect", layer) for layer in range(self._checkpoint.layers)):
+        if not all(shards.has("effect", layer) for layer in self._mapped):
             return None
         result = effect_summary(shards.shards("effect"))
         seconds = time.monotonic() - self._started - activity.seconds  # of this run: an earlier one may have begun it

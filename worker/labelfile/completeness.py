@@ -1,0 +1,45 @@
+"""Whether a label file that was just built is whole: every label of every mapped layer once, every token of it found.
+
+Works on an open connection. Knows tables only.
+"""
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import schema
+from app.contract import mapped_layers
+from worker.errors import LabelFileError
+
+_LABELS = """
+    SELECT count(*), count(DISTINCT (view, lens, layer, neuron)) FILTER (layer BETWEEN :first AND :last)
+    FROM label WHERE model = :id"""
+
+
+def check(connection: sa.Connection) -> None:
+    """Every neuron of every model's mapped layers once under each view and lens, and every label token by search.
+
+    Raises:
+        LabelFileError: a row is missing or doubled.
+    """
+    for model in connection.execute(sa.select(schema.model)).mappings():
+        _check_labels(connection, model)
+    tokens = connection.scalar(sa.text("SELECT coalesce(sum(len(top_ids) + len(bottom_ids)), 0) FROM label"))
+    searchable = connection.scalar(sa.text("SELECT count(*) FROM label_by_token"))
+    if tokens != searchable:
+        raise LabelFileError(f"{searchable:,} of {tokens:,} label tokens can be searched. Map again with --fresh.")
+
+
+def _check_labels(connection: sa.Connection, model: sa.RowMapping) -> None:
+    settings: dict[str, Any] = json.loads(model["settings"])
+    layers = mapped_layers(settings, model["layers"])
+    expected = len(layers) * model["neurons"] * len(settings["views"]) * len(settings["lenses"])
+    found, distinct = connection.execute(
+        sa.text(_LABELS), {"id": model["id"], "first": layers[0], "last": layers[-1]}
+    ).one()
+    if not found == distinct == expected:
+        raise LabelFileError(
+            f"{model['name']} should have {expected:,} labels, but {found:,} were loaded, {distinct:,} of them "
+            "different. Map it again with --fresh."
+        )
