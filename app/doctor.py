@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from app import __version__
 from app.catalog import Catalog
-from app.contract import ErrorAnswer, WorkerStatus
+from app.contract import ErrorAnswer, ModelSummary, WorkerStatus, name_layers
 from app.errors import Problem
 from app.settings import Settings
 from app.static import HTMX, HTMX_FILES
@@ -97,10 +97,15 @@ def _label_file(settings: Settings) -> Check:
         return Check(name="label file", state="wrong", says=str(problem))
     finally:
         catalog.close()
-    models = ", ".join(f"{one.name} ({one.layers} x {one.neurons} neurons)" for one in labels.models.values())
+    models = ", ".join(f"{one.name} ({_size(one)})" for one in labels.models.values())
     size = labels.path.stat().st_size / 1e6
     says = f"{labels.path.name}, {size:.0f} MB, built {labels.holdings.built_at}: {models or 'no model'}"
     return Check(name="label file", state="ok", says=says)
+
+
+def _size(model: ModelSummary) -> str:
+    part = f", {name_layers(model.mapped)} mapped" if model.mapped_layers else ""
+    return f"{model.layers} x {model.neurons} neurons{part}"
 
 
 def _running(settings: Settings) -> Check:

@@ -111,5 +111,7 @@ def _summary(
     settings = json.loads(row.settings)
     values |= {"settings": settings, "versions": json.loads(row.versions)}
     values |= {"views": settings["views"], "lenses": settings["lenses"]}
+    if "layers" in settings:
+        values["mapped_layers"] = settings["layers"]
     roles = [known.seen_from(row.name) for known in pairs.values() if row.name in (known.base, known.instruct)]
     return ModelSummary(**values, pairs=roles, measurements=without_layers(measured))

@@ -1,8 +1,9 @@
 """What a label file holds."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.contract.answers import Answer
+from app.contract.layers import mapped_layers, name_layers
 from app.contract.measurements import Measurements
 from app.contract.words import Lens, Role, View
 
@@ -21,6 +22,9 @@ class ModelSummary(BaseModel):
 
     name: str
     layers: int
+    mapped_layers: tuple[int, int] | None = Field(
+        default=None, description="The first and the last mapped layer, where only a part of the model is mapped."
+    )
     neurons: int
     width: int
     vocab: int
@@ -37,13 +41,24 @@ class ModelSummary(BaseModel):
     dtype: str
     device: str
     versions: dict[str, str]
-    settings: dict[str, str | int | float | bool | list[str] | None]
+    settings: dict[str, str | int | float | bool | list[str] | list[int] | None]
     views: list[View]
     lenses: list[Lens]
     mapped_at: str
     seconds: float
     pairs: list[PairRole]
     measurements: Measurements
+
+    @property
+    def mapped(self) -> range:
+        """The layers that are mapped."""
+        return mapped_layers(self.settings, self.layers)
+
+    @property
+    def extent(self) -> str:
+        """How many layers it has, or which of them are mapped: `30`, or `28 to 29 of 30`."""
+        part = name_layers(self.mapped).partition(" ")[2]
+        return f"{part} of {self.layers}" if self.mapped_layers else str(self.layers)
 
 
 class ModelsAnswer(Answer):

@@ -109,11 +109,11 @@ def layer_page(
         "run": answer.run,
         "answer": answer,
         "query": query,
+        "model": labels.models[model],
         "views": [(view.value, view.value) for view in labels.models[model].views],
         "orders": [(value, called) for value, (called, _) in LAYER_ORDERS.items()],
         "lead": LAYER_ORDERS[query.sort][1],
         "meanings": meanings(labels.holdings.measurements[model].control),
-        "note": labels.models[model].note,
         **turning(path, query, answer),
     }
     response = page(request, "layer.html", context, block="results", twin=addresses.twin(here))

@@ -32,6 +32,7 @@ def _about(labels: LabelFile, answer: PairAnswer) -> dict[str, Any]:
     return {
         "run": labels.run,
         "answer": answer,
+        "partly": [one for one in (base, labels.models[answer.instruct]) if one.mapped_layers],
         "pairs": list(labels.holdings.pairs.values()),
         "tokenizer": base.tokenizer,
         "views": [("", "any"), *((view.value, view.value) for view in base.views)],

@@ -94,6 +94,7 @@ def _beside(labels: LabelFile, answer: NeuronAnswer, lenses: list[Lens]) -> list
             "views": _moved(answer, lenses) if place == 0 else [],
         }
         for place, pair in enumerate(labels.holdings.pairs_of(answer.model))
+        if answer.layer in labels.models[pair.other(answer.model)].mapped
     ]
 
 

@@ -52,7 +52,7 @@ def named(neuron: LayerNeuron) -> str:
 
 def _late(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
     """The most specialised neurons of the last layers."""
-    for number in range(max(0, model.layers - LAYERS), model.layers):
+    for number in model.mapped[-LAYERS:]:
         for view in model.views:
             query = LayerQuery(view=view, sort="z", limit=LOOKED_AT)
             yield from layer(labels, model.name, number, query).results

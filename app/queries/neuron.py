@@ -75,17 +75,16 @@ def _neighbours(rows: list[Row], model: ModelSummary, layer: int, index: int) ->
 
 
 def _at(model: ModelSummary, place: int) -> str | None:
-    """The neuron at a place in the whole model, counted through its layers."""
-    if not 0 <= place < model.layers * model.neurons:
-        return None
-    return neuron_name(*divmod(place, model.neurons))
+    """The neuron at a place in the whole model, counted through its layers; None where nothing is mapped."""
+    layer, index = divmod(place, model.neurons)
+    return neuron_name(layer, index) if layer in model.mapped else None
 
 
 def _counterpart(
     labels: LabelFile, connection: sa.Connection, found: Labels, model: str, layer: int, index: int
 ) -> CounterpartNeuron | None:
     pairs = labels.holdings.pairs_of(model)
-    if not pairs:
+    if not pairs or layer not in labels.models[pairs[0].other(model)].mapped:
         return None
     keys = [LabelKey(model, layer, index, view, lens) for view, lenses in found.items() for lens in lenses]
     there = counterparts(labels, connection, keys)

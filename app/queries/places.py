@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from app.catalog import LabelFile
-from app.contract import Lens, ModelSummary, NeuronRef, View
+from app.contract import Lens, ModelSummary, NeuronRef, View, name_layers
 from app.errors import NotFound, Unprocessable, clip
 from app.holdings import Pair
 
@@ -34,21 +34,26 @@ def find_pair(labels: LabelFile, name: str) -> Pair:
 
 
 def find_layer(model: ModelSummary, layer: int) -> None:
-    """NotFound when `model` has no such layer."""
+    """NotFound when `model` has no such layer, or it is not mapped."""
     if not 0 <= layer < model.layers:
         raise NotFound(f"{model.name} has no layer {layer}: its layers are 0 to {model.layers - 1}.")
+    if layer not in model.mapped:
+        raise NotFound(
+            f"Layer {layer} of {model.name} is not mapped, only {name_layers(model.mapped)} of {model.layers}: run the "
+            "same `neuronym-worker map` without --layers to map the rest."
+        )
 
 
 def find_neuron(model: ModelSummary, layer: int, index: int) -> None:
-    """NotFound when `model` has no such neuron."""
+    """NotFound when `model` has no such neuron, or its layer is not mapped."""
     find_layer(model, layer)
     if not 0 <= index < model.neurons:
         raise NotFound(f"{model.name} has no neuron {index} in a layer: its neurons are 0 to {model.neurons - 1}.")
 
 
 def has_neuron(model: ModelSummary, layer: int, index: int) -> bool:
-    """Whether `model` is large enough to have this neuron."""
-    return 0 <= layer < model.layers and 0 <= index < model.neurons
+    """Whether this neuron of `model` is mapped."""
+    return layer in model.mapped and 0 <= index < model.neurons
 
 
 def check_view(models: Iterable[ModelSummary], view: View, lens: Lens | None) -> None:

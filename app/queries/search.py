@@ -5,7 +5,7 @@ Says what is asked and what is answered. Text is read by `app.queries.query`, to
 """
 
 from app.catalog import LabelFile
-from app.contract import ModelSummary, NeuronRef, SearchAnswer
+from app.contract import ModelSummary, NeuronRef, SearchAnswer, name_layers
 from app.queries.filters import Listed
 from app.queries.hits import read_page
 from app.queries.matching import match, spelled
@@ -50,6 +50,16 @@ def _neurons(models: list[ModelSummary], addresses: list[Address]) -> tuple[list
         there = [model.name for model in models if has_neuron(model, asked.layer, asked.index)]
         found += [neuron_ref(name, asked.layer, asked.index) for name in there]
         if not there:
-            last = ", ".join(f"{neuron_name(one.layers - 1, one.neurons - 1)} in {one.name}" for one in models)
-            notes.append(f"There is no neuron {neuron_name(asked.layer, asked.index)}; the last is {last}.")
+            notes.append(_missing(models, asked))
     return found, notes
+
+
+def _missing(models: list[ModelSummary], asked: Address) -> str:
+    """Why there is no such neuron in any of the models."""
+    name = neuron_name(asked.layer, asked.index)
+    partly = [one for one in models if asked.layer < one.layers and asked.index < one.neurons]
+    if partly:
+        mapped = ", ".join(f"{one.name} has {name_layers(one.mapped)} of {one.layers}" for one in partly)
+        return f"The layer of {name} is not mapped: {mapped}."
+    last = ", ".join(f"{neuron_name(one.layers - 1, one.neurons - 1)} in {one.name}" for one in models)
+    return f"There is no neuron {name}; the last is {last}."

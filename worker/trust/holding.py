@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.contract import Lens, Site, Strength, View
+from app.contract import Lens, Site, Strength, View, mapped_layers, name_layers
 from worker.errors import CheckpointError
 from worker.labelfile.artifact import current_file
 from worker.labelfile.trials import TRIALS
@@ -31,14 +31,17 @@ def judge(data: Path, name: str) -> ModelReport:
     """How the labels of one model of the current label file hold.
 
     Raises:
-        CheckpointError: the model is not in the file, or its effect is not measured.
+        CheckpointError: the model is not in the file, is mapped in part, or its effect is not measured.
     """
     with current_file(data) as connection:
         model = connection.execute(
-            sa.text("SELECT id, layers, neurons, note FROM model WHERE name = :name"), {"name": name}
+            sa.text("SELECT id, layers, neurons, note, settings FROM model WHERE name = :name"), {"name": name}
         ).first()
         if model is None:
             raise CheckpointError(f"There is no model {name!r} in the label file.")
+        mapped = mapped_layers(json.loads(model.settings), model.layers)
+        if len(mapped) < model.layers:  # its thirds would not be those of the model
+            raise CheckpointError(f"{name} is mapped in {name_layers(mapped)} of {model.layers} only. Map the rest.")
         connection.execute(sa.text(TRIALS))
         rows = connection.execute(sa.text(_GROUPS), {"id": model.id, "layers": model.layers}).mappings()
         groups = [_group(row) for row in rows]

@@ -89,12 +89,6 @@ def test_progress_as_json_lines(tiny_llama: Path, tmp_path: Path) -> None:
     assert (tmp_path / f"labels-{lines[-1]['published']}.duckdb").exists()
 
 
-def test_quiet_when_nobody_watches(tiny_llama: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["map", str(tiny_llama), "--name", "t", "--data", str(tmp_path)])
-    assert result.stderr == ""
-    assert result.stdout.startswith("Published ")
-
-
 @pytest.mark.parametrize(
     "arguments, words",
     [
