@@ -1,4 +1,4 @@
-"""How far a run is: a line a layer on standard error where that is no terminal, and JSON lines that stay as they are."""
+"""How far a run is: a line a layer on standard error where that is no terminal, and JSON lines as they were."""
 
 import json
 import re

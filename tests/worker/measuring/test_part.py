@@ -121,5 +121,5 @@ def test_the_effect_of_a_part_goes_when_the_rest_is_mapped(measured: Path, tiny_
 
 
 def test_trust_is_reported_of_whole_models(measured: Path) -> None:
-    with pytest.raises(CheckpointError, match="tiny is mapped in layers 1 to 2 of 4 alone. Map the rest first."):
+    with pytest.raises(CheckpointError, match="tiny is mapped in layers 1 to 2 of 4 only"):
         judge(measured, "tiny")
