@@ -58,7 +58,8 @@ class _Lines:
         since = progress.layers_done - first.layers_done
         left = progress.layers - progress.layers_done
         if since and left:
-            parts.append(f"about {_duration((progress.seconds - first.seconds) / since * left, exact=False)} left")
+            seconds = (progress.seconds - first.seconds) / since * left
+            parts.append(f"about {_duration(max(1.0, seconds), exact=False)} left")
         _say(", ".join(parts))
 
 
