@@ -15,7 +15,6 @@ from worker.mapping.progress import BUILDING, Report, Tell
 from worker.mapping.recipe import Recipe
 from worker.mapping.shards import ShardFolder
 from worker.memory import give_back
-from worker.steering.loading import Loading
 
 
 def _silent(_: Progress) -> None:
@@ -101,10 +100,9 @@ def _keep_mapped(data: Path, name: str, checkpoint: Checkpoint, recipe: Recipe) 
 
 def _opened(specs: Sequence[str], names: Sequence[str]) -> list[tuple[str, Checkpoint]]:
     """All checkpoints with their names, before the first is mapped: a bad one is found before hours of work."""
-    with Loading("").watched():  # the header of a GGUF file is read once, not once for each thing that is in it
-        checkpoints = [open_checkpoint(spec) for spec in specs]
-        for checkpoint in checkpoints:
-            _ = checkpoint.tokenizer
+    checkpoints = [open_checkpoint(spec) for spec in specs]
+    for checkpoint in checkpoints:
+        _ = checkpoint.tokenizer
     called = [slug(name) for name in names] or [checkpoint.name for checkpoint in checkpoints]
     if len(set(called)) < len(called):
         raise CheckpointError(f"Two models would be called {called[0]!r}. Tell them apart with --name.")

@@ -6,18 +6,20 @@ Knows the families; knows nothing of lenses, label files or clamps.
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 from app.contract import View
 from worker.checkpoints.adapter import Adapter, open_adapter
-from worker.checkpoints.families import FAMILIES, Family
+from worker.checkpoints.families import FAMILIES, Family, mixture
+from worker.checkpoints.folder import FolderModel
+from worker.checkpoints.gguf_file import GGUFModel
 from worker.checkpoints.sources import Source, resolve
+from worker.checkpoints.stored import Progress, Stored, silent
 from worker.checkpoints.vocabulary import Vocabulary, read_vocabulary
-from worker.checkpoints.weights import GGUFFile, SafetensorsFolder, TensorReader, gguf_names
+from worker.checkpoints.weights import TensorReader
 from worker.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -31,14 +33,21 @@ class Checkpoint:
     """An opened checkpoint. Weights come as fp32 on the CPU, in `(neurons, width)` whatever the file's layout."""
 
     source: Source
-    config: PreTrainedConfig = field(repr=False)
+    stored: Stored = field(repr=False)
     family: Family
-    reader: TensorReader = field(repr=False)
     adapter: Adapter | None = None
 
     @property
     def name(self) -> str:
         return self.source.name
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        return self.stored.config
+
+    @property
+    def reader(self) -> TensorReader:
+        return self.stored.tensors
 
     @property
     def architecture(self) -> str:
@@ -76,14 +85,9 @@ class Checkpoint:
         module = {View.up: self.family.up, View.gate: self.family.gate, View.down: self.family.down}[view]
         name = f"{self.family.layers_path}.{layer}.{module}"
         weight = self._weight(name)
-        stored_as_columns = (view is View.down) != self._transposed
+        stored_as_columns = (view is View.down) != self.family.transposed
         rows = weight.T.contiguous() if stored_as_columns else weight  # (neurons, width)
         return _checked(rows, (self.neurons, self.width), name)
-
-    @property
-    def _transposed(self) -> bool:
-        """Whether the file stores (in, out); a GGUF file never does."""
-        return self.family.transposed and not isinstance(self.reader, GGUFFile)
 
     def _weight(self, module: str) -> torch.Tensor:
         weight = self.reader.read(f"{module}.weight")
@@ -120,15 +124,7 @@ class Checkpoint:
         Raises:
             CheckpointError: it has none.
         """
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.source.folder, **self._files)
-        except (OSError, ValueError, KeyError) as error:
-            raise CheckpointError(
-                f"{self.source.spec} has no tokenizer that can be read: {_first_line(error)}"
-            ) from error
-        if not isinstance(tokenizer, PreTrainedTokenizerFast):
-            raise CheckpointError(f"{self.source.spec} has no fast tokenizer. Save it with a tokenizer.json.")
-        return tokenizer
+        return self.stored.tokenizer()
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -139,24 +135,15 @@ class Checkpoint:
         """
         return read_vocabulary(self.tokenizer)
 
-    @property
-    def _files(self) -> dict[str, Any]:
-        return {"gguf_file": self.source.gguf} if self.source.gguf else {}
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> tuple["PreTrainedModel", PreTrainedTokenizerFast]:
+    def load(
+        self, device: torch.device, dtype: torch.dtype, progress: Progress = silent
+    ) -> tuple["PreTrainedModel", PreTrainedTokenizerFast]:
         """The live model, in evaluation mode and with its adapter merged, and its tokenizer.
 
         Raises:
-            CheckpointError: transformers cannot build it.
+            CheckpointError: it cannot be built.
         """
-        from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
-
-        try:
-            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-                self.source.folder, dtype=dtype, **self._files
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise CheckpointError(f"{self.source.spec} cannot be loaded: {_first_line(error)}") from error
+        model = self.stored.model(dtype, progress)
         model.requires_grad_(False).train(False)
         if self.adapter:
             for name in self.adapter.modules:
@@ -173,28 +160,15 @@ def open_checkpoint(spec: str) -> Checkpoint:
         CheckpointError: it cannot be had, or its architecture is not known.
     """
     source = resolve(spec)
-    config = _configuration(source)
-    family = _family(source, config)
-    return Checkpoint(source, config, family, _reader(source, family), _adapter(source, family, config))
-
-
-def _configuration(source: Source) -> PreTrainedConfig:
-    if not source.gguf and not (source.folder / "config.json").exists():
-        raise CheckpointError(f"{source.folder} has no config.json. Give the folder that save_pretrained wrote.")
-    files = {"gguf_file": source.gguf} if source.gguf else {}
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(source.folder, **files)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"The configuration of {source.spec} cannot be read: {_first_line(error)}") from error
-    return config.get_text_config()
+    stored = GGUFModel(source.folder / source.gguf) if source.gguf else FolderModel(source.spec, source.folder)
+    family = _family(source, stored.config)
+    _ = stored.tensors  # a missing file is found now
+    return Checkpoint(source, stored, family, _adapter(source, family, stored.config))
 
 
 def _family(source: Source, config: PreTrainedConfig) -> Family:
     if any(getattr(config, name, None) for name in _EXPERTS):
-        raise CheckpointError(
-            f"{source.spec} has mixture-of-experts MLPs ({config.model_type}), which have no one neuron per index. "
-            "Map a dense model."
-        )
+        raise CheckpointError(mixture(source.spec, config.model_type))
     family = FAMILIES.get(config.model_type)
     if family is None:
         known = ", ".join(sorted(FAMILIES))
@@ -217,13 +191,6 @@ def _adapter(source: Source, family: Family, config: PreTrainedConfig) -> Adapte
     return adapter
 
 
-def _reader(source: Source, family: Family) -> TensorReader:
-    if source.gguf is None:
-        return SafetensorsFolder(source.folder)
-    names = gguf_names(family.up, family.gate, family.down, family.embedding, family.head)
-    return GGUFFile(Path(source.folder, source.gguf), family.layers_path, names)
-
-
 def _checked(weight: torch.Tensor, shape: tuple[int, ...], name: str) -> torch.Tensor:
     if tuple(weight.shape) != shape:
         raise CheckpointError(f"{name} has shape {tuple(weight.shape)}, but the configuration says {shape}.")
@@ -232,7 +199,3 @@ def _checked(weight: torch.Tensor, shape: tuple[int, ...], name: str) -> torch.T
             f"{name} holds values that are not finite (NaN or infinity): the checkpoint is damaged. Download it again."
         )
     return weight
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -57,3 +57,8 @@ FAMILIES: dict[str, Family] = {
         "embed_out",
     ),
 }
+
+
+def mixture(name: str, kind: str) -> str:
+    """Why a model of this kind is refused."""
+    return f"{name} has mixture-of-experts MLPs ({kind}), which have no one neuron per index. Map a dense model."

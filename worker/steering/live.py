@@ -13,12 +13,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from app.contract import WorkerModel
 from worker.checkpoints.checkpoint import Checkpoint
+from worker.checkpoints.stored import Progress, silent
 from worker.device import precision
 from worker.errors import CheckpointError
 from worker.steering.clamp import Sites
 from worker.steering.codec import Codec
 from worker.steering.linear import quicken
-from worker.steering.loading import Loading
 from worker.steering.thread import free_memory
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ class LiveModels:
         self._openers = openers
         self._budget = budget
         self._live: OrderedDict[str, Live] = OrderedDict()  # least recently used first
-        self._loading: Loading | None = None
+        self._loading: str | None = None
+        self._share = 0.0
         self._failed: dict[str, str] = {}
 
     @property
@@ -73,8 +74,7 @@ class LiveModels:
 
     def loaded(self, name: str) -> float:
         """The share of a model that is loaded while it is loading; 0 before."""
-        loading = self._loading
-        return loading.share if loading and loading.name == name else 0.0
+        return self._share if self._loading == name else 0.0
 
     def status(self) -> list[WorkerModel]:
         """What each model is doing."""
@@ -97,7 +97,7 @@ class LiveModels:
             self._unload_oldest()
 
     def _status(self, name: str) -> WorkerModel:
-        if self._loading and self._loading.name == name:
+        if self._loading == name:
             return WorkerModel(name=name, state="loading", loaded=self.loaded(name))
         if name in self._live:
             return WorkerModel(name=name, state="ready")
@@ -105,12 +105,12 @@ class LiveModels:
         return WorkerModel(name=name, state="failed" if error else "available", error=error)
 
     def _load(self, name: str) -> Live:
-        loading = self._loading = Loading(name)
+        self._share = 0.0
+        self._loading = name
         try:
-            with loading.watched():
-                checkpoint = self._openers[name]()
-                self._make_room(name, footprint(checkpoint, self.device))
-                live = load(name, checkpoint, self.device)
+            checkpoint = self._openers[name]()
+            self._make_room(name, footprint(checkpoint, self.device))
+            live = load(name, checkpoint, self.device, self._tell)
         except Exception as error:
             self._failed[name] = str(error)
             raise
@@ -118,6 +118,9 @@ class LiveModels:
             self._loading = None
         self._failed.pop(name, None)
         return live
+
+    def _tell(self, share: float) -> None:
+        self._share = share
 
     def _make_room(self, name: str, size: int) -> None:
         if size > self._budget:
@@ -134,13 +137,13 @@ class LiveModels:
         log.info("unloaded %s", name)
 
 
-def load(name: str, checkpoint: Checkpoint, device: torch.device) -> Live:
-    """Load a checkpoint for clamping.
+def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress = silent) -> Live:
+    """Load a checkpoint for clamping; `progress` is told the share that is loaded.
 
     Raises:
         CheckpointError: it cannot be had.
     """
-    model, tokenizer = checkpoint.load(device, precision(device))
+    model, tokenizer = checkpoint.load(device, precision(device), progress)
     codec = Codec(tokenizer)
     sites = Sites(model, checkpoint.family, checkpoint.layers, checkpoint.neurons)
     if device.type == "cpu":

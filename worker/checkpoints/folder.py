@@ -1,0 +1,82 @@
+"""A model in a folder of transformers' layout, read as transformers reads it, but its tensors also one by one."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils.logging import set_tqdm_hook
+
+from worker.checkpoints.stored import Progress
+from worker.checkpoints.weights import SafetensorsFolder
+from worker.errors import CheckpointError
+
+
+class FolderModel:
+    """A folder with config.json and safetensors files; `spec` is what its user calls it."""
+
+    def __init__(self, spec: str, folder: Path) -> None:
+        self._spec = spec
+        self._folder = folder
+
+    @cached_property
+    def config(self) -> PreTrainedConfig:
+        if not (self._folder / "config.json").exists():
+            raise CheckpointError(f"{self._folder} has no config.json. Give the folder that save_pretrained wrote.")
+        try:
+            config: PreTrainedConfig = AutoConfig.from_pretrained(self._folder)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"The configuration of {self._spec} cannot be read: {_first_line(error)}") from error
+        return config.get_text_config()
+
+    @cached_property
+    def tensors(self) -> SafetensorsFolder:
+        return SafetensorsFolder(self._folder)
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self._folder)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{self._spec} has no tokenizer that can be read: {_first_line(error)}") from error
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise CheckpointError(f"{self._spec} has no fast tokenizer. Save it with a tokenizer.json.")
+        return tokenizer
+
+    def model(self, dtype: torch.dtype, progress: Progress) -> PreTrainedModel:
+        from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
+
+        try:
+            with _telling(progress):
+                model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(self._folder, dtype=dtype)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{self._spec} cannot be loaded: {_first_line(error)}") from error
+        return model
+
+
+@contextmanager
+def _telling(progress: Progress) -> Iterator[None]:
+    """While inside, tell how far transformers' progress bars are. For one thread at a time."""
+
+    def bar(make: Callable[..., Any], given: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        made = make(*given, **options)
+        return _told(given[0], made, progress) if given and hasattr(given[0], "__len__") else made
+
+    before = set_tqdm_hook(bar)
+    try:
+        yield
+    finally:
+        set_tqdm_hook(before)
+
+
+def _told(things: Any, bar: Iterable[Any], progress: Progress) -> Iterator[Any]:
+    for done, thing in enumerate(bar):
+        progress(done / len(things))
+        yield thing
+    progress(1.0)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
