@@ -127,7 +127,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gptneox": Architecture(
         "gpt_neox",
         "gpt_neox.layers",
-        {"gpt_neox.embed_in": "token_embd", "gpt_neox.final_layer_norm": "output_norm", "embed_out": "output"},
+        {
+            "gpt_neox.embed_in": "token_embd",
+            "gpt_neox.final_layer_norm": "output_norm",
+            "embed_out": "output",  # as it is saved
+            "lm_head": "output",  # as it is once it is loaded
+        },
         {
             "input_layernorm": "attn_norm",
             "attention.query_key_value": "attn_qkv",

@@ -54,8 +54,8 @@ def read_configuration(header: Header) -> PreTrainedConfig:
         raise CheckpointError(mixture(header.file.name, settings.architecture))
     _check_layers(settings)
     values = _READ[settings.architecture](settings)
-    values |= {name: header.settings.get(f"tokenizer.ggml.{key}") for name, key in _TOKENS.items()}
     values["vocab_size"] = _rows(header, "token_embd.weight")
+    values |= {name: _token(header, key, values["vocab_size"]) for name, key in _TOKENS.items()}
     values["tie_word_embeddings"] = "output.weight" not in header.tensors
     unknown = settings.unknown()
     if unknown:
@@ -125,14 +125,14 @@ def _gemma2(settings: Settings) -> Values:
 
 def _gemma3(settings: Settings) -> Values:
     values = _decoder(settings)
-    window = settings.get("attention.sliding_window")
-    every = settings.size("attention.sliding_window_pattern", 6) if window else 1
-    slides = [bool((layer + 1) % every) for layer in range(values["num_hidden_layers"])]
+    window = int(settings.number("attention.sliding_window", 0))
+    every = settings.size("attention.sliding_window_pattern", 6) if window else 1  # of these layers one sees all
+    whole = [(layer + 1) % every == 0 for layer in range(values["num_hidden_layers"])]
     local = {"rope_type": "default", "rope_theta": settings.number("rope.freq_base_swa", 10000.0)}
     capped = settings.number("final_logit_softcapping", 0.0)
     return values | {
-        "sliding_window": settings.size("attention.sliding_window", 4096),
-        "layer_types": ["sliding_attention" if local else "full_attention" for local in slides],
+        "sliding_window": window or values["max_position_embeddings"],
+        "layer_types": ["full_attention" if one else "sliding_attention" for one in whole],
         "rope_parameters": {"full_attention": values["rope_parameters"], "sliding_attention": local},
         "final_logit_softcapping": capped or None,
         "query_pre_attn_scalar": _scalar(values, 62),
@@ -178,6 +178,16 @@ def _rows(header: Header, name: str) -> int:
     if name not in header.tensors:
         raise CheckpointError(f"{header.file.name} has no tensor {name!r}. Is the file complete?")
     return header.tensors[name].rows
+
+
+def _token(header: Header, name: str, rows: int) -> int | None:
+    """The id of a special token, or None if there is none."""
+    said = header.settings.get(f"tokenizer.ggml.{name}")
+    if said is not None and (not isinstance(said, int) or not 0 <= said < rows):
+        raise CheckpointError(
+            f"{header.file.name} says that its {name} is {said!r}, which cannot be. Download it again."
+        )
+    return said
 
 
 def _check_layers(settings: Settings) -> None:

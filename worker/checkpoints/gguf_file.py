@@ -13,6 +13,7 @@ from worker.checkpoints.gguf_config import read_configuration
 from worker.checkpoints.gguf_header import Header, read_header
 from worker.checkpoints.gguf_tensors import GGUFTensors
 from worker.checkpoints.gguf_tokenizer import read_tokenizer
+from worker.checkpoints.shape import empty_model
 from worker.checkpoints.stored import Progress
 from worker.errors import CheckpointError
 
@@ -41,7 +42,7 @@ class GGUFModel:
     def model(self, dtype: torch.dtype, progress: Progress) -> PreTrainedModel:
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING  # only here: it is most of transformers
 
-        parameters = self._parameters(dtype)
+        parameters = dict(empty_model(self.config, dtype).named_parameters())  # tied ones once
         self._check(parameters)
         kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(self.config)]
         values = self._read(parameters, dtype, progress)
@@ -50,14 +51,6 @@ class GGUFModel:
         if factors is not None:
             _stretch(made, factors)
         return made
-
-    def _parameters(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-        """The model's parameters by name, tied ones once, without values."""
-        from transformers import AutoModelForCausalLM  # only here: it is most of transformers
-
-        with torch.device("meta"):
-            empty: PreTrainedModel = AutoModelForCausalLM.from_config(self.config, dtype=dtype)  # type: ignore[no-untyped-call]
-        return dict(empty.named_parameters())
 
     def _check(self, parameters: Mapping[str, torch.Tensor]) -> None:
         """Refuse a file that lacks a parameter, or has a tensor that is none."""

@@ -35,7 +35,14 @@ class GGUFTensors:
         key = self.name(name)
         if key not in self._header.tensors:
             raise CheckpointError(f"{self.files[0].name} has no tensor {key!r}. Is the file complete?")
-        return self._architecture.restored(key, self._unpacked(self._header.tensors[key]), self._config)
+        packed = self._header.tensors[key]
+        try:
+            return self._architecture.restored(key, self._unpacked(packed), self._config)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{self.files[0].name}: {key} has shape {packed.shape}, which is not what its settings say. "
+                "Download it again."
+            ) from error
 
     def factors(self) -> torch.Tensor | None:
         """What the rotary wavelengths are multiplied by, `(head / 2,)`, if the file says."""

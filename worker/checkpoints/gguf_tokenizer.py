@@ -35,9 +35,7 @@ def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
     Raises:
         CheckpointError: the file has none, or of a kind that transformers cannot make.
     """
-    from transformers.integrations.gguf import (  # only here: it brings in tokenizers of many families
-        convert_gguf_tokenizer,  # type: ignore[attr-defined]
-    )
+    from transformers.integrations import gguf as converting  # only here: it brings in tokenizers of many families
 
     said = header.settings
     parts = _named(said, _PARTS)
@@ -50,7 +48,9 @@ def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
         flags.setdefault("add_bos_token", True)  # llama.cpp's default for SentencePiece
     template = said.get("tokenizer.chat_template")
     try:
-        converted, _ = convert_gguf_tokenizer(str(said.get("general.architecture")), parts)
+        converted, _ = converting.convert_gguf_tokenizer(  # type: ignore[attr-defined]
+            str(said.get("general.architecture")), parts
+        )
         tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
             tokenizer_object=converted, chat_template=template, **special, **flags
         )

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from app.contract import WorkerModel
 from worker.checkpoints.checkpoint import Checkpoint
+from worker.checkpoints.shape import empty_model
 from worker.checkpoints.stored import Progress, silent
 from worker.device import precision
 from worker.errors import CheckpointError
@@ -162,11 +163,7 @@ def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: Prog
 
 def footprint(checkpoint: Checkpoint, device: torch.device) -> int:
     """Bytes a checkpoint will take once loaded, from its shape alone."""
-    with torch.device("meta"):
-        shape: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            checkpoint.config, dtype=precision(device)
-        )
-    return _bytes(shape)
+    return _bytes(empty_model(checkpoint.config, precision(device)))
 
 
 def _bytes(model: PreTrainedModel) -> int:

@@ -10,10 +10,11 @@ import torch
 from app.settings import Settings
 from tests.checkpoints import configurations, make_checkpoint
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.checkpoints.stored import Progress
 from worker.device import choose_device, model_memory, precision
 from worker.errors import CheckpointError
 from worker.steering.linear import FewRowsLinear
-from worker.steering.live import LiveModels, Opener, UnknownModel, footprint, load
+from worker.steering.live import Live, LiveModels, Opener, UnknownModel, footprint, load
 
 CPU = torch.device("cpu")
 NAMES = ("one", "two", "three")
@@ -78,6 +79,29 @@ def test_while_it_loads_a_model_says_so(openers: Mapping[str, Opener], size: int
     models = LiveModels({"one": watched}, CPU, size)
     models.get("one")
     assert seen == [{"one": "loading"}]
+
+
+def test_while_it_loads_a_model_says_how_far_it_is(
+    openers: Mapping[str, Opener], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = LiveModels(openers, CPU, size)
+    seen: list[float] = []
+
+    def watched(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress) -> Live:
+        def tell(share: float) -> None:
+            progress(share)
+            seen.append(models.loaded("one"))
+            assert models.status()[0].loaded == share
+
+        return load(name, checkpoint, device, tell)
+
+    monkeypatch.setattr("worker.steering.live.load", watched)
+    assert models.loaded("one") == 0
+    models.get("one")
+    assert len(seen) > 10
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0, 1)
+    assert models.loaded("one") == 0
 
 
 def test_a_failure_is_told_and_tried_again(openers: Mapping[str, Opener], size: int, tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""A model without values: the names and sizes of its parameters, known before anything is loaded."""
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from worker.errors import CheckpointError
+
+
+def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """The model that a configuration describes, on torch's meta device, which holds no values.
+
+    Raises:
+        CheckpointError: there can be no such model.
+    """
+    from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
+
+    try:
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError) as error:
+        why = " ".join(str(error).split())
+        raise CheckpointError(f"The configuration describes no possible model ({why}). Download it again.") from error
+    return model
