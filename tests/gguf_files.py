@@ -103,7 +103,8 @@ def _write_settings(writer: gguf.GGUFWriter, config: PreTrainedConfig, settings:
     writer.add_embedding_length(config.hidden_size)
     inner = config.n_inner if config.model_type == "gpt2" else config.intermediate_size
     writer.add_feed_forward_length(inner)
-    writer.add_head_count(config.num_attention_heads)
+    if "attention__head_count" not in settings:
+        writer.add_head_count(config.num_attention_heads)
     if config.model_type == "gpt2":
         writer.add_layer_norm_eps(config.layer_norm_epsilon)
     elif config.model_type == "gpt_neox":

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.gguf_header import read_header
@@ -30,12 +30,13 @@ def theirs(demo_checkpoint: Checkpoint) -> dict[str, Any]:
 
 def test_the_tokenizer(demo_checkpoint: Checkpoint, theirs: dict[str, Any]) -> None:
     ours, other = demo_checkpoint.tokenizer, AutoTokenizer.from_pretrained(**theirs)
+    assert isinstance(other, PreTrainedTokenizerFast)
     assert read_vocabulary(ours) == read_vocabulary(other)
     for text in PROMPTS:
         assert ours.encode(text) == other.encode(text)
         chat = [{"role": "user", "content": text}]
-        options = {"tokenize": False, "add_generation_prompt": True}
-        assert ours.apply_chat_template(chat, **options) == other.apply_chat_template(chat, **options)
+        said = [one.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for one in (ours, other)]
+        assert said[0] == said[1]
     assert ours.special_tokens_map == other.special_tokens_map
 
 

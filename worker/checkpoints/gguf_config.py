@@ -33,6 +33,7 @@ _GPT2 = {
     "n_inner": "feed_forward_length",
     "n_head": "attention.head_count",
 }
+_BETAS = {"beta_fast": 32.0, "beta_slow": 1.0}
 _TOKENS = {
     "bos_token_id": "bos_token_id",
     "eos_token_id": "eos_token_id",
@@ -100,8 +101,9 @@ def _rope(settings: Settings, context: int) -> Values:
     if kind == "linear":
         return {"rope_type": "linear", "rope_theta": theta, "factor": factor}
     settings.only("rope.scaling.type", "yarn")
+    betas = {name: settings.number(f"rope.scaling.yarn_{name}", default) for name, default in _BETAS.items()}
     yarn = {"rope_type": "yarn", "rope_theta": theta, "factor": factor}
-    return yarn | {"original_max_position_embeddings": original}
+    return yarn | betas | {"original_max_position_embeddings": original}
 
 
 def _llama(settings: Settings) -> Values:
@@ -152,7 +154,12 @@ def _gpt2(settings: Settings) -> Values:
 
 def _gptneox(settings: Settings) -> Values:
     values = _sizes(settings, _DECODER)
-    head = values["hidden_size"] // values["num_attention_heads"]
+    head, left = divmod(values["hidden_size"], values["num_attention_heads"])
+    if left:
+        raise CheckpointError(
+            f"{settings.header.file.name} says that a width of {values['hidden_size']} is shared by "
+            f"{values['num_attention_heads']} heads, which cannot be. Download it again."
+        )
     turned = settings.size("rope.dimension_count", head) / head
     return values | {
         "layer_norm_eps": settings.number("attention.layer_norm_epsilon"),

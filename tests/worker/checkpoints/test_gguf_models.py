@@ -112,6 +112,9 @@ def test_linear_and_yarn_scaling(tmp_path: Path) -> None:
     yarn = rotated("yarn", factor=4.0, original_max_position_embeddings=64)
     settings |= {"rope__scaling__type": "yarn", "rope__scaling__original_context_length": 64}
     assert_same(loaded(write_gguf(tmp_path / "yarn.gguf", yarn, **settings)), yarn)
+    steeper = rotated("yarn", factor=4.0, original_max_position_embeddings=64, beta_fast=8.0, beta_slow=2.0)
+    settings |= {"rope__scaling__yarn_beta_fast": 8.0, "rope__scaling__yarn_beta_slow": 2.0}
+    assert_same(loaded(write_gguf(tmp_path / "steeper.gguf", steeper, **settings)), steeper)
 
 
 def test_biases_of_llama(tmp_path: Path) -> None:
@@ -146,6 +149,7 @@ def test_what_would_be_read_wrongly_is_refused(tmp_path: Path) -> None:
     assert "llama.rope.scaling.type is 'longrope'" in refused(
         file, model, rope__scaling__type="longrope", rope__scaling__factor=2.0
     )
+    assert "width of 32 is shared by 5 heads" in refused(file, make_model("gpt_neox"), attention__head_count=5)
     assert "one part of a model" in refused(tmp_path / "tiny-00001-of-00002.gguf", model)
 
 
