@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL, LAYER, NEURON = "smollm2-135m-instruct", 29, 808
 NOT_OURS = {"neuronym", "pip", "setuptools"}  # installed, and not by the lock
 PATIENCE = 180.0  # seconds until a worker must have loaded its model
-TEXT = "The dog ran home. California is a state. She was proud of the medal that her brother had won in Paris. " * 4
+TEXT = "The dog ran home. California is a state. She was proud of the medal that her brother had won in Paris. " * 16
 
 
 class Broken(Exception):
@@ -126,11 +126,11 @@ def clamp_on_the_page(machine: Machine) -> None:
 
 
 def measure(machine: Machine) -> None:
-    """What clamping does, of one layer, beside the app that goes on serving; then of the other, and it is published."""
+    """What clamping does, while the app goes on serving; it takes the new label file up."""
     text = machine.folder / "text.txt"
     text.write_text(TEXT)
-    for layer in (LAYER - 1, LAYER):
-        machine.run("neuronym-worker", "effect", "--layers", str(layer), "--text", text, venv=machine.venv)
+    part = ["--layers", f"{LAYER - 1}-{LAYER}", "--text", str(text)]
+    machine.run("neuronym-worker", "effect", *part, venv=machine.venv)
     neuron = json.loads(machine.ask(f"/api/v1/neurons/{MODEL}/{LAYER}/{NEURON}"))
     if not neuron["effect"]:
         raise Broken("the neuron has no measured effect")

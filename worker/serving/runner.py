@@ -21,7 +21,7 @@ from app.contract import (
 )
 from app.settings import Settings
 from worker.device import choose_device, model_memory
-from worker.errors import RequestError
+from worker.errors import CheckpointError, RequestError
 from worker.serving.metrics import Metrics, Outcome
 from worker.serving.turns import Place, Turns
 from worker.steering.generation import Plan, generate, plan
@@ -65,7 +65,8 @@ class Runner:
             try:
                 await self.thread.run(self.models.get, name)
             except Exception as error:
-                log.warning("%s could not be loaded: %s", name, error)
+                foreseen = isinstance(error, CheckpointError)
+                log.warning("%s could not be loaded: %s", name, error, exc_info=None if foreseen else error)
             else:
                 return
 

@@ -113,7 +113,7 @@ class LiveModels:
             self._make_room(name, footprint(checkpoint, self.device))
             live = load(name, checkpoint, self.device, self._tell)
         except Exception as error:
-            self._failed[name] = str(error)
+            self._failed[name] = _reason(name, error)
             raise
         finally:
             self._loading = None
@@ -136,6 +136,14 @@ class LiveModels:
         name, _ = self._live.popitem(last=False)
         free_memory()
         log.info("unloaded %s", name)
+
+
+def _reason(name: str, error: Exception) -> str:
+    """What people are told of a model that could not be loaded: our own sentence, or what a library said."""
+    if isinstance(error, CheckpointError):
+        return str(error)
+    said = str(error).strip().partition("\n")[0] or "no reason given"
+    return f"{name} cannot be loaded: {type(error).__name__}, {said}. The worker's log has the rest."
 
 
 def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress = silent) -> Live:

@@ -454,6 +454,19 @@ def test_a_worker_is_ready_once_a_model_is(tiny: Opener, tmp_path: Path) -> None
         assert "There is no folder or file" in refusal(http.post("/v1/clamp", json=ASKED | {"model": "gone"}), 503)
 
 
+def test_a_library_that_fails_is_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Any:
+        raise ImportError("spam is required when loading an egg\nand more")
+
+    with serving({"tiny": broken}) as worker:
+        until(lambda: worker.status().models[0].state == "failed")
+        said = (
+            "tiny cannot be loaded: ImportError, spam is required when loading an egg. The worker's log has the rest."
+        )
+        assert refusal(worker.http.get("/readyz"), 503) == said
+    assert "and more" in caplog.text and "Traceback" in caplog.text
+
+
 def test_a_stream_says_that_its_model_is_loading(tiny: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "LOOK", 0.01)
     gate = Event()
