@@ -22,7 +22,7 @@ class ModelSummary(BaseModel):
 
     name: str
     layers: int
-    mapped_layers: tuple[int, int] | None = Field(
+    mapped_layers: list[int] | None = Field(
         default=None, description="The first and the last mapped layer, where only a part of the model is mapped."
     )
     neurons: int
