@@ -29,7 +29,7 @@ from app.serving import listen
 from app.settings import Settings
 from app.supervisor import free_port, worker_command
 from benchmarks.timing import Turn, machine, ratio
-from worker.checkpoints.sources import DEMO_NAME, resolve
+from worker.checkpoints.sources import DEMO_NAME
 
 SOCKETS: dict[str, Callable[[], socket.socket]] = {
     "plain": lambda: socket.create_server(("127.0.0.1", 0)),
@@ -94,10 +94,9 @@ def stream(client: httpx2.Client) -> float:
 
 def measure() -> dict[str, object]:
     """Median milliseconds of each, and the ratio of the two."""
-    source = resolve("demo")
     with tempfile.TemporaryDirectory() as folder:
-        part = ["--name", DEMO_NAME, "--views", "down", "--layers", str(LAYER), "--data", folder]
-        command = [sys.executable, "-m", "worker.cli", "map", str(source.folder / str(source.gguf)), *part]
+        part = ["--views", "down", "--layers", str(LAYER), "--data", folder]
+        command = [sys.executable, "-m", "worker.cli", "map", DEMO_NAME, *part]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with processes(Path(folder)) as clients:
             return _compared(clients)

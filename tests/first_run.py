@@ -76,10 +76,8 @@ def install(machine: Machine) -> None:
 
 def map_a_part(machine: Machine) -> None:
     """One model of the demo, one view, two layers."""
-    find = "from worker.checkpoints.sources import resolve; it = resolve('demo'); print(it.folder / it.gguf)"
-    model = machine.run("python", "-c", find, venv=machine.venv).strip()
-    part = ["--name", MODEL, "--views", "down", "--layers", f"{LAYER - 1}-{LAYER}"]
-    machine.run("neuronym-worker", "map", model, *part, venv=machine.venv)
+    part = ["--views", "down", "--layers", f"{LAYER - 1}-{LAYER}"]
+    machine.run("neuronym-worker", "map", MODEL, *part, venv=machine.venv)
 
 
 def serve(machine: Machine) -> None:

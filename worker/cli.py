@@ -84,7 +84,7 @@ def map_command(
     """Decode every neuron of MODEL, or of a pair BASE INSTRUCT, and publish a label file.
 
     MODEL is a hub id (org/model or org/model@revision), a folder, a GGUF file, any of these with +ADAPTER (a PEFT
-    LoRA folder or hub id), or `demo`, which is the demo pair.
+    LoRA folder or hub id), or `demo`, which is the demo pair; one of the two goes by its name in the label file.
     """
     settings = Settings(data=data) if data else Settings()
     if settings.threads:

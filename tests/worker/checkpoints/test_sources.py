@@ -105,3 +105,9 @@ def test_what_opens_the_same_checkpoint_elsewhere(tmp_path: Path, monkeypatch: p
     assert elsewhere(hub) == f"org/model@{commit}"
     tuned = replace(hub, spec="org/model@main+org/lora", adapter=tmp_path / "lora")
     assert elsewhere(tuned) == f"org/model@{commit}+org/lora"
+
+
+@pytest.mark.real
+def test_each_demo_model_goes_by_its_own_name() -> None:
+    assert resolve(sources.DEMO_NAME) == resolve(sources.DEMO)
+    assert resolve(sources.STANDIN_NAME) == resolve(sources.STANDIN)
