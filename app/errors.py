@@ -1,12 +1,12 @@
 """Refusals: an exception that carries whole sentences, a status and headers.
 
-Raising a `Problem` anywhere below a route is how a request is refused; `app.handlers` turns it into JSON or a page.
-This module knows nothing of HTTP beyond the numbers.
+Raising a `Problem` anywhere below a route is how a request is refused; `app.web.error_pages` turns it into JSON or a
+page. This module knows nothing of HTTP beyond the numbers.
 """
 
 from collections.abc import Mapping
 
-from app.contract import ErrorAnswer
+from neuronym.contract import ErrorAnswer
 
 
 class Problem(Exception):

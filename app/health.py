@@ -7,11 +7,11 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from app import __version__
-from app.catalog import Catalog
-from app.contract import ErrorAnswer
 from app.errors import Problem, Unavailable
-from app.metrics import Metrics
-from app.steering import Worker
+from app.labelfile.catalog import Catalog
+from app.steering.clamp import Worker
+from app.web.metrics import Metrics
+from neuronym.contract import ErrorAnswer
 
 router = APIRouter(tags=["health"])
 

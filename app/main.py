@@ -6,15 +6,16 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
-from app import __version__, api, guard, handlers, health, pages, reference
-from app.catalog import Catalog
-from app.metrics import Counted, Metrics
-from app.middleware import HeadAsGet, SecurityHeaders
-from app.pages import signing_in
-from app.settings import Settings
-from app.static import HTMX, HTMX_FILES, STATIC, Files
-from app.worker_client import WorkerClient
-from app.writing import MEDIA_TYPES
+from app import __version__, api, health, pages
+from app.export.formats import MEDIA_TYPES
+from app.labelfile.catalog import Catalog
+from app.pages import sign_in
+from app.steering.worker_client import WorkerClient
+from app.web import api_docs, auth, error_pages, etag
+from app.web.metrics import Counted, Metrics
+from app.web.middleware import HeadAsGet, SecurityHeaders
+from app.web.static import HTMX, HTMX_FILES, STATIC, Files
+from neuronym.settings import Settings
 
 SMALL = 1000  # bytes of an answer that is sent as it is
 AS_THEY_ARE = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES.values())  # events must not wait; an export is long
@@ -34,12 +35,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.catalog = Catalog(settings)
     app.state.worker = WorkerClient(settings.worker_url, settings.bearer("worker_secret"))
     app.state.metrics = Metrics()
-    handlers.install(app)
-    app.add_exception_handler(api.NotModified, _not_modified)
-    reading = [Depends(guard.check)] if settings.private else []
-    for part in (api, reference, pages):
+    error_pages.install(app)
+    app.add_exception_handler(etag.NotModified, _not_modified)
+    reading = [Depends(auth.check)] if settings.private else []
+    for part in (api, api_docs, pages):
         app.include_router(part.router, dependencies=reading)
-    for open_to_all in (health, signing_in):
+    for open_to_all in (health, sign_in):
         app.include_router(open_to_all.router)
     app.mount("/static/htmx", Files(HTMX, HTMX_FILES))
     app.mount("/static", Files(STATIC))
@@ -58,5 +59,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _not_modified(_: Request, error: Exception) -> Response:
-    assert isinstance(error, api.NotModified)
+    assert isinstance(error, etag.NotModified)
     return error.answer()

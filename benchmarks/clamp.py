@@ -13,12 +13,12 @@ from time import perf_counter
 import torch
 from transformers import PreTrainedModel
 
-from app.contract import Clamp
+from neuronym.contract import Clamp
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.sources import DEMO, DEMO_NAME
 from worker.steering.clamp import prepare
-from worker.steering.decode import Sampler, decode
-from worker.steering.live import Live, load
+from worker.steering.engine import Sampler, decode
+from worker.steering.models import Live, load
 
 NEURON = 808
 PROMPTS = {

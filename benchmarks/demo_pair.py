@@ -12,9 +12,9 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from app.contract import View
 from benchmarks.launch import run
 from benchmarks.timing import machine, seconds
+from neuronym.contract import View
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.sources import DEMO
 

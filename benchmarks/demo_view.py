@@ -12,12 +12,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from app.contract import Lens, View
 from benchmarks.timing import machine, ratio, seconds, turns, typical
+from neuronym.contract import Lens, View
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.sources import DEMO
-from worker.naming.decoder import Decoder
-from worker.naming.lens import Head
+from worker.lens.decoder import Decoder
+from worker.lens.exact import Head
 
 TOP = 20
 SAMPLE = 256  # rows on which the decoder chooses its way

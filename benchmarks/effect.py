@@ -12,13 +12,13 @@ from time import perf_counter
 
 import torch
 
-from app.contract import Clamp, Direction, Site, View
-from app.schema import LABELS
+from neuronym.contract import Clamp, Direction, Site, View
+from neuronym.label_tables import LABELS
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import DEMO, DEMO_NAME
 from worker.measuring.effect import PROMPTS, SITES, Effects, Ranges, Subject
 from worker.steering.clamp import prepare
-from worker.steering.live import Live, load
+from worker.steering.models import Live, load
 
 VALUE = 4.0  # about what neurons of late layers reach
 

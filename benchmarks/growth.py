@@ -6,11 +6,11 @@ from functools import partial
 
 import torch
 
-from app.contract import Lens
 from benchmarks.synthetic import vectors
 from benchmarks.timing import machine, ratio, turns
-from worker.naming.decoder import Decoder
-from worker.naming.lens import Head
+from neuronym.contract import Lens
+from worker.lens.decoder import Decoder
+from worker.lens.exact import Head
 
 BASE = {"neurons": 1024, "width": 512, "vocabulary": 32_768}
 TOP, ROUNDS = 20, 7

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from app.contract import Lens
 from benchmarks.launch import run
 from benchmarks.synthetic import LAYERS, NEURONS, VOCAB, WIDTH, checkpoint, vectors
 from benchmarks.timing import machine, ratio, turns, typical
-from worker.naming.decoder import Decoder
-from worker.naming.lens import Head
+from neuronym.contract import Lens
+from worker.lens.decoder import Decoder
+from worker.lens.exact import Head
 
 TOP, MAPPED = 20, 2
 ROWS = 1024  # a turn

@@ -24,11 +24,11 @@ from time import monotonic, perf_counter, sleep
 import httpx2
 import uvicorn
 
+from app.cli.serve import listen
+from app.cli.supervisor import free_port, worker_command
 from app.main import create_app
-from app.serving import listen
-from app.settings import Settings
-from app.supervisor import free_port, worker_command
 from benchmarks.timing import Turn, machine, ratio
+from neuronym.settings import Settings
 from worker.checkpoints.sources import DEMO_NAME
 
 SOCKETS: dict[str, Callable[[], socket.socket]] = {

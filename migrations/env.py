@@ -1,13 +1,13 @@
 """Alembic's entry point. A label file is migrated while it is built; nothing else ever migrates one.
 
-The caller hands its connection over in `config.attributes["connection"]`, so only `labelfile.artifact` opens files.
+The caller hands its connection over in `config.attributes["connection"]`, so only `labelfile.build` opens files.
 """
 
 from typing import Any, Literal
 
 from alembic import context
 
-from app.schema import Coded, metadata
+from neuronym.label_tables import Coded, metadata
 
 
 def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from app.settings import Settings
+from neuronym.settings import Settings
 from tests.checkpoints import make_checkpoint
+from worker.map_run import MapRun
 from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
-from worker.run import MapRun
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

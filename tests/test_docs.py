@@ -8,10 +8,10 @@ import pytest
 import yaml
 from pydantic import ByteSize
 
-from app.cli import main as app_main
-from app.settings import ROOT, Settings
+from app.cli.commands import main as app_main
+from neuronym.settings import ROOT, Settings
 from worker.checkpoints.families import FAMILIES
-from worker.cli import main as worker_main
+from worker.cli.group import main as worker_main
 
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -59,9 +59,9 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
     folder = ""
     for line in text("README.md").split("```")[-2].splitlines():
         if line and not line.startswith(" "):
-            folder = line.split()[0]
+            folder, line = line.split(maxsplit=1)
             assert (ROOT / folder).is_dir(), folder
-        for name in re.findall(r"(\w+\.py|\w+\.md|pages/|queries/)", line):
+        for name in re.findall(r"(\w+\.py|\w+\.md|\w+/(?:\w+/)*)", line):
             assert (ROOT / folder / name).exists(), name
 
 

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from app.settings import ROOT
+from neuronym.settings import ROOT
 from tests.lock import LOCK, differences, locked, requirements
 
 PLATFORMS = {

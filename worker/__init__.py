@@ -2,7 +2,7 @@
 
 import os
 
-from worker.memory import save
+from worker.machine.memory import save
 
 # The libraries below draw progress bars of their own when they load a model; we want only that of `mapping.progress`.
 os.environ.setdefault("TQDM_DISABLE", "1")

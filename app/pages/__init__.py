@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
-from app.pages import about, browse, compare, neuron, playground, searching
+from app.pages import compare, home, layer, method, models, neuron, search, tokens
+from app.pages.playground import routes as playground
 
 router = APIRouter()
-for part in (browse, searching, neuron, compare, about, playground):
+for part in (home, layer, tokens, search, neuron, compare, models, method, playground):
     router.include_router(part.router)

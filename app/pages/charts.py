@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from math import ceil, floor
 from typing import NamedTuple, Protocol, TypeVar
 
-from app.contract import LayerAgreement, LayerThreshold, Lens, View
-from app.pages.naming import LENSES, ORDER
-from app.typography import number, percent
+from app.html.text import number, percent
+from app.pages.neuron_names import LENSES, ORDER
+from neuronym.contract import LayerAgreement, LayerThreshold, Lens, View
 
 STEPS = tuple(10.0**power * first for power in range(-3, 4) for first in (1, 2, 5))  # between two lines of the grid
 GRID = 5  # steps at most

@@ -5,18 +5,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from app import addresses
-from app.catalog import LabelFile, Labels
-from app.contract import Agreement, Lens, PairAnswer, View
-from app.pages.browse import turning
+from app.html import urls
+from app.html.templates import page
+from app.labelfile.catalog import Labels
+from app.labelfile.label_file import LabelFile
 from app.pages.charts import agreement_charts
-from app.pages.naming import LENSES, ORDER
-from app.pages.sides import cards
-from app.queries.agreement import compare
-from app.queries.changed import ChangedQuery, changed
-from app.queries.concepts import ConceptsQuery, concepts
-from app.queries.side_by_side import side_by_side
-from app.templating import page
+from app.pages.compare_neuron import cards
+from app.pages.neuron_names import LENSES, ORDER
+from app.pages.paging import turning
+from app.queries.pairs.changed import ChangedQuery, changed
+from app.queries.pairs.compare import compare
+from app.queries.pairs.concepts import ConceptsQuery, concepts
+from app.queries.pairs.side_by_side import side_by_side
+from neuronym.contract import Agreement, Lens, PairAnswer, View
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,11 +41,11 @@ def _about(labels: LabelFile, answer: PairAnswer) -> dict[str, Any]:
     }
 
 
-@router.get(addresses.COMPARE)
+@router.get(urls.COMPARE)
 def compare_start(request: Request, labels: Labels) -> Response:
     """The first pair, or how to make one."""
     for pair in labels.holdings.pairs.values():
-        return RedirectResponse(addresses.compare(pair.base, pair.instruct), 303)
+        return RedirectResponse(urls.compare(pair.base, pair.instruct), 303)
     return page(request, "unpaired.html", {"run": labels.run})
 
 
@@ -62,7 +63,7 @@ def compare_page(request: Request, labels: Labels, base: str, instruct: str) -> 
         "layers": sorted({one.layer for one in answer.by_layer}),
         "order": [view for view in ORDER if view in answer.agreement],
     }
-    return page(request, "compare.html", context, twin=addresses.twin(addresses.compare(base, instruct)))
+    return page(request, "compare.html", context, twin=urls.twin(urls.compare(base, instruct)))
 
 
 @router.get("/compare/{base}/{instruct}/changed")
@@ -71,9 +72,9 @@ def changed_page(
 ) -> Response:
     """The neurons whose label moved."""
     answer = changed(labels, base, instruct, query)
-    path = addresses.changed(base, instruct)
+    path = urls.changed(base, instruct)
     context = {**_about(labels, answer), "query": query, **turning(path, query, answer)}
-    return _listed(request, "changed.html", context, addresses.asked(path, query))
+    return _listed(request, "changed.html", context, urls.asked(path, query))
 
 
 @router.get("/compare/{base}/{instruct}/concepts")
@@ -82,9 +83,9 @@ def concepts_page(
 ) -> Response:
     """The tokens that were gained and lost."""
     answer = concepts(labels, base, instruct, query)
-    path = addresses.concepts(base, instruct)
+    path = urls.concepts(base, instruct)
     context = {**_about(labels, answer), "query": query, **turning(path, query, answer)}
-    return _listed(request, "concepts.html", context, addresses.asked(path, query))
+    return _listed(request, "concepts.html", context, urls.asked(path, query))
 
 
 @router.get("/compare/{base}/{instruct}/{number}/{index}")
@@ -97,7 +98,7 @@ def side_by_side_page(request: Request, labels: Labels, base: str, instruct: str
         "shown": {lens: cards(answer, lens) for lens in about["lenses"]},
         "moved": _moved(answer.views, about["lenses"]),
     }
-    twin = addresses.twin(addresses.side_by_side(base, instruct, number, index))
+    twin = urls.twin(urls.side_by_side(base, instruct, number, index))
     return page(request, "side_by_side.html", context, twin=twin)
 
 
@@ -107,6 +108,6 @@ def _moved(views: Any, lenses: list[Lens]) -> list[tuple[View, Any]]:
 
 
 def _listed(request: Request, template: str, context: dict[str, Any], here: str) -> Response:
-    response = page(request, template, context, block="results", twin=addresses.twin(here))
+    response = page(request, template, context, block="results", twin=urls.twin(here))
     response.headers["HX-Replace-Url"] = here
     return response

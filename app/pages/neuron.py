@@ -6,15 +6,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from app import addresses
-from app.catalog import LabelFile, Labels
-from app.contract import Counterpart, Direction, Lens, NeuronAnswer, View
-from app.pages.grading import meanings
-from app.pages.naming import ORDER, layer_asked, lenses_shown, naming, namings
-from app.pages.own_range import first_clamp
-from app.pages.trying import Trial, changes, clamps, trial, tried
+from app.html import urls
+from app.html.templates import page
+from app.labelfile.catalog import Labels
+from app.labelfile.label_file import LabelFile
+from app.pages.neuron_effects import Trial, changes, clamps, trial, tried
+from app.pages.neuron_names import ORDER, layer_asked, lenses_shown, naming, namings
+from app.pages.playground.ranges import first_clamp
+from app.pages.strength import meanings
 from app.queries.neuron import neuron
-from app.templating import page
+from neuronym.contract import Counterpart, Direction, Lens, NeuronAnswer, View
 
 router = APIRouter(include_in_schema=False)
 
@@ -56,12 +57,12 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
         "vocab": summary.vocab,
         "tokenizer": summary.tokenizer,
         "statistics": STATISTICS,
-        "clamp_at": addresses.playground(model=model, clamp=first_clamp(answer).written()),
+        "clamp_at": urls.playground(model=model, clamp=first_clamp(answer).written()),
         "counterpart": _counterpart(answer),
         "beside": _beside(labels, answer, lenses),
         "note": summary.note,
     }
-    return page(request, "neuron.html", context, twin=addresses.twin(addresses.neuron(model, number, index)))
+    return page(request, "neuron.html", context, twin=urls.twin(urls.neuron(model, number, index)))
 
 
 def _trial(answer: NeuronAnswer, vocab: int) -> Callable[[View, Lens], Trial | None]:
@@ -90,7 +91,7 @@ def _beside(labels: LabelFile, answer: NeuronAnswer, lenses: list[Lens]) -> list
             "role": pair.role(pair.other(answer.model)),
             "note": labels.models[pair.other(answer.model)].note
             or (pair.note if answer.model == pair.instruct else None),
-            "address": addresses.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
+            "address": urls.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
             "views": _moved(answer, lenses) if place == 0 else [],
         }
         for place, pair in enumerate(labels.holdings.pairs_of(answer.model))

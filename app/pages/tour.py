@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-from app.catalog import LabelFile
-from app.contract import LayerNeuron, ModelSummary, Side, Strength, View
+from app.html.text import plain
+from app.labelfile.label_file import LabelFile
 from app.queries.layers import LayerQuery, layer
-from app.typography import plain
+from neuronym.contract import LayerNeuron, ModelSummary, Side, Strength, View
 
 WORD = re.compile(r" ?[^\W\d_]{4,}")
 STOPS = 6

@@ -1,5 +1,5 @@
 """The questions the app answers: one module a question, one function behind a page and its JSON.
 
-Modules here read the label file through `app.catalog.LabelFile` and return types of `app.contract`. They know nothing
-of HTTP.
+Modules here read the label file through `app.labelfile.label_file.LabelFile` and return types of `neuronym.contract`.
+They know nothing of HTTP.
 """

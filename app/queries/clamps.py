@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from app.catalog import LabelFile
-from app.contract import Clamp, ClampRequest, Mode, ModelSummary, Site, SweepRequest
 from app.errors import Unprocessable
-from app.queries.places import find_model, neuron_name
-from app.schema import QUANTILES, activity
+from app.labelfile.label_file import LabelFile
+from app.queries.lookup import find_model, neuron_name
+from neuronym.contract import Clamp, ClampRequest, Mode, ModelSummary, Site, SweepRequest
+from neuronym.label_tables import QUANTILES, activity
 
 HIGH = QUANTILES.index(0.999)  # the end of a neuron's range that a unit of it is
 

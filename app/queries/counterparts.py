@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from app.catalog import LabelFile
-from app.contract import Counterpart, Lens, Side, Token, View
-from app.holdings import Pair
-from app.queries.conditions import equal
-from app.schema import NAMED, code, drift, label
+from app.labelfile.label_file import LabelFile
+from app.labelfile.summary import Pair
+from app.queries.sql import equal
+from neuronym.contract import Counterpart, Lens, Side, Token, View
+from neuronym.label_tables import NAMED, code, drift, label
 
 
 @dataclass(frozen=True)

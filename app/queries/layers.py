@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 import sqlalchemy as sa
 from pydantic import Field
 
-from app.catalog import LabelFile
-from app.contract import Direction, LayerAnswer, LayerNeuron, Lens, Side, Strength, View
-from app.queries.conditions import Number, equal
-from app.queries.named import end_zs, naming_side, scored
-from app.queries.ordering import trust
-from app.queries.places import check_view, find_layer, find_model, neuron_ref
-from app.queries.question import Limit, Offset, Question
-from app.schema import NAMED, NATURAL, effect, label, label_place
-from app.vocabulary import Vocabulary
+from app.labelfile.label_file import LabelFile
+from app.labelfile.vocabulary import Vocabulary
+from app.queries.labels import end_zs, naming_side, scored
+from app.queries.lookup import check_view, find_layer, find_model, neuron_ref
+from app.queries.params import Limit, Offset, Question
+from app.queries.ranking import trust
+from app.queries.sql import Number, equal
+from neuronym.contract import Direction, LayerAnswer, LayerNeuron, Lens, Side, Strength, View
+from neuronym.label_tables import NAMED, NATURAL, effect, label, label_place
 
 
 class LayerQuery(Question):

@@ -1,8 +1,8 @@
 """Which models are mapped, with their provenance, their pairs and what was measured on them."""
 
-from app.catalog import LabelFile
-from app.contract import ModelAnswer, ModelsAnswer
-from app.queries.places import find_model
+from app.labelfile.label_file import LabelFile
+from app.queries.lookup import find_model
+from neuronym.contract import ModelAnswer, ModelsAnswer
 
 
 def models(labels: LabelFile) -> ModelsAnswer:

@@ -1,28 +1,37 @@
 """All that is known of one neuron: its labels, what it does on text, what clamping it does, and where to go from it."""
 
 import json
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.catalog import LabelFile
-from app.contract import (
+from app.labelfile.label_file import LabelFile
+from app.labelfile.vocabulary import Vocabulary
+from app.queries.counterparts import LabelKey, counterparts
+from app.queries.labels import Labels, label_answers
+from app.queries.lookup import find_model, find_neuron, neuron_name, neuron_ref
+from app.queries.sql import equal
+from neuronym.contract import (
     ActivityAnswer,
     CounterpartNeuron,
+    Direction,
+    EffectAnswer,
+    LabelEffect,
+    Lens,
     ModelSummary,
     Neighbours,
     NeuronAnswer,
+    Side,
     SimilarNeuron,
     Site,
+    View,
 )
-from app.queries.conditions import equal
-from app.queries.counterparts import LabelKey, counterparts
-from app.queries.effects import effect_answers
-from app.queries.named import Labels, label_answers
-from app.queries.places import find_model, find_neuron, neuron_name, neuron_ref
-from app.schema import QUANTILES, activity, effect, label, neighbour
+from neuronym.label_tables import QUANTILES, activity, effect, label, label_place, neighbour
 
 Row = sa.Row[Any]
+VIEW_OF_SITE = {Site.up: View.up, Site.gate: View.gate, Site.act: View.down}  # whose label a clamp is measured by
 
 
 def neuron(labels: LabelFile, model: str, layer: int, index: int) -> NeuronAnswer:
@@ -91,3 +100,50 @@ def _counterpart(
     views = {view: {key.lens: there[key] for key in keys if key.view == view and key in there} for view in found}
     pair = pairs[0]
     return CounterpartNeuron(model=pair.other(model), pair=pair.name, role=pair.role(pair.other(model)), views=views)
+
+
+def effect_answers(
+    rows: list[Row], model: ModelSummary, vocabulary: Vocabulary
+) -> dict[Site, dict[Direction, EffectAnswer]] | None:
+    """The effects of one neuron by site and direction; None if none was measured."""
+    by_site: dict[Site, dict[Direction, EffectAnswer]] = {}
+    for row in sorted(rows, key=lambda row: (list(Site).index(row.site), list(Direction).index(row.direction))):
+        by_site.setdefault(row.site, {})[row.direction] = _answer(row, model, vocabulary)
+    return by_site or None
+
+
+def _answer(row: Row, model: ModelSummary, vocabulary: Vocabulary) -> EffectAnswer:
+    place = _place(model, row.site)
+    return EffectAnswer(
+        value=row.value,
+        token=vocabulary.token(row.tokens[place]),
+        delta=row.deltas[place],
+        control=row.controls[place],
+        rank=row.ranks[place],
+        kl=row.kl,
+        moved=vocabulary.token(row.moved),
+        moved_delta=row.moved_delta,
+        labels=list(_labels(row, vocabulary)),
+    )
+
+
+def _labels(row: Row, vocabulary: Vocabulary) -> Iterator[LabelEffect]:
+    """Both ends of every label that the model has."""
+    for view, lens, side in product(View, Lens, Side):
+        place = label_place(view, lens, side)
+        if place < len(row.tokens) and row.tokens[place] >= 0:
+            yield LabelEffect(
+                view=view,
+                lens=lens,
+                side=side,
+                token=vocabulary.token(row.tokens[place]),
+                delta=row.deltas[place],
+                control=row.controls[place],
+                rank=row.ranks[place],
+            )
+
+
+def _place(model: ModelSummary, site: Site) -> int:
+    """Where an effect's lists hold the label of the site's own view; cosine where the model has it."""
+    view = VIEW_OF_SITE[site] if VIEW_OF_SITE[site] in model.views else model.views[0]
+    return label_place(view, Lens.cosine if Lens.cosine in model.lenses else model.lenses[0])

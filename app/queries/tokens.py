@@ -5,16 +5,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.catalog import LabelFile
-from app.contract import SearchResult, TokenAnswer, TokenGroup, TokensAnswer
 from app.errors import NotFound
-from app.queries.conditions import equal
-from app.queries.matching import match, spelled
-from app.queries.query import parse
-from app.queries.question import Limit, Text
-from app.queries.results import KEY, MATCH, SHOWN, Found, Row, read_match, results
-from app.schema import label_by_token
-from app.vocabulary import Vocabulary
+from app.labelfile.label_file import LabelFile
+from app.labelfile.vocabulary import Vocabulary
+from app.queries.params import Limit, Text
+from app.queries.search.language import parse
+from app.queries.search.results import KEY, MATCH, SHOWN, Found, Row, read_match, results
+from app.queries.search.token_match import match, spelled
+from app.queries.sql import equal
+from neuronym.contract import SearchResult, TokenAnswer, TokenGroup, TokensAnswer
+from neuronym.label_tables import label_by_token
 
 BEST = 10  # neurons of one group that a token's answer names
 

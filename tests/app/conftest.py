@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from app.catalog import Catalog, LabelFile
-from app.contract import Lens, View
+from app.labelfile.catalog import Catalog
+from app.labelfile.label_file import LabelFile
 from app.main import create_app
-from app.settings import Settings
+from neuronym.contract import Lens, View
+from neuronym.settings import Settings
 from tests.app.label_files import Plan, write_label_file
 from tests.app.pair_files import PairFile, write_pairs
 from tests.checkpoints import make_checkpoint
+from worker.map_run import MapRun
 from worker.mapping.mapping import Recipe
-from worker.run import MapRun
 
 
 @pytest.fixture(scope="session")

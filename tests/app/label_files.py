@@ -17,8 +17,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from app.contract import Direction, Kind, Lens, Side, Site, Strength, View
-from app.schema import (
+from neuronym.contract import Direction, Kind, Lens, Side, Site, Strength, View
+from neuronym.label_tables import (
     LABELS,
     NAMED,
     QUANTILES,

@@ -13,11 +13,11 @@ import duckdb
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.contract import Lens, Side, Strength, View
-from app.schema import code
-from app.settings import Settings
+from neuronym.contract import Lens, Side, Strength, View
+from neuronym.label_tables import code
+from neuronym.settings import Settings
 from tests.checkpoints import make_checkpoint
-from worker.run import MapRun
+from worker.map_run import MapRun
 
 NOTE = "This is a stand-in for the base model, made for tests."
 CHANGED = {(View.up, 2, 5), (View.up, 2, 9), (View.gate, 1, 3), (View.down, 3, 7)}

@@ -10,9 +10,9 @@ from bs4 import BeautifulSoup
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from app.contract import ErrorAnswer
 from app.main import create_app
-from app.settings import Settings
+from neuronym.contract import ErrorAnswer
+from neuronym.settings import Settings
 from tests.app.label_files import HASHES, Plan, token_ids, write_label_file
 
 QUESTIONS = [

@@ -7,19 +7,20 @@ import pytest
 from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
-from app.catalog import Catalog, LabelFile
-from app.contract import Clamp, ClampRequest
-from app.doctor import examine
+from app.cli.doctor import examine
 from app.errors import NotFound
+from app.labelfile.catalog import Catalog
+from app.labelfile.label_file import LabelFile
 from app.main import create_app
 from app.pages.tour import tour
 from app.queries.clamps import checked
+from app.queries.lookup import find_layer
 from app.queries.neuron import neuron
-from app.queries.places import find_layer
-from app.settings import Settings
+from neuronym.contract import Clamp, ClampRequest
+from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
+from worker.map_run import MapRun
 from worker.mapping.mapping import Recipe
-from worker.run import MapRun
 
 REFUSAL = (
     "Layer {} of before is not mapped, only layers 1 to 2 of 4: run the same `neuronym-worker map` without --layers to "

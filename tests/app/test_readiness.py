@@ -11,9 +11,9 @@ from bs4 import BeautifulSoup
 from click.testing import CliRunner
 from starlette.testclient import TestClient
 
-from app.cli import main
+from app.cli.commands import main
 from app.main import create_app
-from app.settings import Settings
+from neuronym.settings import Settings
 from tests.serving import PATIENCE, served, until
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.errors import CheckpointError

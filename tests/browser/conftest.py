@@ -14,13 +14,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.main import create_app
-from app.settings import Settings
+from neuronym.settings import Settings
 from tests.app.label_files import write_label_file
 from tests.serving import PATIENCE, served, until
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.serving.runner import Runner
 from worker.serving.service import create_service
-from worker.steering.live import Opener
+from worker.steering.models import Opener
 
 CHROMIUM = os.environ.get("NEURONYM_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [

@@ -7,7 +7,7 @@ from typing import Literal
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from app.settings import ROOT
+from neuronym.settings import ROOT
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 
 IMAGES = ROOT / "docs" / "images"

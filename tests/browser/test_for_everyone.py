@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page
 
-from app.settings import ROOT
+from neuronym.settings import ROOT
 from tests.app.label_files import HASHES, token_ids
 from tests.browser.conftest import watched
 

@@ -5,7 +5,7 @@ import torch
 
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import DEMO, DEMO_NAME
-from worker.steering.live import Live, load
+from worker.steering.models import Live, load
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from app.main import create_app
-from app.settings import ROOT, Settings
+from neuronym.settings import ROOT, Settings
 from tests.serving import served
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.serving.service import create_service

@@ -3,14 +3,14 @@
 import httpx2
 import pytest
 
-from app.contract import ClampRequest, ClampResult
-from app.settings import Settings
+from neuronym.contract import ClampRequest, ClampResult
+from neuronym.settings import Settings
 from tests.serving import PATIENCE, served, until
 from tests.worker.references import transformers_greedily
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.serving.service import create_service
 from worker.steering.generation import collect, generate, plan
-from worker.steering.live import Live
+from worker.steering.models import Live
 
 pytestmark = pytest.mark.real
 

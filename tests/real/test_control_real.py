@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from app.contract import Lens, Strength, View
-from app.schema import code
+from neuronym.contract import Lens, Strength, View
+from neuronym.label_tables import code
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.vocabulary import read_vocabulary
-from worker.naming.control import RATES, Thresholds, mixtures, reach
-from worker.naming.decoder import Decoder
-from worker.naming.lens import Head
-from worker.naming.odd_tokens import odd_share, odd_tokens
+from worker.lens.decoder import Decoder
+from worker.lens.exact import Head
+from worker.lens.noise import RATES, Thresholds, mixtures, reach
+from worker.lens.odd_tokens import odd_share, odd_tokens
 
 pytestmark = pytest.mark.real
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.contract import Clamp, Direction, Lens, Site, View
-from app.schema import LABELS, QUANTILES, code, label_place
+from neuronym.contract import Clamp, Direction, Lens, Site, View
+from neuronym.label_tables import LABELS, QUANTILES, code, label_place
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.measuring.activity import ActivityReader
 from worker.measuring.effect import ABSENT, PROMPTS, SITES, Effects, Ranges, Subject, mismatched
 from worker.measuring.samples import Text
 from worker.measuring.summary import label_figures
 from worker.steering.clamp import prepare
-from worker.steering.live import Live
+from worker.steering.models import Live
 
 pytestmark = pytest.mark.real
 

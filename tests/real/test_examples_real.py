@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from app.contract import Clamp, Mode, Site
-from app.pages.examples import FILE
-from worker.steering.live import Live
-from worker.trial.answers import Setting, answers, question
+from app.pages.playground.context import FILE
+from neuronym.contract import Clamp, Mode, Site
+from worker.steer_test.answers import Setting, answers, question
+from worker.steering.models import Live
 
 pytestmark = pytest.mark.real
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from app.contract import Lens, View
+from neuronym.contract import Lens, View
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import DEMO, STANDIN
 from worker.checkpoints.vocabulary import read_vocabulary
+from worker.lens.decoder import Decoder
+from worker.lens.exact import Head
 from worker.mapping.pairs import check_comparable, row_cosine
-from worker.naming.decoder import Decoder
-from worker.naming.lens import Head
 
 pytestmark = pytest.mark.real
 LAYER = 22

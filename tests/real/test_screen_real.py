@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from app.contract import Lens, View
+from neuronym.contract import Lens, View
 from tests.worker.comparison import same
 from worker.checkpoints.checkpoint import Checkpoint
-from worker.naming.decoder import Decoder
-from worker.naming.lens import Head, decode
-from worker.naming.rounding import Bound
-from worker.naming.screen import Screen
+from worker.lens.decoder import Decoder
+from worker.lens.exact import Head, decode
+from worker.lens.rounding import Bound
+from worker.lens.screen import Screen
 
 pytestmark = pytest.mark.real
 

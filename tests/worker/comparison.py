@@ -1,6 +1,6 @@
 """Labels found one way against labels found another."""
 
-from worker.naming.decoded import Decoded
+from worker.lens.decoded import Decoded
 
 
 def same(one: Decoded, other: Decoded, rounding: float = 1e-6) -> bool:

@@ -5,7 +5,7 @@ import torch
 
 from tests.checkpoints import configurations, make_checkpoint
 from worker.checkpoints.checkpoint import open_checkpoint
-from worker.steering.live import Live, load
+from worker.steering.models import Live, load
 
 FAMILIES = list(configurations())
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from app.contract import Clamp, Mode, Site
+from neuronym.contract import Clamp, Mode, Site
 from worker.checkpoints.families import Family
-from worker.steering.decode import Positions
-from worker.steering.live import Live
+from worker.steering.engine import Positions
+from worker.steering.models import Live
 
 
 @torch.inference_mode()

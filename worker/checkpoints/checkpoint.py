@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
-from app.contract import View
+from neuronym.contract import View
 from worker.checkpoints.adapter import Adapter, open_adapter
 from worker.checkpoints.families import FAMILIES, Family, mixture
 from worker.checkpoints.folder import FolderModel

@@ -13,7 +13,7 @@ from pathlib import Path
 from huggingface_hub import errors as hub
 from huggingface_hub import snapshot_download
 
-from worker import standin
+from worker.checkpoints import standin
 from worker.errors import CheckpointError
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "vocab*", "merges.txt"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app import schema
-from app.contract import mapped_layers
+from neuronym import label_tables
+from neuronym.contract import mapped_layers
 from worker.errors import LabelFileError
 
 _LABELS = """
@@ -23,7 +23,7 @@ def check(connection: sa.Connection) -> None:
     Raises:
         LabelFileError: a row is missing or doubled.
     """
-    for model in connection.execute(sa.select(schema.model)).mappings():
+    for model in connection.execute(sa.select(label_tables.model)).mappings():
         _check_labels(connection, model)
     tokens = connection.scalar(sa.text("SELECT coalesce(sum(len(top_ids) + len(bottom_ids)), 0) FROM label"))
     searchable = connection.scalar(sa.text("SELECT count(*) FROM label_by_token"))

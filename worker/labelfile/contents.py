@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from app import schema
-from app.contract import mapped_layers
-from app.schema import metadata
+from neuronym import label_tables
+from neuronym.contract import mapped_layers
+from neuronym.label_tables import metadata
 from worker.errors import LabelFileError
 from worker.labelfile import derived
 from worker.labelfile.search_rows import insert_search_rows
@@ -71,7 +71,7 @@ class Contents:
             (self._model_id(one.model), one.table): one for one in measured
         }
         outdated = {(model_id, "effect") for model_id in self._grown}  # of a part; activity is that of all layers
-        for model_id in self._column(f"SELECT id FROM {schema.model.name} ORDER BY id"):
+        for model_id in self._column(f"SELECT id FROM {label_tables.model.name} ORDER BY id"):
             for table in SORTED_BY:
                 if model_id in new and table in ("label", "neighbour"):
                     self._ingest(table, model_id, new[model_id].shards.shards(table, new[model_id].layers))
@@ -93,7 +93,7 @@ class Contents:
         """How a measurement was made, in place of an earlier one of its kind."""
         self._forget(model_id, kind)
         self._connection.execute(
-            sa.insert(schema.measurement).values(
+            sa.insert(label_tables.measurement).values(
                 model=model_id,
                 kind=kind,
                 settings=json.dumps(one.settings),
@@ -104,7 +104,7 @@ class Contents:
         )
 
     def _forget(self, model_id: int, kind: str) -> None:
-        table = schema.measurement
+        table = label_tables.measurement
         self._connection.execute(sa.delete(table).where(table.c.model == model_id, table.c.kind == kind))
 
     def add_pairs(self, pairs: Sequence[MappedPair]) -> None:
@@ -126,7 +126,7 @@ class Contents:
 
     def _register_pair(self, one: MappedPair) -> int:
         """The id of a new or renewed pair, its row written."""
-        table = schema.pair
+        table = label_tables.pair
         ids = {name: self._model_id(name) for name in (one.base, one.instruct)}
         values = {"name": one.name, "base": ids[one.base], "instruct": ids[one.instruct], "note": one.note}
         taken = self._connection.execute(sa.select(table).where(table.c.name == one.name)).mappings().first()
@@ -139,11 +139,13 @@ class Contents:
         return pair_id
 
     def _model_id(self, name: str) -> int:
-        return int(self._connection.scalars(sa.select(schema.model.c.id).where(schema.model.c.name == name)).one())
+        return int(
+            self._connection.scalars(sa.select(label_tables.model.c.id).where(label_tables.model.c.name == name)).one()
+        )
 
     def _register(self, one: Mapped) -> int:
         """The id of a new or renewed model, its row and its tokenizer written."""
-        checkpoint, table = one.checkpoint, schema.model
+        checkpoint, table = one.checkpoint, label_tables.model
         taken = self._connection.execute(sa.select(table).where(table.c.name == one.name)).mappings().first()
         if taken and taken["source_hash"] != checkpoint.source_hash:
             raise LabelFileError(
@@ -161,7 +163,7 @@ class Contents:
 
     def _tokenizer_id(self, one: Mapped) -> int:
         """The id of the model's tokenizer, written with its tokens unless another model brought it."""
-        table = schema.tokenizer
+        table = label_tables.tokenizer
         known = self._connection.scalar(sa.select(table.c.id).where(table.c.hash == one.vocabulary.hash))
         if known is not None:
             return int(known)

@@ -6,10 +6,9 @@ sort fails on the way when they are a little more than its limit. Knows tables o
 
 import sqlalchemy as sa
 
-from app.contract import Direction, Lens, Side, View
-from app.schema import NAMED, code, label_place
-from worker.labelfile.derived import strength_of
-from worker.labelfile.trials import OWN_SITES
+from neuronym.contract import Direction, Lens, Side, View
+from neuronym.label_tables import NAMED, code, label_place
+from worker.labelfile.derived import OWN_SITES, strength_of
 
 # A model's agreement is with its counterpart in the first pair it stands in.
 _FIRST_AGREEMENT = """

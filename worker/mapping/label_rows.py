@@ -6,14 +6,14 @@ Knows the columns; knows nothing of files, checkpoints or how labels are found.
 import pyarrow as pa
 from torch import Tensor
 
-from app.contract import Lens, View
-from app.schema import code
+from neuronym.contract import Lens, View
+from neuronym.label_tables import code
 from worker.checkpoints.vocabulary import Vocabulary
+from worker.lens.decoded import Decoded
+from worker.lens.exact import robust_z
+from worker.lens.neighbours import nearest
+from worker.lens.rounding import Bound
 from worker.mapping.shards import column, constant
-from worker.naming.decoded import Decoded
-from worker.naming.lens import robust_z
-from worker.naming.neighbours import nearest
-from worker.naming.rounding import Bound
 
 SIMILAR = 5
 

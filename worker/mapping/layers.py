@@ -11,20 +11,20 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from app.contract import Lens, View
-from app.schema import code
+from neuronym.contract import Lens, View
+from neuronym.label_tables import code
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.vocabulary import Vocabulary
+from worker.lens.decoder import Decoder, Outcome
+from worker.lens.exact import Head
+from worker.lens.noise import Thresholds, mixtures, reach
+from worker.lens.odd_tokens import odd_share, odd_tokens
 from worker.mapping.label_rows import label_rows, neighbour_rows
 from worker.mapping.noise_level import TABLE as CONTROL
 from worker.mapping.noise_level import Figures, figures_shard, layer_figures
 from worker.mapping.prefetch import moved, prefetched
 from worker.mapping.recipe import Recipe
 from worker.mapping.shards import encoded
-from worker.naming.control import Thresholds, mixtures, reach
-from worker.naming.decoder import Decoder, Outcome
-from worker.naming.lens import Head
-from worker.naming.odd_tokens import odd_share, odd_tokens
 
 SAMPLE = 256  # rows on which the ways to decode are compared
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
-from app.contract import Lens, Strength, View
-from app.schema import code
+from neuronym.contract import Lens, Strength, View
+from neuronym.label_tables import code
 from worker.errors import LabelFileError
+from worker.lens.noise import CONTROLS, RATES, RULE, Thresholds
 from worker.mapping.shards import ShardFolder, encoded
-from worker.naming.control import CONTROLS, RATES, RULE, Thresholds
 
 TABLE = "control"
 Figures = dict[str, str | int | float]

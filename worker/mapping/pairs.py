@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import torch
 
-from app.schema import code
-from worker import standin
+from neuronym.label_tables import code
+from worker.checkpoints import standin
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.sources import DEMO, STANDIN
 from worker.errors import CheckpointError

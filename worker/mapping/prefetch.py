@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from worker.cores import cores
+from worker.machine.cores import cores
 
 Key = TypeVar("Key")
 Read = TypeVar("Read")

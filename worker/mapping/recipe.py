@@ -5,11 +5,11 @@ Knows the choices; computes nothing.
 
 from dataclasses import dataclass, replace
 
-from app.contract import Lens, View, name_layers
+from neuronym.contract import Lens, View, name_layers
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.errors import CheckpointError
-from worker.naming.control import CONTROLS
-from worker.naming.decoder import Precision
+from worker.lens.decoder import Precision
+from worker.lens.noise import CONTROLS
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from app.contract import Site
-from app.schema import QUANTILES, code
+from neuronym.contract import Site
+from neuronym.label_tables import QUANTILES, code
 from worker.mapping.shards import constant
 from worker.measuring.samples import Text
 from worker.steering.clamp import Sites

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.contract import Direction, Site
-from app.schema import code
-from worker.cores import blocks, on_all_cores, one_core, rows_at_once
+from neuronym.contract import Direction, Site
+from neuronym.label_tables import code
+from worker.machine.cores import blocks, on_all_cores, one_core, rows_at_once
 from worker.mapping.shards import column, constant
 from worker.measuring.change import Changes, Predictions
 from worker.measuring.replay import Replay

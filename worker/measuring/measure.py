@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from app.contract import Direction, Site, View, name_layers
-from app.schema import QUANTILES, code
-from app.settings import Settings
+from neuronym.contract import Direction, Site, View, name_layers
+from neuronym.label_tables import QUANTILES, code
+from neuronym.settings import Settings
 from worker.checkpoints.checkpoint import Checkpoint
-from worker.device import choose_device, precision
 from worker.errors import CheckpointError
-from worker.labelfile.artifact import Additions, publish
+from worker.labelfile.build import Additions, publish
+from worker.labelfile.checkpoints import PublishedCheckpoints
 from worker.labelfile.contents import Measured
-from worker.labelfile.published import PublishedCheckpoints
-from worker.labelfile.reading import published_layers, published_measurements, published_tokens
+from worker.labelfile.read import published_layers, published_measurements, published_tokens
+from worker.machine.device import choose_device, precision
 from worker.mapping.progress import BUILDING, Measuring, Report, Tell
 from worker.mapping.shards import ShardFolder
 from worker.measuring.activity import FIRES, ActivityReader

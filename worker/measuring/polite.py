@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import httpx2
 from pydantic import ValidationError
 
-from app.contract import WorkerStatus
+from neuronym.contract import WorkerStatus
 
 NICE = 10
 LOOK_AGAIN = 0.5  # seconds

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import DynamicCache, PreTrainedModel
 
-from app.contract import Site
+from neuronym.contract import Site
 from worker.measuring.attention import Prefix, by_row
 from worker.steering.clamp import Sites
 

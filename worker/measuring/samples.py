@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerFast
 
-from worker.cores import one_core
 from worker.errors import CheckpointError
-from worker.steering.decode import SMALL
+from worker.machine.cores import one_core
+from worker.steering.engine import SMALL
 
 POSITIONS = 4096  # counted ones
 LENGTH = 128  # tokens of a window, and tokens sampled in a row

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.contract import Direction, Lens, Site, View
-from app.schema import NAMED_BY, NATURAL, code, label_place
+from neuronym.contract import Direction, Lens, Site, View
+from neuronym.label_tables import NAMED_BY, NATURAL, code, label_place
 
 Figures = dict[str, float]
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from app.contract import WorkerStatus
+from neuronym.contract import WorkerStatus
 
 Outcome = Literal["done", "left", "refused", "failed"]
 

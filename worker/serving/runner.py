@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 
-from app.contract import (
+from neuronym.contract import (
     ClampEnd,
     ClampEvent,
     ClampRequest,
@@ -19,14 +19,14 @@ from app.contract import (
     SweepRequest,
     WorkerStatus,
 )
-from app.settings import Settings
-from worker.device import choose_device, model_memory
+from neuronym.settings import Settings
 from worker.errors import CheckpointError, RequestError
+from worker.machine.device import choose_device, model_memory
 from worker.serving.metrics import Metrics, Outcome
-from worker.serving.turns import Place, Turns
+from worker.serving.queue import Place, Turns
 from worker.steering.generation import Plan, generate, plan
-from worker.steering.live import Live, LiveModels, Opener
-from worker.steering.sweeping import plan_sweep, sweep
+from worker.steering.models import Live, LiveModels, Opener
+from worker.steering.sweep import plan_sweep, sweep
 from worker.steering.thread import ModelThread
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from app.contract import (
+from neuronym.contract import (
     ClampEvent,
     ClampRequest,
     ClampResult,
@@ -24,14 +24,14 @@ from app.contract import (
     WorkerModel,
     WorkerStatus,
 )
-from app.settings import Settings
-from worker.serving import refusals
-from worker.serving.refusals import NotPermitted, NotReady, unless_gone
+from neuronym.settings import Settings
+from worker.serving import errors
+from worker.serving.errors import NotPermitted, NotReady, unless_gone
+from worker.serving.queue import Busy, Place
 from worker.serving.runner import VERSION, Runner
-from worker.serving.turns import Busy, Place
 from worker.steering.codec import Codec
 from worker.steering.generation import collect
-from worker.steering.live import Opener
+from worker.steering.models import Opener
 
 STALL = 30.0  # seconds after which a client that does not read what it is sent has left
 
@@ -47,7 +47,7 @@ def create_service(settings: Settings, models: Mapping[str, Opener]) -> FastAPI:
     service.state.settings = settings
     service.include_router(router)
     service.include_router(health)
-    refusals.install(service)
+    errors.install(service)
     return service
 
 
@@ -183,7 +183,7 @@ async def _written(run: AsyncIterator[list[ClampEvent]]) -> AsyncIterator[bytes]
             finally:
                 stalled.cancel()
     except Exception as error:
-        yield _event(refusals.event(error))
+        yield _event(errors.event(error))
 
 
 def _event(event: ClampEvent) -> bytes:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from app.contract import Clamp, Mode, Site
+from neuronym.contract import Clamp, Mode, Site
 from worker.checkpoints.families import Family
 from worker.errors import RequestError
 

@@ -12,7 +12,7 @@ from typing import cast
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
-from app.contract import Message, Token
+from neuronym.contract import Message, Token
 from worker.checkpoints.vocabulary import read_vocabulary
 from worker.errors import RequestError
 

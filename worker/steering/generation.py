@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from app.contract import (
+from neuronym.contract import (
     ClampDone,
     ClampEnd,
     ClampEvent,
@@ -29,8 +29,8 @@ from app.contract import (
 from worker.errors import RequestError
 from worker.steering.clamp import prepare
 from worker.steering.codec import TextStream
-from worker.steering.decode import Column, Sampler, decode
-from worker.steering.live import Live
+from worker.steering.engine import Column, Sampler, decode
+from worker.steering.models import Live
 from worker.steering.repetition import repeated
 
 RunName = Literal["baseline", "clamped"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from app.contract import Lens, Site, View
+from neuronym.contract import Lens, Site, View
 from worker.trust.report import Group, ModelReport
 
 WIDTH, HEIGHT = 720, 400

@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.contract import Lens, Site, Strength, View, mapped_layers, name_layers
+from neuronym.contract import Lens, Site, Strength, View, mapped_layers, name_layers
 from worker.errors import CheckpointError
-from worker.labelfile.artifact import current_file
-from worker.labelfile.trials import TRIALS
+from worker.labelfile.build import current_file
+from worker.labelfile.derived import TRIALS
 from worker.trust.report import THIRDS, Group, ModelReport
 
 _GROUPS = f"""

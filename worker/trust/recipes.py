@@ -11,8 +11,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from app.contract import Direction, Side, Site, View
-from app.schema import NAMED_BY, NATURAL, code
+from neuronym.contract import Direction, Side, Site, View
+from neuronym.label_tables import NAMED_BY, NATURAL, code
 from worker.measuring.effect import Effects, Ranges
 from worker.measuring.summary import list_place
 from worker.trust.report import THIRDS, Tried

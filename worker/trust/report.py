@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from app.contract import Lens, Site, Strength, View
+from neuronym.contract import Lens, Site, Strength, View
 
 THIRDS = ("first", "middle", "last")
 

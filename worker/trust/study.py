@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import torch
 
-from app.contract import Direction
-from app.settings import Settings
-from worker.device import choose_device, precision
+from neuronym.contract import Direction
+from neuronym.settings import Settings
 from worker.errors import CheckpointError
-from worker.labelfile.published import PublishedCheckpoints
-from worker.labelfile.reading import published_ranges
+from worker.labelfile.checkpoints import PublishedCheckpoints
+from worker.labelfile.read import published_ranges
+from worker.machine.device import choose_device, precision
 from worker.measuring.effect import SITES, Ranges
 from worker.measuring.measure import ENDS, effects_of
 from worker.steering.clamp import Sites

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app.contract import View
+from neuronym.contract import View
 from tests.checkpoints import LAYERS, NEURONS, WIDTH, make_checkpoint
 from worker.checkpoints.adapter import open_adapter
 from worker.checkpoints.checkpoint import open_checkpoint

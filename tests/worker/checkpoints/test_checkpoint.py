@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from app.contract import View
+from neuronym.contract import View
 from tests.checkpoints import LAYERS, NEURONS, WIDTH, configurations, make_checkpoint
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.families import FAMILIES

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from app.contract import View
+from neuronym.contract import View
 from tests.checkpoints import LAYERS, VOCAB, configurations
 from tests.gguf_files import make_model, model_of, write_gguf
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint

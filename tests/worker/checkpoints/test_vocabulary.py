@@ -4,7 +4,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from app.contract import Kind
+from neuronym.contract import Kind
 from tests.checkpoints import make_tokenizer
 from worker.checkpoints.vocabulary import Entry, fold, read_vocabulary
 

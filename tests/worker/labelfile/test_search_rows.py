@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.reading import rows
-from worker.labelfile.allowance import LEAST, allow
+from worker.labelfile.build import LEAST, allow
 from worker.labelfile.derived import THRESHOLDS
 from worker.labelfile.search_rows import insert_search_rows
 

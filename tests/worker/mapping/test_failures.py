@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.checkpoints import LAYERS, make_checkpoint
 from tests.reading import rows
-from worker.cli import main
+from worker.cli.group import main
 from worker.mapping.progress import BUILDING
 
 UP = "model.layers.3.mlp.up_proj.weight"

@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from app.settings import Settings
+from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint, make_tokenizer
 from tests.reading import rows
-from worker.cli import main
+from worker.cli.group import main
 from worker.errors import CheckpointError, LabelFileError
+from worker.map_run import MapRun
 from worker.mapping.mapping import Recipe
 from worker.mapping.pairs import row_cosine
-from worker.run import MapRun
 
 UP = "model.layers.{}.mlp.up_proj.weight"
 DOWN = "model.layers.{}.mlp.down_proj.weight"

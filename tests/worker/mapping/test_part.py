@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from app.settings import Settings
+from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
 from worker.checkpoints.checkpoint import open_checkpoint
-from worker.cli import main
+from worker.cli.group import main
 from worker.errors import CheckpointError
-from worker.labelfile.reading import published_layers
+from worker.labelfile.read import published_layers
+from worker.map_run import MapRun
 from worker.mapping.mapping import Progress, Recipe
-from worker.run import MapRun
 
 LABELS = "SELECT * FROM label ORDER BY ALL"
 PART = Recipe(layers=range(1, 3))

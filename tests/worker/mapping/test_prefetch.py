@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from worker.cores import cores
+from worker.machine.cores import cores
 from worker.mapping.prefetch import moved, prefetched
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.checkpoints import LAYERS, make_checkpoint
 from tests.reading import rows
-from worker.cli import main
+from worker.cli.group import main
 
 TABLES = {
     "label": "FROM label",
@@ -140,6 +140,6 @@ def test_without_ray_a_sentence_names_the_mend(tiny_llama: Path, tmp_path: Path)
 
 
 def test_ray_is_not_imported_unless_asked_for() -> None:
-    lines = "import sys, worker.cli; print(any(name.partition('.')[0] == 'ray' for name in sys.modules))"
+    lines = "import sys, worker.cli.map; print(any(name.partition('.')[0] == 'ray' for name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
     assert result.stdout == "False\n"

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 import torch
 
-from app.contract import Site
-from app.schema import QUANTILES
+from neuronym.contract import Site
+from neuronym.label_tables import QUANTILES
 from tests.checkpoints import LAYERS, NEURONS, make_tokenizer
 from worker.errors import CheckpointError
 from worker.measuring import samples
 from worker.measuring.activity import BEFORE, ActivityReader, Values, fires, quantiles
 from worker.measuring.samples import Text, read_text, write_text
-from worker.steering.live import Live
+from worker.steering.models import Live
 
 Row = Mapping[str, Any]
 WINDOWS = [[3, 50, 7, 90, 17, 200, 61, 8, 33, 21, 40], [5, 6, 7], [100, 101, 102, 103, 104, 105]]

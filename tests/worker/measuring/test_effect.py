@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.contract import Clamp, Direction, Lens, Site, View
-from app.schema import LABELS, label_place
+from neuronym.contract import Clamp, Direction, Lens, Site, View
+from neuronym.label_tables import LABELS, label_place
 from tests.checkpoints import LAYERS, NEURONS
 from worker.errors import CheckpointError
 from worker.measuring.attention import NAME, Prefix, attend_by_row
 from worker.measuring.effect import ABSENT, SITES, Effects, Ranges, Subject, mismatched
 from worker.steering.clamp import prepare
-from worker.steering.live import Live
+from worker.steering.models import Live
 
 PROMPTS = [[5, 90, 17, 200, 61, 8], [7, 3, 9], [100, 101, 102, 103]]
 TOKENS = 300  # of the head's 320 rows: the others belong to no token
@@ -93,7 +93,7 @@ def test_many_batches_give_what_one_gives(llama: Live, threads: int, monkeypatch
     whole = effects(llama).layer(1, ranges(0), labels()).to_pylist()
     monkeypatch.setattr("worker.measuring.effect.rows_at_once", lambda _: 7)
     monkeypatch.setattr("worker.measuring.change.TILE", 64)
-    monkeypatch.setattr("worker.cores.cores", lambda: threads)
+    monkeypatch.setattr("worker.machine.cores.cores", lambda: threads)
     pauses: list[None] = []
     parts = effects(llama).layer(1, ranges(0), labels(), lambda: pauses.append(None)).to_pylist()
     assert len(pauses) >= len(whole) / 7

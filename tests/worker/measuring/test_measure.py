@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from app.catalog import Catalog
-from app.contract import Direction, Lens, Side, Site, View
+from app.labelfile.catalog import Catalog
 from app.queries.neuron import neuron
-from app.schema import LABELS, QUANTILES, code, label_place
-from app.settings import Settings
+from neuronym.contract import Direction, Lens, Side, Site, View
+from neuronym.label_tables import LABELS, QUANTILES, code, label_place
+from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
 from tests.serving import PATIENCE, until
 from tests.worker.serving.test_service import held, serving
 from worker.checkpoints.checkpoint import open_checkpoint
-from worker.cli import main
+from worker.cli.group import main
+from worker.map_run import MapRun
 from worker.mapping.progress import Measuring
 from worker.measuring.measure import Measurement
 from worker.measuring.polite import LOOK_AGAIN, Polite
-from worker.run import MapRun
 
 MEASURED = "SELECT * EXCLUDE model FROM {} ORDER BY ALL"
 
@@ -58,7 +58,7 @@ def command(data: Path, *arguments: str) -> list[str]:
 
 def invoke(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
     """The command in this process, whose priority stays what it is."""
-    monkeypatch.setattr("worker.measuring.effect_command.give_way", lambda: None)
+    monkeypatch.setattr("worker.cli.effect.give_way", lambda: None)
     return CliRunner().invoke(main, ["effect", *arguments])
 
 

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from app.catalog import Catalog
-from app.contract import Clamp, ClampRequest, Lens, Site, View
+from app.labelfile.catalog import Catalog
 from app.queries.clamps import checked
 from app.queries.neuron import neuron
-from app.settings import Settings
+from neuronym.contract import Clamp, ClampRequest, Lens, Site, View
+from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS
 from tests.reading import rows
-from worker.cli import main
+from worker.cli.group import main
 from worker.errors import CheckpointError
+from worker.map_run import MapRun
 from worker.mapping.mapping import Recipe
 from worker.mapping.progress import BUILDING, Measuring
 from worker.measuring.measure import Measurement
-from worker.run import MapRun
 from worker.trust.holding import judge
 
 EFFECT_LAYERS = "SELECT DISTINCT layer FROM effect ORDER BY 1"
@@ -49,7 +49,7 @@ def data(mapped: Path, tmp_path: Path) -> Path:
 
 def invoke(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
     """The command in this process, whose priority stays what it is."""
-    monkeypatch.setattr("worker.measuring.effect_command.give_way", lambda: None)
+    monkeypatch.setattr("worker.cli.effect.give_way", lambda: None)
     return CliRunner().invoke(main, ["effect", *arguments])
 
 

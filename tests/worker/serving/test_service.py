@@ -16,7 +16,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from app.contract import (
+from neuronym.contract import (
     ClampEnd,
     ClampError,
     ClampEvent,
@@ -27,7 +27,7 @@ from app.contract import (
     TokenizeAnswer,
     WorkerStatus,
 )
-from app.settings import Settings
+from neuronym.settings import Settings
 from tests.serving import PATIENCE, served, until
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.serving import runner as running
@@ -35,7 +35,7 @@ from worker.serving import service as serving_http
 from worker.serving.runner import Runner
 from worker.serving.service import create_service
 from worker.steering.generation import collect
-from worker.steering.live import Opener, footprint
+from worker.steering.models import Opener, footprint
 
 EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
 CLAMP = {"layer": 1, "index": 7, "site": "act", "value": 40}

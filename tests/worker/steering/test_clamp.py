@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from app.contract import Clamp, Mode, Site
+from neuronym.contract import Clamp, Mode, Site
 from tests.checkpoints import LAYERS, NEURONS
 from tests.worker.references import predict
 from worker.errors import RequestError
 from worker.steering.clamp import Edits, prepare
-from worker.steering.live import Live
+from worker.steering.models import Live
 
 TOKENS = [5, 90, 17, 200, 61, 8]
 

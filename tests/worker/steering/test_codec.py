@@ -6,7 +6,7 @@ import pytest
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from app.contract import Message
+from neuronym.contract import Message
 from tests.checkpoints import make_tokenizer
 from worker.errors import RequestError
 from worker.steering.codec import Codec

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from app.contract import (
+from neuronym.contract import (
     MAX_CLAMPS,
     Clamp,
     ClampDone,
@@ -25,7 +25,7 @@ from tests.worker.references import generate_greedily, predict, transformers_gre
 from worker.errors import RequestError
 from worker.steering.codec import Codec
 from worker.steering.generation import collect, generate, plan
-from worker.steering.live import Live
+from worker.steering.models import Live
 
 PROMPT = "My favourite animal is the"
 END = 2

@@ -1,0 +1,159 @@
+"""What is installed, which label file is served, is there room, is the worker up: `neuronym doctor`.
+
+Looks and tells; changes nothing. Each line that is wrong names the mend.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from app import __version__
+from app.errors import Problem
+from app.labelfile.catalog import Catalog
+from app.web.static import HTMX, HTMX_FILES
+from neuronym.contract import ErrorAnswer, ModelSummary, WorkerStatus, name_layers
+from neuronym.settings import Settings
+
+ROOM = 2 * 10**9  # bytes below which a mapping may not fit
+
+
+class Check(BaseModel):
+    """One line. `note` is neither good nor bad."""
+
+    name: str
+    state: Literal["ok", "note", "wrong"]
+    says: str
+
+
+class Report(BaseModel):
+    """All lines; `ok` is false when one of them is wrong."""
+
+    ok: bool
+    checks: list[Check]
+
+
+def examine(settings: Settings) -> Report:
+    """Look at everything there is to look at."""
+    checks = [*_installed(), _files(), *_data(settings), _running(settings)]
+    return Report(ok=all(check.state != "wrong" for check in checks), checks=checks)
+
+
+def _installed() -> Iterator[Check]:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "sqlalchemy", "fastapi", "tokenizers"))
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Check(name="app", state="ok", says=f"neuronym {__version__}, Python {python}, {packages}")
+    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if missing:
+        mend = (
+            "Install them with `pip install 'neuronym[worker]'`, or name a worker elsewhere with NEURONYM_WORKER_URL."
+        )
+        yield Check(name="worker parts", state="wrong", says=f"{' and '.join(missing)} not installed. {mend}")
+    else:
+        found = ", ".join(f"{name} {_version(name)}" for name in ("torch", "transformers"))
+        yield Check(name="worker parts", state="ok", says=found)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "of unknown version"
+
+
+def _files() -> Check:
+    missing = [name for name in HTMX_FILES if not (HTMX / name).is_file()]
+    if missing:
+        return Check(name="pages", state="wrong", says="htmx is not installed. Run `make setup`.")
+    return Check(name="pages", state="ok", says=f"htmx at {HTMX}")
+
+
+def _data(settings: Settings) -> Iterator[Check]:
+    data = settings.data.absolute()
+    yield _label_file(settings)
+    free = shutil.disk_usage(_existing(data)).free
+    room = f"{free / 1e9:.1f} GB free at {data}"
+    if free < ROOM:
+        yield Check(name="disk", state="wrong", says=f"{room}. Make room, or move the data folder with NEURONYM_DATA.")
+    else:
+        yield Check(name="disk", state="ok", says=room)
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _label_file(settings: Settings) -> Check:
+    catalog = Catalog(settings)
+    try:
+        labels = catalog.current()
+    except Problem as problem:
+        return Check(name="label file", state="wrong", says=str(problem))
+    finally:
+        catalog.close()
+    models = ", ".join(f"{one.name} ({_size(one)})" for one in labels.models.values())
+    size = labels.path.stat().st_size / 1e6
+    says = f"{labels.path.name}, {size:.0f} MB, built {labels.holdings.built_at}: {models or 'no model'}"
+    return Check(name="label file", state="ok", says=says)
+
+
+def _size(model: ModelSummary) -> str:
+    part = f", {name_layers(model.mapped)} mapped" if model.mapped_layers else ""
+    return f"{model.layers} x {model.neurons} neurons{part}"
+
+
+def _running(settings: Settings) -> Check:
+    """The worker that is named, or else the one of the app that runs on the settings' port."""
+    return (
+        _worker(settings.worker_url, settings.bearer("worker_secret"))
+        if settings.worker_url
+        else _app(f"http://{settings.host}:{settings.port}")
+    )
+
+
+def _worker(url: str, headers: Mapping[str, str]) -> Check:
+    try:
+        status = WorkerStatus.model_validate_json(_get(f"{url}/v1/status", headers).raise_for_status().content)
+    except httpx2.HTTPStatusError as error:
+        return Check(name="worker", state="wrong", says=f"{url} refuses: {_told(error.response)}")
+    except (httpx2.HTTPError, ValidationError, ValueError):
+        says = f"{url} does not answer. Start it with `neuronym-worker serve`, or unset NEURONYM_WORKER_URL."
+        return Check(name="worker", state="wrong", says=says)
+    if failed := [one.error for one in status.models if one.error]:
+        return Check(name="worker", state="wrong", says=f"{url}: {' '.join(failed)}")
+    models = ", ".join(f"{one.name} {one.state}" for one in status.models) or "no model"
+    says = f"{url} on {status.device}: {models}; {status.running} running, {status.waiting} waiting"
+    return Check(name="worker", state="ok", says=says)
+
+
+def _app(url: str) -> Check:
+    try:
+        response = _get(f"{url}/readyz")
+    except httpx2.HTTPError:
+        return Check(name="worker", state="note", says=f"no app runs at {url}. Start both with `neuronym serve`.")
+    if response.is_success:
+        return Check(name="worker", state="ok", says=f"the app at {url} has its worker")
+    try:
+        says = ErrorAnswer.model_validate_json(response.content).error
+    except ValidationError:
+        says = f"something else listens at {url}. Give another port with NEURONYM_PORT."
+    return Check(name="worker", state="wrong", says=says)
+
+
+def _told(response: httpx2.Response) -> str:
+    """What a refusal says."""
+    try:
+        return ErrorAnswer.model_validate_json(response.content).error
+    except ValidationError:
+        return f"it answered {response.status_code}, as Neuronym would not"
+
+
+def _get(url: str, headers: Mapping[str, str] = {}) -> httpx2.Response:
+    with httpx2.Client(timeout=5, trust_env=False, headers=headers) as http:
+        return http.get(url)

@@ -1,0 +1,1 @@
+"""Templates, addresses and text of the pages."""

@@ -1,0 +1,145 @@
+"""The one place that makes addresses: of pages, of their JSON twins, of static files.
+
+The page of a question is its API path without `/api/v1`; parameters at their default are left out, so that one
+question has one address.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from app.queries.params import Question
+from neuronym.settings import ROOT
+
+API = "/api/v1"
+HOME = "/"
+EXPORT = "/export/labels.{format}"
+SEARCH = "/search"
+TOKENS = "/tokens"
+MODELS = "/models"
+COMPARE = "/compare"
+PLAYGROUND = "/playground"
+METHOD = "/method"
+DOCS = "/docs"
+SIGN_IN = "/sign-in"
+READABLE = ":,?/"  # characters a query may hold unescaped
+TRUSTED_FIRST = {"sort": "trust"}  # what a person's search asks for unless told otherwise; a program's default is z
+LONGEST = 6_000  # characters of an address that every browser, proxy and chat window carries
+
+
+def _segment(value: object) -> str:
+    return quote(str(value), safe="")
+
+
+def with_query(path: str, parameters: Mapping[str, Any]) -> str:
+    """`path` with those parameters that have a value; a list repeats its name, and may hold empty texts."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in parameters.items():
+        if isinstance(value, list | tuple):
+            pairs += [(name, str(item)) for item in value]
+        elif value is not None and value != "":
+            pairs.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
+    query = urlencode(pairs, quote_via=quote, safe=READABLE)
+    return f"{path}?{query}" if query else path
+
+
+def asked(path: str, question: Question, **changes: Any) -> str:
+    """The address of a question with some of its parameters changed; None takes one away."""
+    return with_query(path, question.model_dump(mode="json", exclude_defaults=True) | changes)
+
+
+def sign_in(then: str | None = None) -> str:
+    """Where a browser gives the token, to go on at `then` unless that is too long to be carried."""
+    return with_query(SIGN_IN, {"then": then if len(then or "") < LONGEST else None})
+
+
+def search(text: str = "", **parameters: Any) -> str:
+    """Results for a text of the search language, trusted labels first."""
+    return with_query(SEARCH, {"q": text} | parameters | TRUSTED_FIRST)
+
+
+def export(form: str, question: Question | None = None, **changes: Any) -> str:
+    """All that a question is a page of, as a file."""
+    path = EXPORT.format(format=form)
+    return asked(path, question, limit=None, offset=None, **changes) if question else with_query(path, changes)
+
+
+def exactly(text: str, **parameters: Any) -> str:
+    """Results for exactly this token text, trusted labels first."""
+    return search('"' + text.replace('"', '""') + '"', **parameters)
+
+
+def model(name: str) -> str:
+    """A model's page."""
+    return f"{MODELS}/{_segment(name)}"
+
+
+def neuron(model: str, layer: int, index: int) -> str:
+    """A neuron's page."""
+    return f"/neurons/{_segment(model)}/{layer}/{index}"
+
+
+def named_neuron(model: str, name: str) -> str:
+    """The page of a neuron given as `L22N57`."""
+    layer, index = name[1:].split("N")
+    return neuron(model, int(layer), int(index))
+
+
+def layer(model: str, number: int, **parameters: Any) -> str:
+    """A layer's page."""
+    return with_query(f"/layers/{_segment(model)}/{number}", parameters)
+
+
+def token(tokenizer: str, token_id: int) -> str:
+    """A token's page."""
+    return f"{TOKENS}/{_segment(tokenizer)}/{token_id}"
+
+
+def compare(base: str, instruct: str) -> str:
+    """What tuning did to the labels of a model."""
+    return f"{COMPARE}/{_segment(base)}/{_segment(instruct)}"
+
+
+def side_by_side(base: str, instruct: str, layer: int, index: int) -> str:
+    """A neuron in both models of a pair."""
+    return f"{compare(base, instruct)}/{layer}/{index}"
+
+
+def named_side_by_side(base: str, instruct: str, name: str) -> str:
+    """The same of a neuron given as `L22N57`."""
+    layer, index = name[1:].split("N")
+    return side_by_side(base, instruct, int(layer), int(index))
+
+
+def changed(base: str, instruct: str, **parameters: Any) -> str:
+    """The neurons whose label moved."""
+    return with_query(f"{compare(base, instruct)}/changed", parameters)
+
+
+def concepts(base: str, instruct: str, **parameters: Any) -> str:
+    """The tokens that were gained and lost."""
+    return with_query(f"{compare(base, instruct)}/concepts", parameters)
+
+
+def playground(**parameters: Any) -> str:
+    """The playground, filled in."""
+    return with_query(PLAYGROUND, parameters)
+
+
+def twin(address: str) -> str:
+    """The JSON of a page."""
+    return API + address
+
+
+@cache
+def static(name: str) -> str:
+    """A file of frontend/static, with its content's hash so that a browser may keep it."""
+    content = (ROOT / "frontend" / "static" / name).read_bytes()
+    return f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:10]}"
+
+
+def htmx(name: str) -> str:
+    """A file of the htmx package."""
+    return f"/static/htmx/{name}"

@@ -1,0 +1,79 @@
+"""A neuron's label in two models, place by place: which tokens stayed, moved, came and went.
+
+Knows answers; knows nothing of HTML.
+"""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Literal, NamedTuple
+
+from app.pages.neuron_names import ORDER, Naming, naming
+from neuronym.contract import DriftAnswer, LabelAnswer, Lens, ScoredToken, SideBySideAnswer, View
+
+State = Literal["kept", "moved", "gained", "lost"]
+
+
+class Cell(NamedTuple):
+    """A token of one model's label; `other` is its place in the other model's, from 0."""
+
+    token: ScoredToken
+    state: State
+    other: int | None
+
+
+class Place(NamedTuple):
+    """The same place in both labels."""
+
+    rank: int
+    base: Cell | None
+    instruct: Cell | None
+
+
+class Card(NamedTuple):
+    """One view under one lens."""
+
+    view: View
+    drift: DriftAnswer
+    base: LabelAnswer
+    instruct: LabelAnswer
+    base_name: Naming
+    instruct_name: Naming
+    places: list[Place]
+
+    @property
+    def renamed(self) -> bool:
+        """Whether the names begin with another word, or stand at another end."""
+        return str(naming(self.base, 1)) != str(naming(self.instruct, 1))
+
+
+def cards(answer: SideBySideAnswer, lens: Lens) -> list[Card]:
+    """The views of a lens in the order the signal runs."""
+    return list(_cards(answer, lens))
+
+
+def _cards(answer: SideBySideAnswer, lens: Lens) -> Iterator[Card]:
+    for view in ORDER:
+        drift = answer.views.get(view, {}).get(lens)
+        if drift:
+            base, instruct = (side.views[view][lens] for side in (answer.sides.base, answer.sides.instruct))
+            names = naming(base, 2), naming(instruct, 2)
+            yield Card(view, drift, base, instruct, *names, _places(drift, base, instruct))
+
+
+def _places(drift: DriftAnswer, base: LabelAnswer, instruct: LabelAnswer) -> list[Place]:
+    there = {token.token_id: (token.base_rank, token.instruct_rank) for token in drift.shared}
+    before = [
+        _cell(token, rank, there.get(token.token_id, (None, None))[1], "lost")
+        for rank, token in enumerate(base.top_tokens)
+    ]
+    after = [
+        _cell(token, rank, there.get(token.token_id, (None, None))[0], "gained")
+        for rank, token in enumerate(instruct.top_tokens)
+    ]
+    return [Place(rank, *cells) for rank, cells in enumerate(zip_longest(before, after))]
+
+
+def _cell(token: ScoredToken, rank: int, other: int | None, alone: Literal["gained", "lost"]) -> Cell:
+    if other is None:
+        return Cell(token, alone, None)
+    return Cell(token, "kept" if other == rank else "moved", other)

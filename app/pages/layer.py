@@ -1,0 +1,47 @@
+"""The page of a layer."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from app.html import urls
+from app.html.templates import page
+from app.labelfile.catalog import Labels
+from app.pages.paging import turning
+from app.pages.strength import meanings
+from app.queries.layers import LayerQuery, layer
+
+router = APIRouter(include_in_schema=False)
+
+LAYER_ORDERS = {  # value -> what it is called, and what the page then says of itself
+    "z": ("z", "most specialised first"),
+    "trust": ("trusted first", "trusted labels first"),
+    "layer_z": ("z in layer", "those that stand out most in the layer first"),
+    "margin": ("margin", "the clearest first token first"),
+    "neuron": ("neuron", "in their order"),
+}
+
+
+@router.get("/layers/{model}/{number}")
+def layer_page(
+    request: Request, labels: Labels, model: str, number: int, query: Annotated[LayerQuery, Query()]
+) -> Response:
+    """The neurons of a layer, most specialised first."""
+    answer = layer(labels, model, number, query)
+    path = urls.layer(model, number)
+    here = urls.asked(path, query)
+    context = {
+        "run": answer.run,
+        "answer": answer,
+        "query": query,
+        "model": labels.models[model],
+        "views": [(view.value, view.value) for view in labels.models[model].views],
+        "orders": [(value, called) for value, (called, _) in LAYER_ORDERS.items()],
+        "lead": LAYER_ORDERS[query.sort][1],
+        "meanings": meanings(labels.holdings.measurements[model].control),
+        **turning(path, query, answer),
+    }
+    response = page(request, "layer.html", context, block="results", twin=urls.twin(here))
+    response.headers["HX-Replace-Url"] = here
+    return response

@@ -1,0 +1,54 @@
+"""The pages of models: what is mapped and where it comes from, and one model's strengths and measurements."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from app.html import urls
+from app.html.templates import page
+from app.labelfile.catalog import Labels
+from app.pages.charts import strong_charts, threshold_charts
+from app.pages.neuron_names import ORDER, layer_asked, lenses_shown
+from app.queries.models import model, models
+from app.steering.clamp import Worker, failure
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get(urls.MODELS)
+def models_page(request: Request, labels: Labels) -> Response:
+    """What is mapped, and where it comes from."""
+    answer = models(labels)
+    twin = urls.twin(urls.MODELS)
+    asked = {one.name: layer_asked(labels.holdings.first_shown(one.name)) for one in answer.models}
+    return page(request, "models.html", {"run": answer.run, "answer": answer, "layer_asked": asked}, twin=twin)
+
+
+async def _failure(worker: Worker, name: str) -> str | None:
+    return await failure(worker, name)
+
+
+@router.get(urls.MODELS + "/{name}")
+def model_page(
+    request: Request, labels: Labels, name: str, failed: Annotated[str | None, Depends(_failure)]
+) -> Response:
+    """A model: where it comes from, how strong its labels are, and whether they hold."""
+    answer = model(labels, name)
+    control, effect = answer.measurements.control, answer.measurements.effect
+    first = labels.holdings.first_shown(name)
+    lenses = [lens for lens in lenses_shown(first) if lens in answer.lenses]
+    layers = (control.result.layers if control else None) or []
+    context = {
+        "run": answer.run,
+        "model": answer,
+        "failed": failed,
+        "layer_asked": layer_asked(first),
+        "control": control,
+        "effect": effect,
+        "order": [(view, lens) for lens in lenses for view in ORDER if view in answer.views],
+        "counts": {(one.view, one.lens): one for one in control.result.views} if control else {},
+        "charts": list(zip(strong_charts(layers, lenses), threshold_charts(layers, lenses), strict=True)),
+        "layers": {(one.lens, one.layer, one.view): one for one in layers},
+    }
+    return page(request, "model.html", context, twin=urls.twin(urls.model(name)))

@@ -1,0 +1,188 @@
+"""What the playground's form holds: read from an address or a form, written back as an address.
+
+Values stay as they were typed until they are asked for as a request, so that a form with a mistake comes back whole.
+"""
+
+import re
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from starlette.datastructures import FormData, QueryParams
+
+from app.errors import Unprocessable
+from app.html import urls
+from neuronym.contract import MAX_CLAMPS, ModelSummary
+
+NEURON = re.compile(r"\s*[Ll](\d{1,9})[Nn](\d{1,9})\s*")
+DEFAULTS = {"positions": "all", "max_new_tokens": "48", "temperature": "0", "top_p": "1", "seed": "0"}
+SWEEP = {"sweep_clamp": "1", "sweep_from": "-20", "sweep_to": "40", "sweep_steps": "25", "sweep_pair": ""}
+LARGEST = 2_000_000  # bytes of a query, percent-encoded prompts included
+EXAMPLE_CHAT = "What is your favourite animal?"
+EXAMPLE_PROMPT = "My favourite animal is the"
+
+
+def number_of(typed: str) -> float | None:
+    """What was typed as a number, with a hyphen or a minus sign; None if it is none."""
+    try:
+        return float(typed.replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        return None
+
+
+class Row(NamedTuple):
+    """One clamp as typed. In an address: `L29N808:up:set:20`."""
+
+    neuron: str = ""
+    site: str = "up"
+    mode: str = "set"
+    value: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> "Row":
+        """From an address; parts that are missing have their defaults."""
+        parts = text.split(":", 3)
+        return cls(*(part or default for part, default in zip(parts, cls(), strict=False)))
+
+    def written(self) -> str:
+        """For an address."""
+        return ":".join(self) if self.neuron or self.value else ""
+
+    def gentler(self) -> "Row":
+        """The same with its value halfway back to no change, which is 1 for a factor."""
+        value = number_of(self.value)
+        if value is None:
+            return self
+        return self._replace(value=f"{(value + 1) / 2 if self.mode == 'scale' else value / 2:.4g}")
+
+    def place(self) -> tuple[int, int] | None:
+        """Layer and index, or None while it is not a neuron's name."""
+        found = NEURON.fullmatch(self.neuron)
+        return (int(found[1]), int(found[2])) if found else None
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The state of the playground."""
+
+    model: str = ""
+    kind: str = "chat"
+    text: str = ""
+    system: str = ""
+    earlier: tuple[str, ...] = ()  # turns of the chat before the text: the user's and the assistant's, by turns
+    rows: tuple[Row, ...] = (Row(),)
+    knobs: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULTS))
+    watch: str = ""
+    sweep: Mapping[str, str] = field(default_factory=lambda: dict(SWEEP))
+
+    def address(self) -> str:
+        """The address that reproduces this state."""
+        settings = {**self.knobs, **self.sweep}
+        kept = {name: value for name, value in settings.items() if value != (DEFAULTS | SWEEP)[name]}
+        rows = [row.written() for row in self.rows] if self.rows != (Row(),) else []
+        texts = [*self.earlier, self.text] if self.kind == "chat" else [self.text]
+        state = {"model": self.model, self.kind: texts, "system": self.system, "clamp": rows, **kept}
+        return urls.playground(**state, watch=self.watch)
+
+    def link(self) -> str:
+        """The same, packed where it would be too long for browsers and chats to carry."""
+        address = self.address()
+        return address if len(address) <= urls.LONGEST else urls.playground(packed=pack(address))
+
+    def gentler(self) -> "Composition | None":
+        """With every value halfway back to no change; None if there is none that is a number."""
+        rows = tuple(row.gentler() for row in self.rows)
+        return replace(self, rows=rows) if rows != self.rows else None
+
+    def exchanges(self) -> list[tuple[str, str]]:
+        """The earlier turns, each with its answer."""
+        return list(zip(self.earlier[::2], self.earlier[1::2], strict=False))
+
+    def replied(self, answer: str = "") -> "Composition":
+        """With the text answered so, and room for the next one."""
+        return replace(self, kind="chat", earlier=(*self.earlier, self.text, answer), text="")
+
+    def without_turn(self, place: int) -> "Composition":
+        """One earlier turn less, with its answer."""
+        kept = [pair for at, pair in enumerate(self.exchanges()) if at != place]
+        return replace(self, earlier=tuple(text for pair in kept for text in pair))
+
+    def with_row(self) -> "Composition":
+        """One more empty row."""
+        return replace(self, rows=(*self.rows, Row())) if len(self.rows) < MAX_CLAMPS else self
+
+    def with_rows(self, rows: Iterable[Row]) -> "Composition":
+        """With these rows, as many as may be clamped."""
+        return replace(self, rows=tuple(rows)[:MAX_CLAMPS])
+
+    def without_row(self, place: int) -> "Composition":
+        """One row less; at least one stays."""
+        return replace(self, rows=tuple(row for at, row in enumerate(self.rows) if at != place) or (Row(),))
+
+
+def pack(address: str) -> str:
+    """The query of an address as one parameter."""
+    return urlsafe_b64encode(zlib.compress(urlsplit(address).query.encode(), 9)).decode().rstrip("=")
+
+
+def unpack(packed: str) -> str:
+    """The query that was packed. Unprocessable: it is not whole, or larger than any that is made here."""
+    inflate = zlib.decompressobj()
+    try:
+        query = inflate.decompress(urlsafe_b64decode(packed + "=" * (-len(packed) % 4)), LARGEST)
+        if not inflate.eof:
+            raise ValueError
+        return query.decode()
+    except (ValueError, zlib.error):
+        raise Unprocessable("packed: this link is not whole. Copy it again from where it came from.") from None
+
+
+def from_address(query: QueryParams, models: Mapping[str, ModelSummary]) -> Composition:
+    """Read a link, packed or not; what it leaves out has its default."""
+    if packed := query.get("packed"):
+        query = QueryParams(unpack(packed))
+    model = query.get("model") or next(iter(models), "")
+    chats = model in models and models[model].chat
+    kind = "prompt" if "prompt" in query or ("chat" not in query and not chats) else "chat"
+    rows = tuple(Row.read(text) for text in query.getlist("clamp")[:MAX_CLAMPS])
+    texts = query.getlist(kind) or [EXAMPLE_CHAT if kind == "chat" else EXAMPLE_PROMPT]
+    if kind == "chat" and not len(texts) % 2:
+        texts.append("")  # the last turn is the assistant's: the next is to be written
+    return Composition(
+        model=model,
+        kind=kind,
+        text=texts[-1],
+        system=query.get("system", ""),
+        earlier=tuple(texts[:-1]) if kind == "chat" else (),
+        rows=rows or (Row(),),
+        knobs={name: query.get(name, default) for name, default in DEFAULTS.items()},
+        watch=", ".join(query.getlist("watch")),
+        sweep={name: query.get(name, default) for name, default in SWEEP.items()},
+    )
+
+
+def from_form(form: FormData) -> Composition:
+    """Read the posted form."""
+
+    def texts(name: str) -> list[str]:
+        return [value.replace("\r\n", "\n") for value in form.getlist(name) if isinstance(value, str)]
+
+    def text(name: str, default: str = "") -> str:
+        return next(iter(texts(name)), default)
+
+    turns = texts("turn")
+    columns = zip(*(texts(name) for name in ("neuron", "site", "mode", "value")), strict=False)
+    return Composition(
+        model=text("model"),
+        kind="prompt" if text("kind") == "prompt" else "chat",
+        text=text("text"),
+        system=text("system"),
+        earlier=tuple(turns[: len(turns) // 2 * 2]),
+        rows=tuple(Row(*(part.strip() for part in row)) for row in columns)[:MAX_CLAMPS] or (Row(),),
+        knobs={name: text(name, default).strip() or default for name, default in DEFAULTS.items()},
+        watch=text("watch").strip(),
+        sweep={name: text(name, default).strip() or default for name, default in SWEEP.items()},
+    )

@@ -1,0 +1,54 @@
+"""Which tokens a run watches: those that are typed, or else what the clamped neurons are named after."""
+
+import re
+
+from app.errors import Problem
+from app.labelfile.label_file import LabelFile
+from app.pages.neuron_names import standing_out
+from app.pages.playground.state import Composition
+from app.queries.neuron import neuron
+from app.queries.tokens import TokensQuery, tokens
+from neuronym.contract import MAX_WATCH, Lens, Site, View
+
+ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*))\s*(?:,|$)')
+NAMES = 2  # label tokens of each clamped neuron
+OF_SITE: dict[str, View] = {Site.up: View.up, Site.gate: View.gate, Site.act: View.down}
+
+
+def watched(labels: LabelFile, composition: Composition) -> list[int | str]:
+    """Token ids and texts to watch; none if the model is not in the file."""
+    if composition.model not in labels.models:
+        return []
+    typed = [_typed(labels, composition.model, exact, bare.strip()) for exact, bare in ENTRY.findall(composition.watch)]
+    found = [entry for entry in typed if entry is not None] or _named(labels, composition)
+    return list(dict.fromkeys(found))[:MAX_WATCH]
+
+
+def _typed(labels: LabelFile, model: str, exact: str, bare: str) -> int | str | None:
+    """`"exact"` as it is, `#12` by id, a bare word as the token that starts a word."""
+    if exact:
+        return exact.replace('""', '"')
+    if bare.startswith("#") and bare[1:].isdecimal():
+        return int(bare[1:])
+    if not bare:
+        return None
+    found = tokens(labels, TokensQuery(q=bare, tokenizer=labels.models[model].tokenizer)).tokens
+    by_text = {token.text: token.token_id for token in found}
+    return by_text.get(f" {bare}", by_text.get(bare, bare))
+
+
+def _named(labels: LabelFile, composition: Composition) -> list[int | str]:
+    """The first label tokens of each clamped neuron: of what it writes, then of the view its site belongs to."""
+    found: list[int | str] = []
+    for row in composition.rows:
+        place = row.place()
+        if place is None:
+            continue
+        try:
+            views = neuron(labels, composition.model, *place).views
+        except Problem:
+            continue  # the clamp itself will be refused with the reason
+        for view in dict.fromkeys((View.down, OF_SITE.get(row.site, View.up))):
+            label = views.get(view, {}).get(Lens.cosine)
+            found += [token.token_id for token in standing_out(label)[:NAMES]] if label else []
+    return found

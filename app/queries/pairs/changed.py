@@ -1,0 +1,114 @@
+"""The neurons whose label moved between base and instruct: filtered, sorted, one page of them.
+
+Sorted by the narrow columns of `drift`; token lists are read only for the rows that are shown.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+import sqlalchemy as sa
+from pydantic import Field
+
+from app.labelfile.label_file import LabelFile
+from app.labelfile.summary import Pair
+from app.queries.counterparts import LabelKey, label_tokens
+from app.queries.lookup import find_layer, neuron_name
+from app.queries.pairs.lookup import PairQuery, about, asked_tokens, find_compared, token_is
+from app.queries.sql import equal
+from neuronym.contract import ChangedAnswer, ChangedNeuron, Drift, Token
+from neuronym.label_tables import drift
+
+Row = sa.Row[Any]
+
+
+class ChangedQuery(PairQuery):
+    """Which changed labels are listed, and in which order."""
+
+    layer: Annotated[int, Field(ge=0, le=32767)] | None = None
+    include_near_ties: Annotated[
+        bool, Field(description="Also labels whose two top tokens changed places in a near tie.")
+    ] = False
+    sort: Annotated[
+        Literal["drift", "overlap", "layer", "margin"],
+        Field(
+            description="`drift`: least cosine first; `overlap`: fewest shared top tokens first; `layer`: by address; "
+            "`margin`: names that were clear in both models first."
+        ),
+    ] = "drift"
+
+
+def changed(labels: LabelFile, base: str, instruct: str, query: ChangedQuery) -> ChangedAnswer:
+    """Neurons with another top token; NotFound and Conflict as in `find_compared`, NotFound for a missing layer."""
+    pair = find_compared(labels, base, instruct)
+    if query.layer is not None:
+        find_layer(labels.models[base], query.layer)
+    asked = asked_tokens(labels, pair, query)
+    chosen = list(_conditions(pair, query, asked.ids))
+    with labels.connect() as connection:
+        total = connection.execute(sa.select(sa.func.count()).select_from(drift).where(*chosen)).scalar_one()
+        rows = connection.execute(_page(chosen, query)).all()
+        results = _results(labels, connection, pair, rows)
+    return ChangedAnswer(
+        **about(labels, pair),
+        notes=asked.notes,
+        total=total,
+        limit=query.limit,
+        offset=query.offset,
+        results=results,
+    )
+
+
+def _conditions(pair: Pair, query: ChangedQuery, tokens: list[int] | None) -> Iterator[sa.ColumnElement[bool]]:
+    yield equal(drift.c.pair, pair.id)
+    yield equal(drift.c.lens, query.lens)
+    yield equal(drift.c.same_top, False)
+    if query.view != "any":
+        yield equal(drift.c.view, query.view)
+    if query.layer is not None:
+        yield equal(drift.c.layer, query.layer)
+    if not query.include_near_ties:
+        yield equal(drift.c.near_tie, False)
+    if tokens is not None:
+        yield token_is(tokens, drift.c.base_token, drift.c.instruct_token)
+
+
+def _page(chosen: list[sa.ColumnElement[bool]], query: ChangedQuery) -> sa.Select[Any]:
+    """Ties go to the lower address, so that pages never overlap."""
+    orders: dict[str, list[sa.ColumnElement[Any]]] = {
+        "drift": [drift.c.cosine],
+        "overlap": [drift.c.overlap, drift.c.cosine],
+        "layer": [],
+        "margin": [sa.func.least(drift.c.base_margin, drift.c.instruct_margin).desc()],
+    }
+    place = (drift.c.layer, drift.c.neuron, drift.c.view)
+    return (
+        sa.select(*_SHOWN).where(*chosen).order_by(*orders[query.sort], *place).limit(query.limit).offset(query.offset)
+    )
+
+
+_SHOWN = [drift.c[name] for name in ("layer", "neuron", "view", "lens", *Drift.model_fields)]
+
+
+def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Sequence[Row]) -> list[ChangedNeuron]:
+    here = [LabelKey(pair.base, row.layer, row.neuron, row.view, row.lens) for row in rows]
+    there = [LabelKey(pair.instruct, key.layer, key.index, key.view, key.lens) for key in here]
+    tokens = label_tokens(labels, connection, pair.base, here) | label_tokens(labels, connection, pair.instruct, there)
+    return [_changed(row, tokens[before], tokens[after]) for row, before, after in zip(rows, here, there, strict=True)]
+
+
+def _changed(row: Row, before: list[Token], after: list[Token]) -> ChangedNeuron:
+    return ChangedNeuron(
+        **measured(row),
+        neuron=neuron_name(row.layer, row.neuron),
+        layer=row.layer,
+        index=row.neuron,
+        view=row.view,
+        lens=row.lens,
+        base_tokens=before,
+        instruct_tokens=after,
+    )
+
+
+def measured(row: Row) -> dict[str, Any]:
+    """The fields of a `Drift` in a row of `drift`."""
+    return {name: row._mapping[name] for name in Drift.model_fields}

@@ -1,0 +1,69 @@
+"""One neuron in both models of a pair, with the tokens it shares, gained and lost, by view and lens."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.labelfile.label_file import LabelFile
+from app.labelfile.summary import Pair
+from app.queries.lookup import find_neuron, neuron_name
+from app.queries.neuron import neuron
+from app.queries.pairs.changed import measured
+from app.queries.pairs.lookup import about, find_compared
+from app.queries.sql import equal
+from neuronym.contract import DriftAnswer, LabelAnswer, Lens, NeuronAnswer, RankedToken, SideBySideAnswer, Sides, View
+from neuronym.label_tables import drift
+
+Row = sa.Row[Any]
+
+
+def side_by_side(labels: LabelFile, base: str, instruct: str, layer: int, index: int) -> SideBySideAnswer:
+    """Both sides of a neuron; NotFound and Conflict as in `find_compared`, NotFound for a missing neuron."""
+    pair = find_compared(labels, base, instruct)
+    find_neuron(labels.models[base], layer, index)
+    sides = Sides(base=neuron(labels, base, layer, index), instruct=neuron(labels, instruct, layer, index))
+    return SideBySideAnswer(
+        **about(labels, pair),
+        neuron=neuron_name(layer, index),
+        layer=layer,
+        index=index,
+        views=_views(_rows(labels, pair, layer, index), sides),
+        sides=sides,
+    )
+
+
+def _rows(labels: LabelFile, pair: Pair, layer: int, index: int) -> list[Row]:
+    here = (("pair", pair.id), ("layer", layer), ("neuron", index))
+    found = sa.select(drift).where(*(equal(drift.c[name], value) for name, value in here))
+    with labels.connect() as connection:
+        return list(connection.execute(found.order_by(drift.c.view, drift.c.lens)))
+
+
+def _views(rows: list[Row], sides: Sides) -> dict[View, dict[Lens, DriftAnswer]]:
+    by_view: dict[View, dict[Lens, DriftAnswer]] = {}
+    for row in rows:
+        before, after = (_label(side, row) for side in (sides.base, sides.instruct))
+        by_view.setdefault(row.view, {})[row.lens] = DriftAnswer(**measured(row), **compared_tokens(before, after))
+    return by_view
+
+
+def _label(side: NeuronAnswer, row: Row) -> LabelAnswer:
+    return side.views[row.view][row.lens]
+
+
+def compared_tokens(before: LabelAnswer, after: LabelAnswer) -> dict[str, list[RankedToken]]:
+    """The top tokens of two labels: shared and gained in the order of the second, lost in the order of the first."""
+    ranks = [{token.token_id: rank for rank, token in enumerate(label.top_tokens)} for label in (before, after)]
+    texts = {token.token_id: token.text for token in (*before.top_tokens, *after.top_tokens)}
+
+    def ranked(ids: list[int]) -> list[RankedToken]:
+        return [
+            RankedToken(token_id=id_, text=texts[id_], base_rank=ranks[0].get(id_), instruct_rank=ranks[1].get(id_))
+            for id_ in ids
+        ]
+
+    return {
+        "shared": ranked([id_ for id_ in ranks[1] if id_ in ranks[0]]),
+        "gained": ranked([id_ for id_ in ranks[1] if id_ not in ranks[0]]),
+        "lost": ranked([id_ for id_ in ranks[0] if id_ not in ranks[1]]),
+    }

@@ -1,0 +1,1 @@
+"""Search: the language, the filters, the matching tokens, the rows, the results."""

@@ -1,0 +1,1 @@
+"""Clamps and sweeps, asked of the worker."""

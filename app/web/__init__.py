@@ -1,0 +1,1 @@
+"""What every request passes: middleware, who may, metrics, error answers, caching, streams, static files."""

@@ -1,0 +1,1 @@
+"""What the web server and the worker share, and what scripts import: knows neither, and no torch."""

@@ -1,0 +1,40 @@
+"""The tables of the label file, shared by the worker that writes it and the app that reads it.
+
+Large tables are sorted by their key and carry no index: DuckDB's zone maps find sorted rows faster than an ART index
+would, at a third of the size. Enumerations are stored as small integers, in the order of their class.
+"""
+
+from neuronym.label_tables.codes import LABELS, NAMED, NAMED_BY, NATURAL, QUANTILES, Coded, code, label_place
+from neuronym.label_tables.columns import metadata
+from neuronym.label_tables.labels import agreement, concept, drift, label, label_by_token, neighbour
+from neuronym.label_tables.measured import activity, effect, measurement
+from neuronym.label_tables.models import build, model, pair, token, tokenizer
+
+REVISION = "0001"  # the newest migration: what the app can read; a test compares
+
+__all__ = [
+    "LABELS",
+    "NAMED",
+    "NAMED_BY",
+    "NATURAL",
+    "QUANTILES",
+    "REVISION",
+    "Coded",
+    "activity",
+    "agreement",
+    "build",
+    "code",
+    "concept",
+    "drift",
+    "effect",
+    "label",
+    "label_by_token",
+    "label_place",
+    "measurement",
+    "metadata",
+    "model",
+    "neighbour",
+    "pair",
+    "token",
+    "tokenizer",
+]

@@ -1,0 +1,48 @@
+"""What the numbers in the tables stand for: enumerations as small integers, places in lists, quantiles.
+
+Knows the contract's words; knows no table.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from neuronym.contract import Direction, Lens, Side, Site, View
+
+NAMED = 5  # tokens of a label that a search row carries
+QUANTILES = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
+
+
+def code(value: StrEnum) -> int:
+    """The small integer an enumeration's value is stored as."""
+    return list(type(value)).index(value)
+
+
+LABELS = len(Side) * len(View) * len(Lens)  # as many as a neuron can have: each end of a label names a token
+
+
+def label_place(view: View, lens: Lens, side: Side = Side.top) -> int:
+    """Where one end of a label stands in the lists of `effect`, whichever views and lenses its model has."""
+    return (code(side) * len(View) + code(view)) * len(Lens) + code(lens)
+
+
+NATURAL = {View.up: Site.up, View.gate: Site.act, View.down: Site.act}  # the site at which a view's label is tried
+NAMED_BY = {Direction.high: Side.top, Direction.low: Side.bottom}  # the end of a label that a clamp should raise
+
+
+class Coded(sa.types.TypeDecorator[StrEnum]):
+    """A StrEnum stored as its position in the class."""
+
+    impl = sa.SmallInteger
+    cache_ok = True
+
+    def __init__(self, values: type[StrEnum]) -> None:
+        super().__init__()
+        self.values = values
+
+    def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> int | None:
+        return None if value is None else code(self.values(value))
+
+    def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> StrEnum | None:
+        return None if value is None else list(self.values)[value]

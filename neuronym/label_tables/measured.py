@@ -1,0 +1,47 @@
+"""Tables of what was measured on the running model, and how."""
+
+import sqlalchemy as sa
+
+from neuronym.contract import Direction, Site
+from neuronym.label_tables.codes import Coded
+from neuronym.label_tables.columns import metadata, neuron_key
+
+activity = sa.Table(  # sorted by (model, site, layer, neuron)
+    "activity",
+    metadata,
+    sa.Column("model", sa.SmallInteger, nullable=False),
+    sa.Column("site", Coded(Site), nullable=False),
+    *neuron_key(),
+    sa.Column("quantiles", sa.ARRAY(sa.REAL), nullable=False),  # at QUANTILES
+    sa.Column("fires", sa.REAL),  # share of positions beyond a tenth of the range
+    sa.Column("contexts", sa.String),  # JSON: short texts around the strongest positions
+)
+
+effect = sa.Table(  # sorted by (model, site, direction, layer, neuron); lists run over labels, see `label_place`
+    "effect",
+    metadata,
+    sa.Column("model", sa.SmallInteger, nullable=False),
+    sa.Column("site", Coded(Site), nullable=False),
+    sa.Column("direction", Coded(Direction), nullable=False),
+    *neuron_key(),
+    sa.Column("value", sa.REAL, nullable=False),
+    sa.Column("tokens", sa.ARRAY(sa.Integer), nullable=False),  # -1: the model has no such label
+    sa.Column("deltas", sa.ARRAY(sa.REAL), nullable=False),  # null there
+    sa.Column("controls", sa.ARRAY(sa.REAL), nullable=False),
+    sa.Column("ranks", sa.ARRAY(sa.Integer), nullable=False),  # -1 there
+    sa.Column("kl", sa.REAL, nullable=False),
+    sa.Column("moved", sa.Integer, nullable=False),
+    sa.Column("moved_delta", sa.REAL, nullable=False),
+)
+
+measurement = sa.Table(  # what was measured on a model or pair, how, and what came out as a whole
+    "measurement",
+    metadata,
+    sa.Column("model", sa.SmallInteger),
+    sa.Column("pair", sa.SmallInteger),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("settings", sa.String, nullable=False),
+    sa.Column("result", sa.String, nullable=False),
+    sa.Column("measured_at", sa.String, nullable=False),
+    sa.Column("seconds", sa.REAL, nullable=False),
+)

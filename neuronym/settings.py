@@ -1,0 +1,88 @@
+"""Every knob of app and worker in one class, read from the environment with the prefix NEURONYM_."""
+
+import hmac
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from neuronym.access import SHORTEST, of_this_machine
+
+LEAST_MEMORY = 100_000_000  # bytes with which DuckDB can do something
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Environment variable = NEURONYM_ + name in capitals. docs/operations.md lists them; a test compares."""
+
+    model_config = SettingsConfigDict(env_prefix="NEURONYM_", extra="ignore", hide_input_in_errors=True)
+
+    data: Path = Field(Path("data"), description="Folder of the label files; `current` in it is the one served.")
+    host: str = Field("127.0.0.1", description="Address the app listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the app listens on; 0 picks a free one.")
+    worker_url: str | None = Field(
+        None, description="Address of a worker service. Unset: `neuronym serve` starts one of its own."
+    )
+    device: str = Field("auto", description="Where the worker computes: auto, cpu, cuda, cuda:1, mps.")
+    queue: int = Field(8, ge=1, le=10_000, description="Clamp requests that may wait; one more is answered 503.")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the worker. Unset: all cores.")
+    model_memory: ByteSize | None = Field(
+        None, description="Memory of the worker's live models, e.g. 16GB. Unset: half of the machine's, 85% of a GPU's."
+    )
+    token: SecretStr | None = Field(
+        None, description="Secret that running a model asks for: clamps, sweeps, counts of tokens. Unset: anyone may."
+    )
+    private: bool = Field(False, description="Ask for the token on every page and every question, too.")
+    worker_secret: SecretStr | None = Field(
+        None, description="Secret between app and worker, the same for both. The app makes one for a worker of its own."
+    )
+    open: bool = Field(
+        False, description="Listen beyond this machine without a secret, for something else keeps people out."
+    )
+    memory_limit: ByteSize = Field(
+        ByteSize(2_000_000_000),
+        ge=LEAST_MEMORY,
+        description="Memory DuckDB may use, in the app and while a file is built.",
+    )
+
+    @field_validator("token", "worker_secret", mode="before")
+    @classmethod
+    def _long_enough(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        """An empty one is none; a short one can be guessed."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+        if text and len(text) < SHORTEST:
+            raise ValueError(f"is too short to be a secret: {SHORTEST} characters at least")
+        return value or None
+
+    @model_validator(mode="after")
+    def _private_by_a_token(self) -> "Settings":
+        if self.private and self.token is None:
+            raise ValueError("NEURONYM_PRIVATE asks for a token on every page: set NEURONYM_TOKEN, too")
+        return self
+
+    def secret(self, name: Literal["token", "worker_secret"]) -> str | None:
+        """One of the secrets as it is."""
+        kept: SecretStr | None = getattr(self, name)
+        return kept.get_secret_value() if kept else None
+
+    def exposed(self, host: str, name: Literal["token", "worker_secret"]) -> str | None:
+        """Why not to listen on `host`: others could reach it and nothing keeps them from running models. None if so."""
+        if self.secret(name) or self.open or of_this_machine(host):
+            return None
+        return (
+            f"Whoever reaches {host} could run models here. Set NEURONYM_{name.upper()} to a secret of {SHORTEST} "
+            "characters or more, or NEURONYM_OPEN=1 if something else keeps people out."
+        )
+
+    def bearer(self, name: Literal["token", "worker_secret"]) -> dict[str, str]:
+        """The header that `admits` asks for; none where there is no secret."""
+        kept = self.secret(name)
+        return {"Authorization": f"Bearer {kept}"} if kept else {}
+
+    def admits(self, name: Literal["token", "worker_secret"], authorization: str) -> bool:
+        """Whether a header `Bearer ...` holds the secret, or there is none; in a time that tells nothing of it."""
+        expected, (scheme, _, sent) = self.secret(name), authorization.partition(" ")
+        if expected is None:
+            return True
+        return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), expected.encode())

@@ -1,0 +1,127 @@
+"""Streams to clients that read slowly, leave, or wait: what they hold open is closed, and they hear signs of life."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from app.errors import ClientGone
+from app.web import sse
+from app.web.sse import EventStream, unless_gone
+from tests.serving import served, until
+
+
+class Ticks:
+    """Events that never end: numbers, `pause` seconds apart."""
+
+    def __init__(self, pause: float) -> None:
+        self.pause = pause
+        self.given = 0
+        self.closed = 0
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        while True:
+            await asyncio.sleep(self.pause)
+            self.given += 1
+            yield self.given
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+def site(ticks: Ticks, size: int = 0) -> Starlette:
+    """A site that streams the ticks, each as an event of at least `size` bytes."""
+
+    async def stream(_: Request) -> Response:
+        return EventStream(ticks, lambda number: f"data: {number}{'.' * size}\n\n".encode())
+
+    return Starlette(routes=[Route("/", stream)])
+
+
+def ask(address: str) -> socket.socket:
+    """Ask for the stream and read nothing."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    return connection
+
+
+def test_a_client_that_leaves_while_nothing_comes() -> None:
+    ticks = Ticks(pause=600)
+    with served(site(ticks)) as address:
+        with ask(address) as connection:
+            connection.recv(100)
+        until(lambda: ticks.closed)
+    assert [ticks.closed, ticks.given] == [1, 0]
+
+
+def test_a_client_that_does_not_read_and_leaves() -> None:
+    """The stream is then held at an event that cannot be sent, not at one that is awaited."""
+    ticks = Ticks(pause=0)
+    with served(site(ticks, size=10**6)) as address:
+        with ask(address):
+            until(lambda: ticks.given > 3)
+            until(lambda: _settled(ticks))
+            assert not ticks.closed
+        until(lambda: ticks.closed == 1)
+
+
+def _settled(ticks: Ticks) -> bool:
+    given = ticks.given
+    asyncio.run(asyncio.sleep(0.2))
+    return ticks.given == given
+
+
+def test_silence_is_broken_by_comments_and_no_event_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "PING_SECONDS", 0.02)
+    with served(site(Ticks(pause=0.1))) as address, httpx2.stream("GET", address) as response:
+        lines = []
+        for line in response.iter_lines():
+            lines.append(line)
+            if line == "data: 3":
+                break
+    assert [line for line in lines if line.startswith("data")] == ["data: 1", "data: 2", "data: 3"]
+    assert lines.count(": ping") >= 3
+
+
+def test_work_that_nobody_waits_for_is_cancelled() -> None:
+    cancelled: list[bool] = []
+
+    async def work(_: Request) -> None:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def answer(request: Request) -> Response:
+        await unless_gone(request, work(request))
+        return PlainTextResponse("done")
+
+    async def gone(*_: object) -> Response:
+        return Response(status_code=499)
+
+    app = Starlette(routes=[Route("/", answer)], exception_handlers={ClientGone: gone})
+    with served(app) as address:
+        ask(address).close()
+        until(lambda: cancelled)
+
+
+def test_a_failure_of_the_work_is_passed_on() -> None:
+    async def answer(request: Request) -> Response:
+        try:
+            return await unless_gone(request, fail())
+        except LookupError as error:
+            return PlainTextResponse(str(error))
+
+    async def fail() -> Response:
+        raise LookupError("lost")
+
+    with served(Starlette(routes=[Route("/", answer)])) as address:
+        assert httpx2.get(address).text == "lost"

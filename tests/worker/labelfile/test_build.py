@@ -1,0 +1,157 @@
+"""The label file: complete, sorted, published in one step; models are added, renewed and refused."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from neuronym.settings import ROOT, Settings
+from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
+from tests.reading import rows
+from worker.errors import CheckpointError, LabelFileError
+from worker.labelfile import build
+from worker.labelfile.build import expected_tables, migrate
+from worker.labelfile.read import published_models
+from worker.map_run import MapRun
+from worker.mapping.mapping import Recipe
+
+
+def map_into(data: Path, folder: Path, name: str, recipe: Recipe | None = None) -> str:
+    return MapRun(Settings(data=data), recipe or Recipe()).map([str(folder)], [name])
+
+
+def test_migrations_and_tables_agree() -> None:
+    engine = sa.create_engine("duckdb:///:memory:")
+    with engine.connect() as connection:
+        migrate(connection)
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(ROOT / "migrations"))
+        command.check(config)
+        names = sa.inspect(connection).get_table_names()
+        assert set(names) == {*expected_tables(), "alembic_version"}
+        connection.commit()
+        command.downgrade(config, "base")
+        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
+    engine.dispose()
+
+
+def test_every_neuron_is_there_once_and_in_order(data_folder: Path) -> None:
+    labels = rows(data_folder, "SELECT model, view, lens, layer, neuron FROM label")
+    assert len(labels) == LAYERS * NEURONS * 3 * 2
+    assert labels == sorted(set(labels))
+    by_token = rows(data_folder, "SELECT tokenizer, token, side, -z FROM label_by_token")
+    assert len(by_token) == len(labels) * 30
+    assert by_token == sorted(by_token)
+
+
+def test_a_search_row_says_what_its_label_says(data_folder: Path) -> None:
+    wrong = rows(
+        data_folder,
+        """SELECT count(*) FROM label_by_token s JOIN label l USING (model, view, lens, layer, neuron)
+        WHERE s.side = 0 AND (l.top_ids[s.rank + 1] <> s.token OR l.top_scores[s.rank + 1] <> s.score
+          OR s.top_0 <> l.top_ids[1] OR s.top_4 <> l.top_ids[5] OR s.layer_z <> l.layer_z
+          OR s.rank = 0 AND abs(s.z - l.z) > 1e-4)
+        OR s.side = 1 AND (l.bottom_ids[s.rank + 1] <> s.token OR s.z > 0)""",
+    )
+    assert wrong == [(0,)]
+
+
+def test_nothing_is_left_beside_the_file(data_folder: Path) -> None:
+    assert {path.name for path in data_folder.iterdir()} == {
+        ".lock",
+        ".mapping",
+        "current",
+        (data_folder / "current").readlink().name,
+    }
+    assert not list((data_folder / ".mapping").iterdir())
+    assert not (data_folder / "current").readlink().is_absolute()
+
+
+def test_models_are_added_and_renewed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    llama, gpt2 = make_checkpoint(tmp_path / "a"), make_checkpoint(tmp_path / "b", "gpt2")
+    first = map_into(data, llama, "first")
+    before = rows(data, "FROM label")
+    second = map_into(data, gpt2, "second")
+    assert first != second
+    assert rows(data, "FROM label WHERE model = 0") == before
+    assert rows(data, "SELECT name, gated, tokenizer FROM model") == [("first", True, 0), ("second", False, 0)]
+    assert rows(data, "SELECT count(*) FROM label WHERE model = 1") == [(LAYERS * NEURONS * 2 * 2,)]
+
+    third = map_into(data, llama, "first", Recipe(top_k=7))
+    assert rows(data, "SELECT id, name FROM model ORDER BY id") == [(0, "first"), (1, "second")]
+    assert rows(data, "SELECT DISTINCT len(top_ids) FROM label WHERE model = 0") == [(7,)]
+    keys = rows(data, "SELECT model, view, lens, layer, neuron FROM label")
+    assert keys == sorted(keys)
+    assert [one.name for one in published_models(data)] == ["first", "second"]
+    assert {path.name for path in data.glob("labels-*")} == {f"labels-{run}.duckdb" for run in (second, third)}
+
+
+def test_the_older_files_go_though_built_within_a_second(tmp_path: Path) -> None:
+    for age, ending in enumerate(["0000", "aaaa", "ffff"]):
+        file = tmp_path / f"labels-20260101-000000-{ending}.duckdb"
+        file.touch()
+        os.utime(file, ns=(0, 1000 - age))
+    build._prune(tmp_path)
+    assert {path.stem[-4:] for path in tmp_path.glob("labels-*")} == {"0000", "aaaa"}
+
+
+def test_a_name_taken_by_other_weights_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    run = map_into(data, make_checkpoint(tmp_path / "a"), "name")
+    with pytest.raises(LabelFileError, match="--name"):
+        map_into(data, make_checkpoint(tmp_path / "b", seed=1), "name")
+    assert (data / "current").readlink().name == f"labels-{run}.duckdb"
+
+
+def test_two_models_of_one_name_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="--name"):
+        MapRun(Settings(data=tmp_path)).map([str(tiny_llama), str(tiny_llama)])
+
+
+def test_a_second_builder_is_told_to_wait(tiny_llama: Path, tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(LabelFileError, match="Another build"):
+            map_into(tmp_path, tiny_llama, "tiny")
+    map_into(tmp_path, tiny_llama, "tiny")  # the shards were kept, and now it goes through
+
+
+def test_a_lost_row_is_not_published(tiny_llama: Path, tmp_path: Path) -> None:
+    run = map_into(tmp_path, tiny_llama, "tiny")
+    again = MapRun(Settings(data=tmp_path), Recipe(top_k=9))
+
+    def lose_a_shard(progress: object) -> None:
+        for shard in (tmp_path / ".mapping").rglob("label-0000.parquet"):
+            if getattr(progress, "layers_done", 0) == LAYERS:
+                shard.unlink()
+
+    with pytest.raises(LabelFileError, match="should have 1,152 labels, but 864 were loaded"):
+        MapRun(again.settings, again.recipe, report=lose_a_shard).map([str(tiny_llama)], ["tiny"])
+    assert (tmp_path / "current").readlink().name == f"labels-{run}.duckdb"
+    assert not list(tmp_path.glob(".building-*"))
+
+
+def test_an_unreadable_label_file_is_named(tmp_path: Path, tiny_llama: Path) -> None:
+    run = map_into(tmp_path, tiny_llama, "tiny")
+    (tmp_path / f"labels-{run}.duckdb").write_bytes(b"no database")
+    with pytest.raises(LabelFileError, match="could not be built or read"):
+        published_models(tmp_path)
+
+
+def test_no_models_before_the_first_mapping(tmp_path: Path) -> None:
+    assert published_models(tmp_path) == []
+
+
+def test_provenance(data_folder: Path, tiny_llama: Path) -> None:
+    (row,) = rows(data_folder, "SELECT source, architecture, tied, chat, dtype, settings, versions, vocab FROM model")
+    source, architecture, tied, chat, dtype, settings, versions, vocab = row
+    assert (source, architecture, tied, chat, dtype) == (str(tiny_llama), "llama", True, True, "f32")
+    assert json.loads(str(settings))["top_k"] == 20
+    assert {"torch", "transformers"} <= set(json.loads(str(versions)))
+    assert rows(data_folder, "SELECT count(*) FROM token") == [(vocab,)]

@@ -1,0 +1,173 @@
+"""The report on labels: what it counts on planted neurons, and recipes on models where arithmetic says the answer."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+
+from neuronym.contract import Direction, Lens, Side, Site, Strength, View
+from neuronym.label_tables import code, label_place
+from neuronym.settings import Settings
+from tests.checkpoints import LAYERS, NEURONS
+from tests.reading import rows
+from worker.cli.group import main
+from worker.errors import CheckpointError
+from worker.map_run import MapRun
+from worker.measuring.measure import Measurement
+from worker.trust.chart import chart
+from worker.trust.holding import judge
+from worker.trust.recipes import RECIPES, Recipe, named, norm_gain, prepared
+from worker.trust.report import TrustReport
+
+DOWN, HEAD = "model.layers.{}.mlp.down_proj.weight", "model.embed_tokens.weight"
+LAST = LAYERS - 1
+PLANTED = range(4, 12)  # neurons of the last layer that write a token each, the first four of them with a minus sign
+
+
+@pytest.fixture(scope="module")
+def data(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A measured tiny model with planted write directions."""
+    folder = tmp_path_factory.mktemp("trust")
+    checkpoint = shutil.copytree(tiny_llama, folder / "planted")
+    tensors = load_file(checkpoint / "model.safetensors")
+    for neuron in PLANTED:
+        row = tensors[HEAD][20 * neuron]
+        tensors[DOWN.format(LAST)][:, neuron] = (-2 if neuron < PLANTED[4] else 2) * row / row.norm()
+    save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    data = folder / "data"
+    MapRun(Settings(data=data)).map([str(checkpoint)], ["planted"])
+    Measurement(Settings(data=data)).measure("planted")
+    return data
+
+
+def test_planted_neurons_are_strong_and_do_what_their_labels_say(data: Path) -> None:
+    """Clamped high, a neuron that writes a token raises it and one that writes against it lowers it."""
+    found = rows(
+        data,
+        f"""SELECT neuron, side, token, strength, effect FROM label_by_token
+        WHERE view = {code(View.down)} AND lens = {code(Lens.cosine)} AND layer = {LAST} AND rank = 0""",
+    )
+    by_end = {(neuron, side): (token, strength, effect) for neuron, side, token, strength, effect in found}
+    for neuron in PLANTED:
+        side = Side.bottom if neuron < PLANTED[4] else Side.top
+        token, strength, effect = by_end[neuron, code(side)]
+        assert (token, strength) == (20 * neuron, code(Strength.strong))
+        assert effect > 0 if side is Side.top else effect < 0
+
+
+def test_groups_count_what_the_tables_hold(data: Path) -> None:
+    report = judge(data, "planted")
+    for view, lens, site in ((View.down, Lens.cosine, Site.act), (View.up, Lens.logit, Site.up)):
+        held = trials(data, view, lens, site)
+        group = report.one(view, lens, site)
+        assert group.labels == len(held) == LAYERS * NEURONS
+        assert group.rises == pytest.approx(sum(delta > 0 for delta, _ in held) / len(held))
+        assert group.beyond_control == pytest.approx(sum(delta > control for delta, control in held) / len(held))
+        assert group.mean == pytest.approx(sum(delta for delta, _ in held) / len(held), abs=1e-6)
+        thirds = [report.one(view, lens, site, third) for third in ("first", "middle", "last")]
+        assert [one.labels for one in thirds] == [2 * NEURONS, NEURONS, NEURONS]
+        assert [one.labels for one in report.by_layer(view, lens, site)] == [NEURONS] * LAYERS
+
+
+def trials(data: Path, view: View, lens: Lens, site: Site) -> list[tuple[float, float]]:
+    """Change and control of each label at the end that stands further out, found one by one."""
+    labels = rows(
+        data,
+        f"""SELECT layer, neuron, top_scores[1] - mean, mean - bottom_scores[1] FROM label
+        WHERE view = {code(view)} AND lens = {code(lens)}""",
+    )
+    found = []
+    effects = {
+        (layer, neuron, direction): (deltas, controls)
+        for layer, neuron, direction, deltas, controls in rows(
+            data, f"SELECT layer, neuron, direction, deltas, controls FROM effect WHERE site = {code(site)}"
+        )
+    }
+    for layer, neuron, above, below in labels:
+        side, direction = (Side.bottom, Direction.low) if below > above else (Side.top, Direction.high)
+        deltas, controls = effects[layer, neuron, code(direction)]
+        place = label_place(view, lens, side)
+        found.append((deltas[place], controls[place]))
+    return found
+
+
+def test_the_file_says_which_view_and_lens_hold_most(data: Path) -> None:
+    ((result,),) = rows(data, "SELECT result FROM measurement WHERE kind = 'effect'")
+    report = judge(data, "planted")
+    own = [(View.up, Site.up), (View.gate, Site.act), (View.down, Site.act)]
+    best = max(
+        ((view, lens) for view, _ in own for lens in Lens),
+        key=lambda place: report.one(place[0], place[1], dict(own)[place[0]]).beyond_control,
+    )
+    assert json.loads(result)["first"] == {"view": best[0], "lens": best[1]}
+    assert report.first == best
+
+
+def test_the_command_writes_the_report(data: Path, tmp_path: Path) -> None:
+    figures = str(tmp_path / "figures.json")
+    done = CliRunner().invoke(
+        main, ["trust", "--data", str(data), "--out", str(tmp_path), "--sample", "8", "--json", figures]
+    )
+    assert done.exit_code == 0, done.output
+    report = TrustReport.model_validate_json((tmp_path / "figures.json").read_text())
+    assert [one.model for one in report.models] == ["planted"]
+    assert {one.recipe for one in report.recipes} == {recipe.name for recipe in RECIPES}
+    assert {one.labels for one in report.recipes if one.third is None} == {8 * LAYERS * 2}
+    page = (tmp_path / "trust.md").read_text()
+    late = report.models[0].one(View.down, Lens.cosine, Site.act, "last", Strength.strong)
+    assert f"{late.rises:.1%} of the strong ones hold" in page
+    assert "trust.svg" in page and "{{" not in page
+    assert (tmp_path / "trust.svg").read_text() == chart(report.models[0])
+    assert chart(report.models[0]).count("<polyline") == 6  # three views, each with its control
+
+
+def test_a_model_that_is_not_measured_is_refused(data_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="effect tiny"):
+        judge(data_folder, "tiny")
+    with pytest.raises(CheckpointError, match="no model 'other'"):
+        judge(data_folder, "other")
+    done = CliRunner().invoke(main, ["trust", "--data", str(data_folder), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1 and "Run `effect` first" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+# --- recipes ---------------------------------------------------------------------------------------------------
+
+
+def test_the_gain_is_read_off_any_norm() -> None:
+    weight = torch.linspace(0.5, 2, 8)
+    rms, gemma, layer = nn.RMSNorm(8, eps=0), GemmaRMSNorm(8), nn.LayerNorm(8)
+    with torch.no_grad():
+        for norm in (rms, layer):
+            norm.weight.copy_(weight)
+        gemma.weight.copy_(weight - 1)
+        layer.bias.fill_(3)
+        assert torch.allclose(norm_gain(rms, 8), weight)
+        assert torch.allclose(norm_gain(gemma, 8), weight, rtol=1e-4)
+        found = norm_gain(layer, 8)
+    assert torch.allclose(found / found[0], weight / weight[0], rtol=1e-4)  # centring scales every direction alike
+
+
+def test_recipes_do_to_the_head_what_they_say() -> None:
+    generator = torch.Generator().manual_seed(0)
+    head, gain = torch.randn(30, 6, generator=generator), torch.rand(6, generator=generator) + 0.5
+    row = torch.randn(1, 6, generator=generator)
+
+    def scores(recipe: Recipe) -> Tensor:
+        return (row @ prepared(head, gain, recipe).T)[0]
+
+    plain = scores(Recipe("plain"))
+    assert torch.equal(plain, (row @ head.T)[0])
+    assert torch.allclose(scores(Recipe("gain", gain=True)), (row @ (head * gain).T)[0])
+    centred = scores(Recipe("centred", centred=True))
+    assert torch.allclose(centred, plain - plain.mean(), atol=1e-5)  # a softmax does not notice
+    assert torch.allclose(scores(Recipe("unit", unit=True)), plain / head.norm(dim=1))
+    ids = torch.arange(100, 130)
+    highest, lowest = named(row, head, ids)[:, 0].tolist()
+    assert (highest, lowest) == (100 + int(plain.argmax()), 100 + int(plain.argmin()))

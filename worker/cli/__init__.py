@@ -1,0 +1,1 @@
+"""The command `neuronym-worker`: one module a command."""

@@ -1,0 +1,5 @@
+"""`python -m worker.cli` is `neuronym-worker`."""
+
+from worker.cli.group import main
+
+main()

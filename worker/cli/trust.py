@@ -1,0 +1,73 @@
+"""`neuronym-worker trust`: the report on labels, as Markdown with a chart, out of a mapped and measured label file."""
+
+from pathlib import Path
+
+import click
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from neuronym.contract import Lens, Site, Strength, View
+from neuronym.settings import Settings
+from worker.errors import CheckpointError, LabelFileError
+from worker.trust.chart import chart
+from worker.trust.report import THIRDS, TrustReport
+
+CHART = "trust.svg"
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL ...]")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder to write into.")
+@click.option("--json", "figures", type=click.Path(path_type=Path), help="Write every figure as JSON here, too.")
+@click.option("--sample", default=128, show_default=True, type=click.IntRange(2), help="Neurons a layer for recipes.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
+def trust(models: tuple[str, ...], out: Path, figures: Path | None, sample: int, data: Path | None) -> None:
+    """Report how often labels hold, as trust.md and trust.svg.
+
+    MODEL is a name in the label file whose effect is measured (default: all that are). On the first one other recipes
+    for labels are tried too, on a sample of its neurons.
+    """
+    from worker.labelfile.checkpoints import PublishedCheckpoints
+    from worker.labelfile.read import published_measurements
+    from worker.trust.holding import judge
+    from worker.trust.study import try_recipes
+
+    settings = Settings(data=data) if data else Settings()
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    try:
+        measured = published_measurements(settings.data)
+        names = models or [name for name in PublishedCheckpoints(settings.data) if (name, "effect") in measured]
+        if not names:
+            raise CheckpointError(f"No model of the label file in {settings.data} is measured. Run `effect` first.")
+        report = TrustReport(
+            models=[judge(settings.data, name) for name in names],
+            recipes=try_recipes(settings, names[0], sample, _tell),
+            recipes_of=names[0],
+            sample=sample,
+        )
+    except (CheckpointError, LabelFileError) as error:
+        raise click.ClickException(str(error)) from error
+    out.mkdir(parents=True, exist_ok=True)
+    if figures:
+        figures.write_text(report.model_dump_json(indent=1) + "\n")
+    (out / CHART).write_text(chart(report.models[0]))
+    (out / "trust.md").write_text(page(report))
+    click.echo(f"Wrote trust.md and {CHART} into {out.resolve()}")
+
+
+def _tell(done: int, layers: int) -> None:
+    click.echo(f"\rrecipes: layer {done} of {layers}", err=True, nl=done == layers)
+
+
+def page(report: TrustReport) -> str:
+    """The report as Markdown."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parents[1] / "trust"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        autoescape=False,  # Markdown, not HTML
+    )
+    environment.filters |= {"share": "{:.1%}".format, "nats": "{:+.3f}".format, "count": "{:,}".format}
+    words = {"View": View, "Lens": Lens, "Site": Site, "Strength": Strength, "THIRDS": THIRDS, "CHART": CHART}
+    return environment.get_template("trust.md.jinja").render(report=report, **words).rstrip() + "\n"

@@ -1,0 +1,55 @@
+"""The models of the current label file as checkpoints to load: follows the file as it is replaced.
+
+Knows where models came from; loads nothing before it is asked to.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.errors import CheckpointError
+from worker.labelfile.build import CURRENT
+from worker.labelfile.read import PublishedModel, published_models
+
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+class PublishedCheckpoints(Mapping[str, Callable[[], Checkpoint]]):
+    """Model name to a function that opens its checkpoint, in the order the models were mapped, newest last."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._read_from = ""
+        self._models: dict[str, PublishedModel] = {}
+
+    def __getitem__(self, name: str) -> Callable[[], Checkpoint]:
+        model = self._current()[name]
+        return lambda: _reopen(model)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._current())
+
+    def __len__(self) -> int:
+        return len(self._current())
+
+    def _current(self) -> dict[str, PublishedModel]:
+        link = self._data / CURRENT
+        target = os.readlink(link) if link.is_symlink() else ""
+        if target != self._read_from:
+            self._models = {model.name: model for model in published_models(self._data)}
+            self._read_from = target
+        return self._models
+
+
+def _reopen(model: PublishedModel) -> Checkpoint:
+    """The checkpoint a model was mapped from, refused if its weights have changed since."""
+    exact = model.revision is not None and _COMMIT.match(model.revision)
+    checkpoint = open_checkpoint(f"{model.source}@{model.revision}" if exact else model.source)
+    if checkpoint.source_hash != model.source_hash:
+        raise CheckpointError(
+            f"{model.source} has changed since {model.name} was mapped: clamps would be on other weights. "
+            f"Map it again with `neuronym-worker map {model.source} --name NEW`."
+        )
+    return checkpoint

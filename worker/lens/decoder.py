@@ -1,0 +1,197 @@
+"""Which way a machine decodes: int8 screening, bf16 or fp32, whichever is fastest of those that lose nothing.
+
+On a CPU that is measured, never guessed. Also checks itself: a few rows of every batch are decoded in fp32 as well, and
+a batch that differs is decoded anew.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from neuronym.contract import Lens
+from worker.errors import EngineError
+from worker.lens.decoded import Decoded
+from worker.lens.exact import BOTH, Head, decode
+from worker.lens.gemm import bf16_pays, fits_bf16, keep_precision
+from worker.lens.rounding import TILE, Bound
+from worker.lens.screen import Screen
+from worker.lens.statistics import fp32_blocks
+from worker.machine.cores import one_core, rows_at_once
+
+Precision = Literal["auto", "fp32", "bf16", "certified", "verified"]
+FASTER = 2.0  # int8 products must be this much faster than fp32 to be worth what goes with them
+MANY = 1 / 300  # share of the vocabulary scored in fp32, a search, from which that costs more than the int8 product
+CHECKED = 4  # rows of each batch that are decoded both ways
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a batch went: rows left to fp32, rows decoded both ways, how many of those differed, rows rounded to bf16."""
+
+    rows: int
+    left_to_fp32: int
+    checked: int
+    differed: int
+    rounded: int = 0
+
+
+class Decoder:
+    """Decodes rows through one head.
+
+    Args:
+        head: the prepared head.
+        precision: a way to decode, or `auto` for the best of those that lose nothing: on CUDA bf16 where the head is
+            stored so, else fp32; on a CPU what is measured to be fastest, for which `sample` shows it typical rows.
+            `bf16` rounds what is not bf16 already.
+        lenses: those asked for.
+
+    Raises:
+        EngineError: the device cannot decode so.
+    """
+
+    def __init__(self, head: Head, precision: Precision, sample: Tensor, lenses: Sequence[Lens] = BOTH) -> None:
+        keep_precision()
+        self.head, self.lenses = head, lenses
+        self.precision: Precision = "fp32"
+        self._screen: Screen | None = None
+        self._in_bf16 = precision == "bf16" or (precision == "auto" and _bf16_pays(head))
+        self._may_round = precision == "bf16"
+        self._head_rounded = False
+        if self._in_bf16:
+            self.precision = "bf16"
+            self.head, self._head_rounded = _in_bf16(head)
+        elif precision != "fp32":
+            self._screen = _screen(head, precision, sample, lenses)
+            self.precision = self._screen.bound.value if self._screen else "fp32"
+
+    @property
+    def bound(self) -> Bound | None:
+        """Of the int8 screening, where that is the way."""
+        return self._screen.bound if self._screen else None
+
+    def decode(self, rows: Tensor, top_k: int, bottom_k: int) -> tuple[dict[Lens, Decoded], Outcome]:
+        """The lenses on `rows` `(rows, width)`, and how it went."""
+        tried = self._try(rows, top_k, bottom_k)
+        if tried is None:
+            return self._in_fp32(rows, top_k, bottom_k), Outcome(len(rows), len(rows), 0, 0)
+        picked = torch.linspace(0, len(rows) - 1, min(CHECKED, len(rows)), device=rows.device).long()
+        exact = self._in_fp32(tried.rows[picked], top_k, bottom_k, figures=False)
+        differed = sum(not _same(tried.decoded, exact, row, place) for place, row in enumerate(picked.tolist()))
+        if differed:
+            exact = self._in_fp32(tried.rows, top_k, bottom_k)
+            return exact, Outcome(len(rows), len(rows), len(picked), differed, tried.rounded)
+        return tried.decoded, Outcome(len(rows), tried.left_to_fp32, len(picked), 0, tried.rounded)
+
+    def ends(self, rows: Tensor) -> dict[Lens, Decoded]:
+        """The best tokens at each end and how far out they stand, unchecked: all that control rows are asked for."""
+        tried = self._try(rows, top_k=2, bottom_k=1, figures=False)
+        return self._in_fp32(rows, top_k=2, bottom_k=1, figures=False) if tried is None else tried.decoded
+
+    def _try(self, rows: Tensor, top_k: int, bottom_k: int, figures: bool = True) -> "_Tried | None":
+        """The rows decoded the fast way; None if there is none for these rows."""
+        if self._screen is not None:
+            decoded, effort = self._screen.decode(rows, top_k, bottom_k, self.lenses, figures)
+            return _Tried(decoded, effort.left_to_fp32, rows)
+        if not self._in_bf16:
+            return None
+        fits = fits_bf16(rows)  # (rows,)
+        if not (self._may_round or fits.all()):
+            return None
+        decoded = decode(rows, self.head, top_k, bottom_k, self.lenses, torch.bfloat16, figures)
+        rounded = len(rows) if self._head_rounded else int(fits.logical_not().sum())
+        return _Tried(decoded, 0, rows.bfloat16().float(), rounded)
+
+    def _in_fp32(self, rows: Tensor, top_k: int, bottom_k: int, figures: bool = True) -> dict[Lens, Decoded]:
+        return decode(rows, self.head, top_k, bottom_k, self.lenses, figures=figures)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What a fast way came to, and the rows of which fp32 should come to the same."""
+
+    decoded: dict[Lens, Decoded]
+    left_to_fp32: int
+    rows: Tensor
+    rounded: int = 0
+
+
+def _bf16_pays(head: Head) -> bool:
+    """Whether bf16 loses nothing and is fast."""
+    return head.weight.dtype is torch.bfloat16 and bf16_pays(head.weight.device)
+
+
+def _in_bf16(head: Head) -> tuple[Head, bool]:
+    """The head in bf16, and whether that changed any of its weights."""
+    return head.in_bf16(), not all(fits_bf16(block).all() for block in fp32_blocks(head.weight))
+
+
+def _screen(head: Head, precision: Precision, sample: Tensor, lenses: Sequence[Lens]) -> Screen | None:
+    """The way through int8 that was asked for, or the best one if that is worth it."""
+    on_cpu = head.weight.device.type == "cpu"
+    if precision == "auto":
+        return _best_screen(head, sample, lenses) if on_cpu else None
+    if not on_cpu:
+        raise EngineError(f"Precision {precision} screens in int8, on the CPU only. Ask for auto, bf16 or fp32.")
+    return Screen(head, Bound(precision))
+
+
+def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen | None:
+    """What is fastest here; the worst-case bound if it leaves few enough tokens of the sample to be scored in fp32."""
+    if not _int8_pays(head):
+        return None
+    screen = Screen(head, Bound.certified)
+    _, effort = screen.decode(sample, lenses=lenses)
+    scored = effort.rescored / 2 + effort.left_to_fp32 * head.vocab  # tokens, a search
+    if scored <= MANY * len(sample) * head.vocab:
+        return screen
+    del screen  # before there is another
+    return Screen(head, Bound.verified)
+
+
+def _int8_pays(head: Head) -> bool:
+    """Whether this machine multiplies int8 so much faster that screening is worth it, in products as they will be."""
+    rows, tile = head.weight[: rows_at_once(head.vocab)].float(), head.weight[:TILE].float()
+    codes = [vectors.clamp(-1, 1).mul(127).to(torch.int8) for vectors in (rows, tile)]
+    with one_core():
+        try:
+            int8 = _seconds(lambda: torch._int_mm(codes[0], codes[1].T))
+        except RuntimeError:  # no int8 product for this width or device
+            return False
+        return _seconds(lambda: torch.mm(rows, tile.T)) > FASTER * int8
+
+
+def _seconds(run: Callable[[], Tensor]) -> float:
+    """Best of five, after one to warm up."""
+    run()
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _same(screened: dict[Lens, Decoded], exact: dict[Lens, Decoded], row: int, place: int) -> bool:
+    """Whether both ways name the same tokens, up to scores that fp32 cannot tell apart."""
+    for lens in screened:
+        for one, other in (
+            (screened[lens].top, exact[lens].top),
+            (screened[lens].bottom, exact[lens].bottom),
+        ):
+            ours, theirs = one.scores[row], other.scores[place]
+            if not len(theirs):  # this end was not asked for
+                continue
+            close = torch.isclose(ours, theirs, rtol=1e-5, atol=float(theirs.abs().max()) * 1e-5)
+            if not (close & ((one.ids[row] == other.ids[place]) | _tied(theirs))).all():
+                return False
+    return True
+
+
+def _tied(scores: Tensor) -> Tensor:
+    """Which scores have a neighbour within 1e-5 relative, or stand last and may tie with one that is not listed."""
+    near = (scores[:-1] - scores[1:]).abs() <= 1e-5 * scores[:-1].abs()
+    return torch.cat([near, near.new_ones(1)]) | torch.cat([near.new_zeros(1), near])
