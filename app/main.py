@@ -15,6 +15,7 @@ from app.web import api_docs, auth, error_pages, etag
 from app.web.metrics import Counted, Metrics
 from app.web.middleware import HeadAsGet, SecurityHeaders
 from app.web.static import HTMX, HTMX_FILES, STATIC, Files
+from neuronym.access import bearer
 from neuronym.settings import Settings
 
 SMALL = 1000  # bytes of an answer that is sent as it is
@@ -33,7 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.catalog = Catalog(settings)
-    app.state.worker = WorkerClient(settings.worker_url, settings.bearer("worker_secret"))
+    app.state.worker = WorkerClient(settings.worker_url, bearer(settings.worker_secret))
     app.state.metrics = Metrics()
     error_pages.install(app)
     app.add_exception_handler(etag.NotModified, _not_modified)

@@ -1,13 +1,14 @@
-"""Every knob of app and worker in one class, read from the environment with the prefix NEURONYM_."""
+"""Every knob of app and worker in one class, read from the environment with the prefix NEURONYM_.
 
-import hmac
+Values, and whether they can be meant; what is done with a secret is in `neuronym.access`.
+"""
+
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from neuronym.access import SHORTEST, of_this_machine
+from neuronym.access import SHORTEST
 
 LEAST_MEMORY = 100_000_000  # bytes with which DuckDB can do something
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,29 +61,3 @@ class Settings(BaseSettings):
         if self.private and self.token is None:
             raise ValueError("NEURONYM_PRIVATE asks for a token on every page: set NEURONYM_TOKEN, too")
         return self
-
-    def secret(self, name: Literal["token", "worker_secret"]) -> str | None:
-        """One of the secrets as it is."""
-        kept: SecretStr | None = getattr(self, name)
-        return kept.get_secret_value() if kept else None
-
-    def exposed(self, host: str, name: Literal["token", "worker_secret"]) -> str | None:
-        """Why not to listen on `host`: others could reach it and nothing keeps them from running models. None if so."""
-        if self.secret(name) or self.open or of_this_machine(host):
-            return None
-        return (
-            f"Whoever reaches {host} could run models here. Set NEURONYM_{name.upper()} to a secret of {SHORTEST} "
-            "characters or more, or NEURONYM_OPEN=1 if something else keeps people out."
-        )
-
-    def bearer(self, name: Literal["token", "worker_secret"]) -> dict[str, str]:
-        """The header that `admits` asks for; none where there is no secret."""
-        kept = self.secret(name)
-        return {"Authorization": f"Bearer {kept}"} if kept else {}
-
-    def admits(self, name: Literal["token", "worker_secret"], authorization: str) -> bool:
-        """Whether a header `Bearer ...` holds the secret, or there is none; in a time that tells nothing of it."""
-        expected, (scheme, _, sent) = self.secret(name), authorization.partition(" ")
-        if expected is None:
-            return True
-        return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), expected.encode())

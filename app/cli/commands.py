@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from app import __version__
 from app.errors import Problem
+from neuronym.access import bearer
 from neuronym.http import sentences
 from neuronym.settings import Settings
 
@@ -146,7 +147,7 @@ def sweep(neuron: str, text: str, as_json: bool, server: str | None, **options: 
     settings = Settings()
     body = sweep_body(neuron, text, **options)
     answer = SweepAnswer.model_validate(
-        post(server or f"http://{settings.host}:{settings.port}", "/api/v1/sweep", body, settings.bearer("token"))
+        post(server or f"http://{settings.host}:{settings.port}", "/api/v1/sweep", body, bearer(settings.token))
     )
     click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(swept(answer)))
 

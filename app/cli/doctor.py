@@ -18,6 +18,7 @@ from app import __version__
 from app.errors import Problem
 from app.labelfile.catalog import Catalog
 from app.web.static import HTMX, HTMX_FILES
+from neuronym.access import bearer
 from neuronym.contract import ErrorAnswer, ModelSummary, WorkerStatus, name_layers
 from neuronym.settings import Settings
 
@@ -111,7 +112,7 @@ def _size(model: ModelSummary) -> str:
 def _running(settings: Settings) -> Check:
     """The worker that is named, or else the one of the app that runs on the settings' port."""
     return (
-        _worker(settings.worker_url, settings.bearer("worker_secret"))
+        _worker(settings.worker_url, bearer(settings.worker_secret))
         if settings.worker_url
         else _app(f"http://{settings.host}:{settings.port}")
     )

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from app.cli.supervisor import Supervisor, free_port, measure_command, worker_command
 from app.main import create_app
+from neuronym.access import exposure, reveal
 from neuronym.settings import Settings
 
 GRACE = 5  # seconds that running answers have to end when the app is stopped
@@ -26,7 +27,7 @@ GRACE = 5  # seconds that running answers have to end when the app is stopped
 
 def serve(settings: Settings, open_browser: bool = False, measure: bool = False) -> None:
     """Serve until told to stop, and `measure` meanwhile. ClickException: no port, or an open door."""
-    if refusal := settings.exposed(settings.host, "token"):
+    if refusal := exposure(settings.host, settings.token, "NEURONYM_TOKEN", guarded=settings.open):
         raise click.ClickException(refusal)
     listening = listen(settings.host, settings.port)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -61,7 +62,7 @@ def _of_worker(settings: Settings) -> dict[str, str]:
     """What processes beside the app have to know of the worker, in their environment: a command line can be read."""
     return {
         "NEURONYM_WORKER_URL": settings.worker_url or "",
-        "NEURONYM_WORKER_SECRET": settings.secret("worker_secret") or "",
+        "NEURONYM_WORKER_SECRET": reveal(settings.worker_secret) or "",
     }
 
 

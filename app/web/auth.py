@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from app.errors import Problem
+from neuronym.access import admits, reveal
 from neuronym.settings import Settings
 
 COOKIE = "neuronym"
@@ -32,9 +33,9 @@ def check(request: Request) -> None:
     """NotPermitted: a token is needed and the request has none, or the wrong one."""
     settings, authorization = _settings(request), request.headers.get("Authorization")
     if authorization is not None:
-        if not settings.admits("token", authorization):
+        if not admits(settings.token, authorization):
             raise NotPermitted("This is not the token of this server. Look up NEURONYM_TOKEN where it runs.")
-    elif not _remembered(request, settings.secret("token")):
+    elif not _remembered(request, reveal(settings.token)):
         raise NotPermitted(
             "This server asks for its token. Sign in at /sign-in, or send it in the header Authorization: Bearer TOKEN."
         )
@@ -57,8 +58,8 @@ def _remembered(request: Request, token: str | None) -> bool:
 def sign_in(response: Response, request: Request, sent: str) -> bool:
     """Give the browser its cookie if `sent` is the token; whether it is."""
     settings = _settings(request)
-    token = settings.secret("token")
-    if token is None or not settings.admits("token", f"Bearer {sent}"):
+    token = reveal(settings.token)
+    if token is None or not admits(settings.token, f"Bearer {sent}"):
         return False
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, _kept(token), DAYS * 86_400, httponly=True, samesite="lax", secure=secure)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import torch
 
+from neuronym.access import bearer
 from neuronym.contract import Site
 from neuronym.settings import Settings
 from worker.cli.layer_option import layers_option
@@ -56,9 +57,7 @@ def effect(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     pause = (
-        Polite(settings.worker_url, settings.bearer("worker_secret"))
-        if polite and settings.worker_url
-        else lambda: None
+        Polite(settings.worker_url, bearer(settings.worker_secret)) if polite and settings.worker_url else lambda: None
     )
     asked = Measurement(settings, sites, text, layers, resume, pause, reporter(as_json), teller(as_json))
     try:

@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
+from neuronym.access import admits
 from neuronym.contract import (
     ClampEvent,
     ClampRequest,
@@ -87,7 +88,7 @@ async def _visit(runner: Annotated[Runner, Depends(_runner)]) -> AsyncIterator[V
 
 def _permit(request: Request) -> None:
     settings: Settings = request.app.state.settings
-    if not settings.admits("worker_secret", request.headers.get("Authorization", "")):
+    if not admits(settings.worker_secret, request.headers.get("Authorization", "")):
         raise NotPermitted
 
 

@@ -145,12 +145,3 @@ def test_a_limit_that_is_no_size_is_refused() -> None:
 def test_a_private_server_needs_a_token() -> None:
     with pytest.raises(ValidationError, match="NEURONYM_TOKEN"):
         Settings(private=True)
-
-
-@pytest.mark.parametrize(
-    "host, open_door", [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True)]
-)
-def test_which_addresses_others_reach(host: str, open_door: bool) -> None:
-    assert bool(Settings().exposed(host, "token")) is open_door
-    assert Settings(token=TOKEN).exposed(host, "token") is None
-    assert Settings(open=True).exposed(host, "token") is None
