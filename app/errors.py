@@ -52,12 +52,6 @@ class Unavailable(Problem):
         super().__init__(*errors, headers={"Retry-After": str(retry_after)})
 
 
-class ClientGone(Problem):
-    """Whoever asked has left; nobody reads this."""
-
-    status = 499
-
-
 def clip(text: str, length: int = 80) -> str:
     """Text from outside, short enough to stand in a sentence."""
     return text if len(text) <= length else f"{text[:length]}…"

@@ -1,15 +1,51 @@
-"""Validation errors as sentences that begin with the field and name what it may be.
+"""What every server here does: end work that nobody waits for, and say in sentences why a request is refused.
 
-Knows pydantic's errors; knows nothing of HTTP or of the command line.
+Knows a request and pydantic's errors; knows no question, no status line and no settings.
 """
 
+import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:  # the command line says sentences, too, and would take longer to start
+    from starlette.requests import Request
+
+T = TypeVar("T")
+CLIENT_GONE = 499  # the status of an answer that nobody reads; for the log
 
 _MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")  # how pydantic prints a member of an enumeration
 _SUBJECTS = ("Input", "String", "List", "Value", "Number", "Dictionary")
 _SHORT = 40  # characters of a value that are repeated to whoever sent it
+
+
+class ClientGone(Exception):
+    """Whoever asked has left."""
+
+
+async def unless_gone(request: "Request", work: Awaitable[T]) -> T:
+    """Wait for the result of `work`, and cancel it when the client leaves.
+
+    Raises:
+        ClientGone: it left.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_disconnect(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone("The client left.")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.wait({working, leaving})
+
+
+async def _disconnect(request: "Request") -> None:
+    """Return when the client has left; its body has been read by then."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def sentences(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> list[str]:

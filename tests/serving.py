@@ -35,3 +35,11 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert monotonic() < deadline, "it never came"
         sleep(0.005)
+
+
+def ask(address: str) -> socket.socket:
+    """Ask for the page and read nothing of it."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    return connection

@@ -16,7 +16,7 @@ from app.labelfile.label_file import LabelFile
 from app.queries.clamps import checked
 from app.steering.worker_client import UNKNOWN, WorkerAway, WorkerClient, understood
 from app.web import auth
-from app.web.sse import EventStream, unless_gone
+from app.web.sse import EventStream
 from neuronym.contract import (
     ClampAnswer,
     ClampEnd,
@@ -27,6 +27,7 @@ from neuronym.contract import (
     TokenizeAnswer,
     TokenizeRequest,
 )
+from neuronym.http import unless_gone
 
 __all__ = [
     "ClampStream",

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from app.errors import Problem, Unprocessable, clip
 from app.html.templates import page
 from app.web.middleware import SECURITY_HEADERS
-from neuronym.http import sentences
+from neuronym.http import CLIENT_GONE, ClientGone, sentences
 
 FOR_PROGRAMS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
@@ -34,6 +34,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
         return refuse(request, Unprocessable(*sentences(error.errors(), skip=1)))
+
+    @app.exception_handler(ClientGone)
+    def gone(_: Request, __: ClientGone) -> Response:
+        return Response(status_code=CLIENT_GONE)
 
     @app.exception_handler(Exception)
     def broken(request: Request, _: Exception) -> Response:

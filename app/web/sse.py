@@ -1,17 +1,14 @@
-"""Server-Sent Events out of the app, and the end of work that nobody waits for any more.
+"""Server-Sent Events out of the app.
 
 Knows no question: events are whatever an iterator yields, written by whatever writes them.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Generic, Protocol, TypeVar
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
-from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
-
-from app.errors import ClientGone
 
 T = TypeVar("T")
 Event = TypeVar("Event", covariant=True)
@@ -73,24 +70,3 @@ async def _next(coming: AsyncIterator[T]) -> T:
         return await anext(coming)
     except StopAsyncIteration:
         raise _End from None
-
-
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled when the client leaves (ClientGone)."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGone("The client left.")
-        return working.result()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.wait({working, leaving})
-
-
-async def _gone(request: Request) -> None:
-    """Return when the client has left; its body has been read by then."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -1,9 +1,6 @@
 """Every failure of the worker service as an HTTP status and the one error shape, with Retry-After where it helps."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable
-from typing import TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,14 +8,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from neuronym.contract import ClampError, ErrorAnswer
+from neuronym.http import CLIENT_GONE, ClientGone
 from worker.errors import CheckpointError, RequestError
 from worker.serving.queue import Busy
 from worker.steering.models import UnknownModel
 from worker.steering.thread import OutOfMemory
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-CLIENT_GONE = 499  # nobody reads it; for the log
 
 
 class NotReady(Exception):
@@ -32,10 +28,6 @@ class NotPermitted(Exception):
 
     def __init__(self) -> None:
         super().__init__("App and worker have different secrets. Give both the same NEURONYM_WORKER_SECRET.")
-
-
-class ClientGone(Exception):
-    """Whoever asked has left."""
 
 
 _STATUS: dict[type[Exception], int] = {
@@ -71,31 +63,6 @@ def install(service: FastAPI) -> None:
     service.add_exception_handler(RequestValidationError, _refuse_fields)
     service.add_exception_handler(HTTPException, _refuse_route)
     service.add_exception_handler(ClientGone, _nobody)
-
-
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled when the client leaves.
-
-    Raises:
-        ClientGone: it left.
-    """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnect(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGone
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.wait({working, leaving})
-
-
-async def _disconnect(request: Request) -> None:
-    """Return when the client has left; its body has been read by then."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _json(refusal: ErrorAnswer, retry_after: int | None = None) -> JSONResponse:

@@ -25,9 +25,10 @@ from neuronym.contract import (
     WorkerModel,
     WorkerStatus,
 )
+from neuronym.http import unless_gone
 from neuronym.settings import Settings
 from worker.serving import errors
-from worker.serving.errors import NotPermitted, NotReady, unless_gone
+from worker.serving.errors import NotPermitted, NotReady
 from worker.serving.queue import Busy, Place
 from worker.serving.runner import VERSION, Runner
 from worker.steering.codec import Codec

@@ -1,20 +1,18 @@
 """Streams to clients that read slowly, leave, or wait: what they hold open is closed, and they hear signs of life."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from app.errors import ClientGone
 from app.web import sse
-from app.web.sse import EventStream, unless_gone
-from tests.serving import served, until
+from app.web.sse import EventStream
+from tests.serving import ask, served, until
 
 
 class Ticks:
@@ -42,14 +40,6 @@ def site(ticks: Ticks, size: int = 0) -> Starlette:
         return EventStream(ticks, lambda number: f"data: {number}{'.' * size}\n\n".encode())
 
     return Starlette(routes=[Route("/", stream)])
-
-
-def ask(address: str) -> socket.socket:
-    """Ask for the stream and read nothing."""
-    host, port = address.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)))
-    connection.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
-    return connection
 
 
 def test_a_client_that_leaves_while_nothing_comes() -> None:
@@ -88,40 +78,3 @@ def test_silence_is_broken_by_comments_and_no_event_is_lost(monkeypatch: pytest.
                 break
     assert [line for line in lines if line.startswith("data")] == ["data: 1", "data: 2", "data: 3"]
     assert lines.count(": ping") >= 3
-
-
-def test_work_that_nobody_waits_for_is_cancelled() -> None:
-    cancelled: list[bool] = []
-
-    async def work(_: Request) -> None:
-        try:
-            await asyncio.sleep(600)
-        except asyncio.CancelledError:
-            cancelled.append(True)
-            raise
-
-    async def answer(request: Request) -> Response:
-        await unless_gone(request, work(request))
-        return PlainTextResponse("done")
-
-    async def gone(*_: object) -> Response:
-        return Response(status_code=499)
-
-    app = Starlette(routes=[Route("/", answer)], exception_handlers={ClientGone: gone})
-    with served(app) as address:
-        ask(address).close()
-        until(lambda: cancelled)
-
-
-def test_a_failure_of_the_work_is_passed_on() -> None:
-    async def answer(request: Request) -> Response:
-        try:
-            return await unless_gone(request, fail())
-        except LookupError as error:
-            return PlainTextResponse(str(error))
-
-    async def fail() -> Response:
-        raise LookupError("lost")
-
-    with served(Starlette(routes=[Route("/", answer)])) as address:
-        assert httpx2.get(address).text == "lost"
