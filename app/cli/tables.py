@@ -6,7 +6,8 @@ Token texts come from a model: nothing in them reaches the terminal raw.
 from collections.abc import Iterator, Sequence
 from math import exp
 
-from neuronym.contract import SearchAnswer, SearchResult, Side, SweepAnswer, Token
+from neuronym.contract import SearchAnswer, SearchResult, SweepAnswer, Token
+from neuronym.label_tables import outcome
 
 HEADINGS = ("neuron", "model", "view", "token", "z", "score", "strength", "effect", "named")
 
@@ -44,8 +45,7 @@ def _effect(result: SearchResult) -> str:
     """What clamping the neuron high does to the label's first token, and whether the label holds."""
     if result.effect is None:
         return ""
-    holds = result.effect > 0 if result.side is Side.top else result.effect < 0
-    return f"{result.effect:+.3f} {'holds' if holds else 'reversed'}"
+    return f"{result.effect:+.3f} {outcome(result.effect, result.side) or ''}".rstrip()
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

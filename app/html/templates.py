@@ -13,6 +13,7 @@ from starlette.templating import Jinja2Templates
 
 from app import __version__
 from app.html import text, urls
+from neuronym.label_tables import outcome
 from neuronym.settings import ROOT
 
 VARY = "HX-Request-Type"
@@ -38,7 +39,7 @@ def _environment() -> jinja2.Environment:
         text.flowing,
     ):
         environment.filters[shown.__name__] = shown
-    environment.globals |= {"url": urls, "name_of": text.name, "version": __version__, "twin": None}
+    environment.globals |= {"url": urls, "name_of": text.name, "outcome": outcome, "version": __version__, "twin": None}
     environment.globals["ui"] = environment.get_template("_ui.html").module  # macros, visible in every block
     return environment
 

@@ -1,7 +1,6 @@
 """What clamping a neuron did to the token that names it, as a page says it.
 
-A label holds when the clamp moves its token as the label says: clamped high the highest token rises and the lowest
-falls, clamped low the other way round. Knows answers; knows nothing of HTML.
+Knows answers; knows nothing of HTML.
 """
 
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 from app.pages.neuron_names import ORDER
 from neuronym.contract import Direction, LabelEffect, Lens, NeuronAnswer, Side, Site, Token, View
-from neuronym.label_tables import NATURAL
+from neuronym.label_tables import NATURAL, Outcome, outcome
 
 
 class Trial(NamedTuple):
@@ -22,7 +21,7 @@ class Trial(NamedTuple):
     delta: float
     control: float
     place: str
-    holds: bool
+    outcome: Outcome | None
 
 
 class Tried(NamedTuple):
@@ -63,7 +62,7 @@ def trial(answer: NeuronAnswer, view: View, lens: Lens, direction: Direction, vo
         delta=found.delta,
         control=found.control,
         place=_place(found, vocab),
-        holds=_holds(found, direction),
+        outcome=outcome(found.delta, found.side, direction),
     )
 
 
@@ -95,11 +94,6 @@ def changes(answer: NeuronAnswer) -> list[Change]:
 
 def _key(one: LabelEffect) -> tuple[View, Lens, Side]:
     return one.view, one.lens, one.side
-
-
-def _holds(effect: LabelEffect, direction: Direction) -> bool:
-    rising = (effect.side is Side.top) == (direction is Direction.high)
-    return effect.delta > 0 if rising else effect.delta < 0
 
 
 def _place(effect: LabelEffect, vocab: int) -> str:

@@ -11,6 +11,7 @@ from app.html.text import plain
 from app.labelfile.label_file import LabelFile
 from app.queries.layers import LayerQuery, layer
 from neuronym.contract import LayerNeuron, ModelSummary, Side, Strength, View
+from neuronym.label_tables import holds
 
 WORD = re.compile(r" ?[^\W\d_]{4,}")
 STOPS = 6
@@ -60,8 +61,8 @@ def _late(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
 
 def _trusted(neuron: LayerNeuron) -> bool:
     """Whether its highest tokens name it strongly, and rise when it is clamped high, as far as that was measured."""
-    holds = neuron.effect is None or neuron.effect > 0
-    return neuron.strength is Strength.strong and neuron.named_by is Side.top and holds
+    strong = neuron.strength is Strength.strong and neuron.named_by is Side.top
+    return strong and holds(neuron.effect, neuron.named_by) is not False
 
 
 def _of_one_field(neuron: LayerNeuron, common: int) -> bool:

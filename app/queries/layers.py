@@ -14,7 +14,7 @@ from app.queries.params import Limit, Offset, Question
 from app.queries.ranking import trust
 from app.queries.sql import Number, equal
 from neuronym.contract import Direction, LayerAnswer, LayerNeuron, Lens, Side, Strength, View
-from neuronym.label_tables import NAMED, NATURAL, effect, label, label_place
+from neuronym.label_tables import NAMED, NATURAL, column_holds, effect, label, label_place
 
 
 class LayerQuery(Question):
@@ -74,7 +74,7 @@ def _page(model: int, layer: int, chosen: list[sa.ColumnElement[bool]], query: L
 
 
 def _narrow(model: int, layer: int, chosen: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
-    """What neurons are sorted by; `effect` is that on the end which names the neuron, `outwards` turned to its side."""
+    """What neurons are sorted by; `effect` is that on the end which names the neuron."""
     tried: dict[str, Number] = {
         "model": model,
         "site": NATURAL[query.view],
@@ -94,7 +94,7 @@ def _narrow(model: int, layer: int, chosen: list[sa.ColumnElement[bool]], query:
             *(label.c[name] for name in ("neuron", "z", "layer_z", "margin", "strength")),
             sa.case((named_under, under), else_=label.c.z).label("reach"),
             sa.case((named_under, bottom), else_=top).label("effect"),
-            sa.case((named_under, -bottom), else_=top).label("outwards"),
+            sa.case((named_under, column_holds(bottom, Side.bottom)), else_=column_holds(top, Side.top)).label("holds"),
         )
         .select_from(label.outerjoin(high, high.c.neuron == label.c.neuron))
         .where(*chosen)
@@ -114,7 +114,7 @@ def _order(table: sa.FromClause, query: LayerQuery) -> list[sa.ColumnElement[Any
     if query.sort == "neuron":
         return [table.c.neuron]
     if query.sort == "trust":
-        return [trust(table.c.strength, table.c.outwards).desc(), table.c.reach.desc(), table.c.neuron]
+        return [trust(table.c.strength, table.c.holds).desc(), table.c.reach.desc(), table.c.neuron]
     return [table.c[query.sort].desc().nulls_last(), table.c.neuron]
 
 

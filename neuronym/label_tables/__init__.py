@@ -9,6 +9,7 @@ from neuronym.label_tables.columns import metadata
 from neuronym.label_tables.labels import agreement, concept, drift, label, label_by_token, neighbour
 from neuronym.label_tables.measured import activity, effect, measurement
 from neuronym.label_tables.models import build, model, pair, token, tokenizer
+from neuronym.label_tables.rule import Outcome, column_holds, holds, outcome, outwards
 
 REVISION = "0001"  # the newest migration: what the app can read; a test compares
 
@@ -20,13 +21,16 @@ __all__ = [
     "QUANTILES",
     "REVISION",
     "Coded",
+    "Outcome",
     "activity",
     "agreement",
     "build",
     "code",
+    "column_holds",
     "concept",
     "drift",
     "effect",
+    "holds",
     "label",
     "label_by_token",
     "label_place",
@@ -34,6 +38,8 @@ __all__ = [
     "metadata",
     "model",
     "neighbour",
+    "outcome",
+    "outwards",
     "pair",
     "token",
     "tokenizer",

@@ -6,8 +6,10 @@ end that stands further out. Where that is its highest token the neuron is clamp
 it is the lowest to the low end; either way the token should become likelier.
 """
 
+import sqlalchemy as sa
+
 from neuronym.contract import Lens, Strength, View
-from neuronym.label_tables import LABELS, NAMED_BY, NATURAL, code, label_place
+from neuronym.label_tables import LABELS, NAMED_BY, NATURAL, code, column_holds, label_place
 
 NEAR_TIE = 0.1  # standard deviations between a model's top token and the other model's: less is a tie, not a change
 
@@ -86,10 +88,19 @@ _PLACES = ", ".join(
     for lens in Lens
 )
 
+
+def _holds(change: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
+    """The rule, spelled for the columns `side` and `direction` of a statement."""
+    return column_holds(change, sa.column("side"), sa.column("direction"))
+
+
+_DELTA, _CONTROL = sa.column("delta", sa.REAL), sa.column("control", sa.REAL)
+
 TRIALS = f"""
     CREATE TEMP TABLE trial AS
     SELECT model, view, lens, site, layer, strength, deltas[place + 1] AS delta, controls[place + 1] AS control,
-        ranks[place + 1] AS place_among_all
+        ranks[place + 1] AS place_among_all, {_holds(_DELTA)} AS holds, {_holds(_CONTROL)} AS control_holds,
+        {_holds(_DELTA - _CONTROL)} AS beyond_control
     FROM (
         SELECT *, coalesce(mean - bottom_scores[1] > top_scores[1] - mean, false)::SMALLINT AS side FROM label
     ) l
@@ -107,7 +118,7 @@ FIRST = f"""
     FROM (
         SELECT model, arg_max(view, beyond) AS view, arg_max(lens, beyond) AS lens
         FROM (
-            SELECT model, view, lens, avg((delta > control)::INT) AS beyond
+            SELECT model, view, lens, avg(beyond_control::INT) AS beyond
             FROM trial JOIN (VALUES {OWN_SITES}) own (view, site) USING (view, site)
             GROUP BY model, view, lens)
         GROUP BY model) best

@@ -44,14 +44,24 @@ def label_figures(rows: pa.Table, site: Site, view: View, lens: Lens, direction:
     )
     if not len(tokens) or (tokens < 0).all():
         return None
-    figures = {
-        "rises": (deltas > 0).mean(),
-        "control_rises": (controls > 0).mean(),
-        "beyond_control": (deltas > controls).mean(),
-        "mean": deltas.mean(),
-        "control_mean": controls.mean(),
+    return {name: round(value, 4) for name, value in trial_figures(deltas, controls).items()}
+
+
+def trial_figures(deltas: NDArray[np.float64], controls: NDArray[np.float64]) -> Figures:
+    """What trials came to: shares, and mean changes in nats.
+
+    Args:
+        deltas: change of the token at the end of each label that its clamp should raise (`NAMED_BY`), so that the label
+            holds where it rises.
+        controls: the same of another neuron's token.
+    """
+    return {
+        "rises": float((deltas > 0).mean()),
+        "control_rises": float((controls > 0).mean()),
+        "beyond_control": float((deltas > controls).mean()),
+        "mean": float(deltas.mean()),
+        "control_mean": float(controls.mean()),
     }
-    return {name: round(float(value), 4) for name, value in figures.items()}
 
 
 def list_place(lists: pa.ChunkedArray, place: int) -> NDArray[np.float64]:

@@ -17,8 +17,8 @@ from worker.trust.report import THIRDS, Group, ModelReport
 
 _GROUPS = f"""
     SELECT view, lens, site, third, layer, strength, count(*) AS labels,
-        avg((delta > 0)::INT) AS rises, avg((control > 0)::INT) AS control_rises,
-        avg((delta > control)::INT) AS beyond_control, avg(delta) AS mean, avg(control) AS control_mean,
+        avg(holds::INT) AS rises, avg(control_holds::INT) AS control_rises, avg(beyond_control::INT) AS beyond_control,
+        avg(delta) AS mean, avg(control) AS control_mean,
         median(place_among_all) AS rank
     FROM (SELECT *, layer * {len(THIRDS)} // :layers AS third FROM trial WHERE model = :id)
     GROUP BY GROUPING SETS (

@@ -7,14 +7,16 @@ rows to unit length or not. Knows tensors and recipes; where ranges and models c
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuronym.contract import Direction, Side, Site, View
 from neuronym.label_tables import NAMED_BY, NATURAL, code
 from worker.measuring.effect import Effects, Ranges
-from worker.measuring.summary import list_place
+from worker.measuring.summary import list_place, trial_figures
 from worker.trust.report import THIRDS, Tried
 
 
@@ -101,26 +103,22 @@ class RecipeTrial:
 
     def _tried(self, rows: pa.Table, recipe: Recipe, view: View, third: str | None) -> Tried:
         """Both ends of each label together, each clamped its own way."""
-        columns = {"deltas": [], "controls": [], "ranks": []}  # type: dict[str, list[Tensor]]
+        columns: dict[str, list[NDArray[np.float64]]] = {"deltas": [], "controls": [], "ranks": []}
         for direction in Direction:
             here = pa.array(
                 (rows["site"].to_numpy() == code(NATURAL[view])) & (rows["direction"].to_numpy() == code(direction))
             )
             place = self._place(recipe, view, NAMED_BY[direction])
             for name, parts in columns.items():
-                parts.append(torch.from_numpy(list_place(rows[name].filter(here), place)))
-        delta, control, rank = (torch.cat(parts) for parts in columns.values())
+                parts.append(list_place(rows[name].filter(here), place))
+        deltas, controls, ranks = (np.concatenate(parts) for parts in columns.values())
         return Tried(
             recipe=recipe.name,
             view=view,
             third=third,
-            labels=len(delta),
-            rises=float((delta > 0).double().mean()),
-            control_rises=float((control > 0).double().mean()),
-            beyond_control=float((delta > control).double().mean()),
-            mean=float(delta.mean()),
-            control_mean=float(control.mean()),
-            rank=float(rank.median()),
+            labels=len(deltas),
+            rank=float(torch.from_numpy(ranks).median()),
+            **trial_figures(deltas, controls),
         )
 
     def _place(self, recipe: Recipe, view: View, side: Side) -> int:

@@ -14,14 +14,14 @@ from app.errors import Unprocessable
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.queries.params import Text
-from app.queries.ranking import outwards, trust
+from app.queries.ranking import trust
 from app.queries.search.filters import Filters, conditions, elsewhere, models_asked
 from app.queries.search.language import parse
 from app.queries.search.results import KEY
 from app.queries.search.token_match import match
 from app.queries.sql import equal, literal
 from neuronym.contract import Lens, Side, Strength, View
-from neuronym.label_tables import drift, label_by_token, model, token, tokenizer
+from neuronym.label_tables import column_holds, drift, label_by_token, model, outwards, token, tokenizer
 
 hit = label_by_token.c
 _SAME, _CHANGED = (sa.literal_column(f"'{word}'", sa.String) for word in ("same", "changed"))
@@ -59,7 +59,7 @@ def export(labels: LabelFile, query: ExportQuery, *, as_json: bool = False) -> I
 
 def _by_token(labels: LabelFile, rows: sa.Select[Any]) -> Iterator[sa.Select[Any]]:
     """Some tokens at a time, as the file is sorted: one statement for all would sort more than fits in memory."""
-    order = [hit.token, hit.side, outwards(hit.side, hit.z).desc(), *_PLACES]
+    order = [hit.token, hit.side, outwards(hit.z, hit.side).desc(), *_PLACES]
     with labels.connect() as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(label_by_token)).scalar_one()
         vocabularies = connection.execute(sa.select(tokenizer.c.id, tokenizer.c.vocab).order_by(tokenizer.c.id)).all()
@@ -151,12 +151,11 @@ def _listed(ids: list[int]) -> sa.Select[Any]:
 def _order(query: ExportQuery) -> Sequence[sa.ColumnElement[Any]]:
     """As a search sorts, row by row."""
     side = hit.side if query.side == "any" else query.side
-    z, effect = outwards(side, hit.z), outwards(side, hit.effect)
     by: dict[str, list[sa.ColumnElement[Any]]] = {
         "z": [],
-        "trust": [trust(hit.strength, effect, hit.rank).desc()],
-        "score": [outwards(side, hit.score).desc()],
-        "effect": [effect.desc().nulls_last()],
+        "trust": [trust(hit.strength, column_holds(hit.effect, side), hit.rank).desc()],
+        "score": [outwards(hit.score, side).desc()],
+        "effect": [outwards(hit.effect, side).desc().nulls_last()],
         "layer_z": [hit.layer_z.desc().nulls_last()],
     }
-    return _PLACES if query.sort == "neuron" else [*by[query.sort], z.desc(), *_PLACES]
+    return _PLACES if query.sort == "neuron" else [*by[query.sort], outwards(hit.z, side).desc(), *_PLACES]

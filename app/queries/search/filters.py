@@ -14,10 +14,9 @@ from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.queries.lookup import check_view, find_model, find_pair
 from app.queries.params import Limit, Offset, Question
-from app.queries.ranking import outwards
 from app.queries.sql import equal, literal, one_of
 from neuronym.contract import Lens, ModelSummary, Side, Strength, View
-from neuronym.label_tables import drift, label_by_token
+from neuronym.label_tables import drift, label_by_token, outwards
 
 Sort = Literal["z", "trust", "score", "effect", "layer_z", "neuron"]
 hit = label_by_token.c
@@ -97,7 +96,7 @@ def conditions(labels: LabelFile, filters: Filters, models: Sequence[str]) -> It
     if filters.layer_max is not None:
         yield hit.layer <= literal(hit.layer, filters.layer_max)
     if filters.min_z is not None:
-        yield outwards(hit.side if filters.side == "any" else filters.side, hit.z) >= literal(hit.z, filters.min_z)
+        yield outwards(hit.z, hit.side if filters.side == "any" else filters.side) >= literal(hit.z, filters.min_z)
     if filters.strength:
         yield equal(hit.strength, filters.strength)
     if filters.agreement and elsewhere(labels, filters, models) is None:

@@ -12,12 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
-from app.queries.ranking import outwards, trust
+from app.queries.ranking import trust
 from app.queries.search.filters import Listed, agreeing, conditions, elsewhere
 from app.queries.search.results import KEY, MATCH, SHOWN, Found, Row, read_match, results
 from app.queries.sql import equal, literal, one_of
 from neuronym.contract import SearchResult, Side
-from neuronym.label_tables import label_by_token
+from neuronym.label_tables import column_holds, label_by_token, outwards
 
 hit = label_by_token.c
 _COLUMNS = [hit[name] for name in (*KEY, *MATCH, *SHOWN)]
@@ -79,11 +79,12 @@ def _hits(
 
 def _best(hits: sa.CTE, filters: Listed) -> sa.Select[Any]:
     """One row a group: its key, its best match's values, by which it is sorted."""
-    z, score, effect = (outwards(filters.side, hits.c[name]) for name in ("z", "score", "effect"))
+    z, score, effect = (outwards(hits.c[name], filters.side) for name in ("z", "score", "effect"))
+    holds = column_holds(hits.c.effect, filters.side)
     best_z = _led(hits, sa.func.max(z))
     sort = {
         "z": best_z,
-        "trust": _led(hits, sa.func.arg_max_null(trust(hits.c.strength, effect, hits.c.rank), z)),
+        "trust": _led(hits, sa.func.arg_max_null(trust(hits.c.strength, holds, hits.c.rank), z)),
         "score": _led(hits, sa.func.max(score)),
         "effect": _led(hits, sa.func.arg_max_null(effect, z)),
         "layer_z": _led(hits, sa.func.max(hits.c.layer_z)),
@@ -114,7 +115,7 @@ def _page(hits: sa.CTE, best: sa.Select[Any], filters: Listed) -> sa.Select[Any]
     labels = best.subquery()
     page = sa.select(labels).order_by(*_order(labels)).limit(filters.limit).offset(filters.offset).cte("page")
     same = sa.and_(*(page.c[name] == hits.c[name] for name in _GROUP))
-    nearest = outwards(filters.side, hits.c.z).desc()
+    nearest = outwards(hits.c.z, filters.side).desc()
     return sa.select(hits, page.c.total).join(page, same).order_by(*_order(page), hits.c.model, nearest, hits.c.token)
 
 

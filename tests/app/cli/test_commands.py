@@ -14,7 +14,11 @@ from starlette.testclient import TestClient
 
 import app.cli.doctor
 from app.cli.commands import main
+from app.cli.tables import listing
+from app.labelfile.label_file import LabelFile
 from app.main import create_app
+from app.queries.search.search import SearchQuery, search
+from neuronym.contract import Side, Strength
 from neuronym.settings import Settings
 from tests.app.label_files import Plan, write_label_file
 from tests.serving import served, until
@@ -54,6 +58,23 @@ def test_a_terminal_lists_trusted_labels_first_and_a_program_gets_the_order_of_t
     assert models("--limit=2") == ["L2N1 tiny-chat", "L0N0 tiny-chat"]  # strong, weak
     assert models("--limit=2", "--sort=z") == ["L2N1 tiny-chat", "L0N2 tiny-gpt"]
     assert json.loads(run(planted_data, "search", "--json", "California").output)["query"]["sort"] == "z"
+
+
+@pytest.mark.parametrize(
+    "side, effect, said",
+    [
+        (Side.top, 0.25, "+0.250 holds"),
+        (Side.top, -0.25, "-0.250 reversed"),
+        (Side.bottom, -0.25, "-0.250 holds"),
+        (Side.bottom, 0.25, "+0.250 reversed"),
+        (Side.top, 0.0, "+0.000"),
+    ],
+)
+def test_a_terminal_says_of_each_end_whether_it_holds(labels: LabelFile, side: Side, effect: float, said: str) -> None:
+    answer = search(labels, SearchQuery(q="California", model="tiny-chat", limit=1))
+    result = answer.results[0].model_copy(update={"side": side, "effect": effect, "strength": Strength.weak})
+    row = list(listing(answer.model_copy(update={"results": [result]})))[1]
+    assert row.partition("weak")[2].partition("'")[0].strip() == said
 
 
 def test_a_terminal_says_whether_a_label_holds(planted_data: Path) -> None:

@@ -4,12 +4,15 @@ import pytest
 from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
+from app.html.templates import templates
 from app.labelfile.label_file import LabelFile
 from app.pages.neuron_effects import changes, clamps, ordinal, trial, tried
 from app.queries.layers import LayerQuery, layer
 from app.queries.neuron import neuron
 from neuronym.contract import Direction, Lens, NeuronAnswer, Side, Site, View
 from neuronym.label_tables import label_place
+
+environment = templates.env
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def test_an_effect_names_both_ends_of_every_label_there_is(answer: NeuronAnswer)
 def test_a_label_is_tried_at_the_end_that_names_it_and_at_its_views_own_site(answer: NeuronAnswer) -> None:
     high = trial(answer, View.up, Lens.cosine, Direction.high, 320)
     assert high is not None
-    assert (high.site, high.delta, high.control, high.place, high.holds) == (Site.up, 1, -0.25, "2nd", True)
+    assert (high.site, high.delta, high.control, high.place, high.outcome) == (Site.up, 1, -0.25, "2nd", "holds")
     down = trial(answer, View.down, Lens.logit, Direction.high, 320)
     assert down is not None
     end = answer.views[View.down][Lens.logit].named_by
@@ -41,7 +44,7 @@ def test_a_label_is_tried_at_the_end_that_names_it_and_at_its_views_own_site(ans
 def test_clamped_low_the_highest_token_should_fall(answer: NeuronAnswer) -> None:
     low = trial(answer, View.up, Lens.cosine, Direction.low, 320)
     assert low is not None
-    assert not low.holds
+    assert low.outcome == "reversed"
 
 
 def test_of_a_token_that_falls_the_place_is_counted_from_the_furthest_fall(answer: NeuronAnswer) -> None:
@@ -52,7 +55,21 @@ def test_of_a_token_that_falls_the_place_is_counted_from_the_furthest_fall(answe
     changed = answer.model_copy(update={"effect": {Site.up: {Direction.high: effect}}})
     found = trial(changed, View.up, Lens.cosine, Direction.high, 320)
     assert found is not None
-    assert (found.place, found.holds) == ("2nd", False)
+    assert (found.place, found.outcome) == ("2nd", "reversed")
+
+
+def test_a_token_that_stays_where_it_was_neither_holds_nor_is_reversed(answer: NeuronAnswer) -> None:
+    assert answer.effect is not None
+    high = answer.effect[Site.up][Direction.high]
+    still = [one.model_copy(update={"delta": 0.0}) for one in high.labels]
+    changed = answer.model_copy(
+        update={"effect": {Site.up: {Direction.high: high.model_copy(update={"labels": still})}}}
+    )
+    found = trial(changed, View.up, Lens.cosine, Direction.high, 320)
+    assert found is not None
+    assert found.outcome is None
+    said = environment.from_string("{{ ui.trial(one, 320) }}").render(one=found)
+    assert BeautifulSoup(said, "html.parser").text.split()[:2] == ["Clamped", "high,"]
 
 
 def test_the_names_of_all_views_and_every_change(answer: NeuronAnswer) -> None:
