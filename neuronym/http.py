@@ -5,13 +5,14 @@ Knows a request and pydantic's errors; knows no question, no status line and no 
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # the command line says sentences, too, and would take longer to start
     from starlette.requests import Request
 
 T = TypeVar("T")
+Place = tuple[int | str, ...]  # of a field in what was sent
 CLIENT_GONE = 499  # the status of an answer that nobody reads; for the log
 
 _MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")  # how pydantic prints a member of an enumeration
@@ -48,14 +49,30 @@ async def _disconnect(request: "Request") -> None:
         pass
 
 
-def sentences(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> list[str]:
-    """Each error once; `skip` is how many parts of its place are not the field's (FastAPI puts "query" in front)."""
-    return list(dict.fromkeys(_sentence(error, skip) for error in errors))
+def dotted(place: Place) -> str:
+    """A field as JSON and query parameters name it: clamps.0.layer."""
+    return ".".join(map(str, place))
 
 
-def _sentence(error: Mapping[str, Any], skip: int) -> str:
-    place = error["loc"]
-    name = ".".join(map(str, place[skip:]))
+def as_variable(place: Place) -> str:
+    """A setting as the environment names it; nothing for the settings as a whole."""
+    return f"NEURONYM_{place[0]}".upper() if place else ""
+
+
+def sentences(
+    errors: Sequence[Mapping[str, Any]], skip: int = 0, *, named: Callable[[Place], str] = dotted, told: bool = True
+) -> list[str]:
+    """Say pydantic's errors, each once, in sentences that begin with the field and name what it may be.
+
+    Args:
+        skip: how many parts of an error's place are not the field's (FastAPI puts "query" in front).
+        named: how whoever reads it knows a field; an empty name stands for the whole.
+        told: whether what was sent is repeated. Not where it may be a secret.
+    """
+    return list(dict.fromkeys(_sentence(error, named(tuple(error["loc"][skip:])), told) for error in errors))
+
+
+def _sentence(error: Mapping[str, Any], name: str, told: bool) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "json_invalid":
         return f"The body is not JSON: {context['error']}."
@@ -69,7 +86,7 @@ def _sentence(error: Mapping[str, Any], skip: int) -> str:
     if kind == "extra_forbidden":
         return f"{name} is not known here; /docs lists what is."
     said = _said_of(name, _MEMBER.sub(r"\1", error["msg"]))
-    return f"{said}{_given(error.get('input'))}."
+    return f"{said}{_given(error.get('input')) if told else ''}."
 
 
 def _said_of(name: str, message: str) -> str:

@@ -8,12 +8,12 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import click
 from pydantic import ValidationError
 
+from neuronym.http import as_variable, sentences
 from neuronym.settings import Settings
 
 COMMANDS = {
@@ -35,7 +35,8 @@ class Commands(click.Group):
         except ValidationError as error:
             if error.title != Settings.__name__:
                 raise
-            raise click.ClickException(" ".join(_sentences(error))) from error
+            said = sentences(error.errors(), named=as_variable, told=False)  # some are secret
+            raise click.ClickException(" ".join(said)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *COMMANDS})
@@ -46,13 +47,6 @@ class Commands(click.Group):
         module = importlib.import_module(COMMANDS[cmd_name])
         known = (one for one in vars(module).values() if isinstance(one, click.Command))
         return next(one for one in known if one.name == cmd_name)
-
-
-def _sentences(error: ValidationError) -> Iterator[str]:
-    """What is wrong with the settings, by their names in the environment. Values are left out: some are secret."""
-    for one in error.errors():
-        said = one["msg"].removeprefix("Value error, ")
-        yield f"NEURONYM_{str(one['loc'][0]).upper()}: {said}." if one["loc"] else f"{said}."
 
 
 @click.group(cls=Commands)

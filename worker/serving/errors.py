@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from neuronym.contract import ClampError, ErrorAnswer
-from neuronym.http import CLIENT_GONE, ClientGone
+from neuronym.http import CLIENT_GONE, ClientGone, sentences
 from worker.errors import CheckpointError, RequestError
 from worker.serving.queue import Busy
 from worker.steering.models import UnknownModel
@@ -78,13 +78,8 @@ async def _refuse(_request: Request, error: Exception) -> Response:
 
 async def _refuse_fields(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [_sentence(one["loc"], one["msg"]) for one in error.errors()]
-    return _json(ErrorAnswer(error="; ".join(errors), errors=errors, status=422))
-
-
-def _sentence(place: tuple[str | int, ...], message: str) -> str:
-    field = ".".join(str(part) for part in place[1:])
-    return f"{field}: {message}" if field else message
+    errors = sentences(error.errors(), skip=1)
+    return _json(ErrorAnswer(error=" ".join(errors), errors=errors, status=422))
 
 
 async def _refuse_route(_request: Request, error: Exception) -> Response:

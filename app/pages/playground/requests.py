@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from app.errors import Unprocessable
 from app.pages.playground.state import Composition, Row, number_of
 from neuronym.contract import ClampRequest, ErrorAnswer, SweepRequest, TokenizeRequest
+from neuronym.http import Place, dotted, sentences
 
 Asked = TypeVar("Asked", ClampRequest, SweepRequest, TokenizeRequest)
 ALTERNATIVES = 5  # to each token
-_OF_A_CLAMP = re.compile(r"clamps\.(\d+)(?:\.(\w+))?: ")
+_OF_A_CLAMP = re.compile(r"clamps\.(\d+)(?:\.(\w+))?(:?) ")
 
 
 def to_request(composition: Composition, watch: Iterable[int | str]) -> ClampRequest:
@@ -87,7 +88,7 @@ def _valid(kind: type[Asked], body: dict[str, Any]) -> Asked:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        raise Unprocessable(*(_sentence(problem["loc"], problem["msg"]) for problem in error.errors())) from None
+        raise Unprocessable(*sentences(error.errors(), named=_named)) from None
 
 
 def clamp_of(row: Row, number: int) -> dict[str, Any]:
@@ -108,16 +109,18 @@ def in_words(refusal: ErrorAnswer, composition: Composition) -> ErrorAnswer:
     def named(found: re.Match[str]) -> str:
         place = int(found[1])
         clamp = f"Clamp {filled[place] if place < len(filled) else place + 1}"
-        return f"{clamp}, {found[2]}: " if found[2] else f"{clamp}: "
+        if not found[2]:
+            return f"{clamp}{found[3]} "
+        return f"{clamp}, {found[2]}: " if found[3] else f"{clamp}: {found[2]} "
 
     errors = [_OF_A_CLAMP.sub(named, error).replace("send `prompt`", "choose plain text") for error in refusal.errors]
     errors = [error[:1].upper() + error[1:] for error in errors]
     return refusal.model_copy(update={"errors": errors, "error": " ".join(errors)})
 
 
-def _sentence(where: tuple[int | str, ...], message: str) -> str:
-    """Of a clamp as the API says it, so that `in_words` finds it; of a field with its words."""
-    if where[:1] == ("clamps",):
-        return f"{'.'.join(map(str, where))}: {message[:1].lower()}{message[1:]}."
-    field_name = " ".join(str(part + 1) if isinstance(part, int) else part.replace("_", " ") for part in where)
-    return f"{field_name[:1].upper()}{field_name[1:]}: {message[:1].lower()}{message[1:]}."
+def _named(place: Place) -> str:
+    """A clamp's field as the API names it, so that `in_words` finds it; any other in words."""
+    if place[:1] == ("clamps",):
+        return dotted(place)
+    words = " ".join(str(part + 1) if isinstance(part, int) else part.replace("_", " ") for part in place)
+    return words[:1].upper() + words[1:]

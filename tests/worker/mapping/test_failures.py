@@ -184,8 +184,8 @@ def test_a_shard_that_was_damaged_is_mapped_again(tiny_llama: Path, data_folder:
 @pytest.mark.parametrize(
     "name, value, said",
     [
-        ("NEURONYM_MEMORY_LIMIT", "50%", "NEURONYM_MEMORY_LIMIT: Input should be greater than"),
-        ("NEURONYM_THREADS", "many", "NEURONYM_THREADS: Input should be a valid integer"),
+        ("NEURONYM_MEMORY_LIMIT", "50%", "NEURONYM_MEMORY_LIMIT should be greater than"),
+        ("NEURONYM_THREADS", "many", "NEURONYM_THREADS should be a valid integer"),
         ("NEURONYM_TOKEN", "guessable", "NEURONYM_TOKEN: is too short to be a secret"),
     ],
 )

@@ -123,10 +123,10 @@ def test_empty_rows_are_no_clamps(labels: LabelFile) -> None:
     [
         ("clamp=dog:up:set:1", "Clamp 1: “dog” is not a neuron; write it as L29N808."),
         ("clamp=L1N1:up:set:much", "Clamp 1: give L1N1 a number as its value."),
-        ("clamp=L1N1:side:set:1", "clamps.0.site: input should be"),
-        ("temperature=9", "Temperature"),
-        ("max_new_tokens=many", "Max new tokens"),
-        ("clamp=L1N1:up:set:nan", "clamps.0.value: input should be"),
+        ("clamp=L1N1:side:set:1", "clamps.0.site should be 'up', 'gate' or 'act', not 'side'."),
+        ("temperature=9", "Temperature should be less than or equal to 5, not '9'."),
+        ("max_new_tokens=many", "Max new tokens should be a valid integer"),
+        ("clamp=L1N1:up:set:nan", "clamps.0.value should be a finite number, not nan."),
     ],
 )
 def test_a_mistake_is_named_by_its_field(labels: LabelFile, query: str, sentence: str) -> None:
@@ -135,12 +135,19 @@ def test_a_mistake_is_named_by_its_field(labels: LabelFile, query: str, sentence
 
 
 def test_a_refusal_of_the_request_is_told_in_the_forms_words() -> None:
-    said = ["clamps.1.layer: 9 is not one.", "clamps.0: no unit.", "messages: no; send `prompt`.", "Busy."]
+    said = [
+        "clamps.1.layer: 9 is not one.",
+        "clamps.0: no unit.",
+        "clamps.0.site should be 'up'.",
+        "messages: no; send `prompt`.",
+        "Busy.",
+    ]
     rows = (Row(), Row("L1N1", value="1"), Row("L9N1", value="1"))
     found = in_words(ErrorAnswer(error=" ".join(said), errors=said, status=422), Composition(rows=rows))
     assert found.errors == [
         "Clamp 3, layer: 9 is not one.",
         "Clamp 2: no unit.",
+        "Clamp 2: site should be 'up'.",
         "Messages: no; choose plain text.",
         "Busy.",
     ]
