@@ -1,6 +1,5 @@
 """The command `neuronym`: serve, search, export, sweep, doctor. Says what went wrong in a sentence, not a traceback."""
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from app import __version__
 from app.errors import Problem
 from neuronym.access import bearer
 from neuronym.http import sentences
+from neuronym.neuron_name import EXAMPLE, NeuronName
 from neuronym.settings import Settings
 
 if TYPE_CHECKING:
@@ -154,14 +154,14 @@ def sweep(neuron: str, text: str, as_json: bool, server: str | None, **options: 
 
 def sweep_body(neuron: str, text: str, *, chat: bool, site: str, mode: str, **options: Any) -> dict[str, Any]:
     """The request that the options mean. UsageError: no neuron, or no values."""
-    found = re.fullmatch(r"[Ll](\d+)[Nn](\d+)", neuron)
-    if not found:
-        raise click.UsageError(f"{neuron} is not a neuron; write it as L29N808.")
+    name = NeuronName.read(neuron)
+    if name is None:
+        raise click.UsageError(f"“{neuron}” is not a neuron; write it as {EXAMPLE}.")
     start, to, steps, values = (options.pop(name) for name in ("start", "to", "steps", "values"))
     if values is None and (start is None or to is None):
         raise click.UsageError("Give --from and --to, or --values.")
     given = {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
-    clamp = {"layer": int(found[1]), "index": int(found[2]), "site": site, "mode": mode, "value": 0}
+    clamp = {"layer": name.layer, "index": name.index, "site": site, "mode": mode, "value": 0}
     swept = values.split(",") if values is not None else {"from": start, "to": to, "steps": steps}
     return {**given, **options, "clamps": [clamp], "values": swept, "watch": list(options["watch"])}
 

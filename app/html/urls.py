@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from app.queries.params import Question
+from neuronym.neuron_name import NeuronName
 from neuronym.settings import ROOT
 
 API = "/api/v1"
@@ -83,8 +84,8 @@ def neuron(model: str, layer: int, index: int) -> str:
 
 def named_neuron(model: str, name: str) -> str:
     """The page of a neuron given as `L22N57`."""
-    layer, index = name[1:].split("N")
-    return neuron(model, int(layer), int(index))
+    named = _read(name)
+    return neuron(model, named.layer, named.index)
 
 
 def layer(model: str, number: int, **parameters: Any) -> str:
@@ -109,8 +110,15 @@ def side_by_side(base: str, instruct: str, layer: int, index: int) -> str:
 
 def named_side_by_side(base: str, instruct: str, name: str) -> str:
     """The same of a neuron given as `L22N57`."""
-    layer, index = name[1:].split("N")
-    return side_by_side(base, instruct, int(layer), int(index))
+    named = _read(name)
+    return side_by_side(base, instruct, named.layer, named.index)
+
+
+def _read(name: str) -> NeuronName:
+    """A name out of an answer of the app."""
+    named = NeuronName.read(name)
+    assert named is not None, name
+    return named
 
 
 def changed(base: str, instruct: str, **parameters: Any) -> str:

@@ -6,9 +6,10 @@ import sqlalchemy as sa
 
 from app.errors import Unprocessable
 from app.labelfile.label_file import LabelFile
-from app.queries.lookup import find_model, neuron_name
+from app.queries.lookup import find_model
 from neuronym.contract import Clamp, ClampRequest, Mode, ModelSummary, Site, SweepRequest
 from neuronym.label_tables import QUANTILES, activity
+from neuronym.neuron_name import NeuronName
 
 HIGH = QUANTILES.index(0.999)  # the end of a neuron's range that a unit of it is
 
@@ -68,7 +69,7 @@ def _in_raw(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp]) -> 
     """Values times the high end of what each neuron does on text; a factor (mode scale) has no unit."""
     own = units(labels, model, clamps)
     missing = [
-        f"clamps.{place}: the range of {neuron_name(clamp.layer, clamp.index)} at site {clamp.site.value} is not "
+        f"clamps.{place}: the range of {NeuronName(clamp.layer, clamp.index)} at site {clamp.site.value} is not "
         "measured, so no value can be given in units of it. Run `make map`, or send unit raw."
         for place, clamp in enumerate(clamps)
         if clamp.mode is not Mode.scale and (clamp.site, clamp.layer, clamp.index) not in own

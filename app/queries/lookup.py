@@ -6,16 +6,12 @@ from app.errors import NotFound, Unprocessable, clip
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from neuronym.contract import Lens, ModelSummary, NeuronRef, View, name_layers
-
-
-def neuron_name(layer: int, index: int) -> str:
-    """How a neuron is called in its model."""
-    return f"L{layer}N{index}"
+from neuronym.neuron_name import NeuronName
 
 
 def neuron_ref(model: str, layer: int, index: int) -> NeuronRef:
     """A neuron's whole address."""
-    return NeuronRef(model=model, neuron=neuron_name(layer, index), layer=layer, index=index)
+    return NeuronRef(model=model, neuron=str(NeuronName(layer, index)), layer=layer, index=index)
 
 
 def find_model(labels: LabelFile, name: str) -> ModelSummary:

@@ -11,7 +11,7 @@ from app.labelfile.label_file import LabelFile
 from app.labelfile.vocabulary import Vocabulary
 from app.queries.counterparts import LabelKey, counterparts
 from app.queries.labels import Labels, label_answers
-from app.queries.lookup import find_model, find_neuron, neuron_name, neuron_ref
+from app.queries.lookup import find_model, find_neuron, neuron_ref
 from app.queries.sql import equal
 from neuronym.contract import (
     ActivityAnswer,
@@ -29,6 +29,7 @@ from neuronym.contract import (
     View,
 )
 from neuronym.label_tables import QUANTILES, activity, effect, label, label_place, neighbour
+from neuronym.neuron_name import NeuronName
 
 Row = sa.Row[Any]
 VIEW_OF_SITE = {Site.up: View.up, Site.gate: View.gate, Site.act: View.down}  # whose label a clamp is measured by
@@ -75,7 +76,7 @@ def _activity(rows: list[Row]) -> dict[Site, ActivityAnswer] | None:
 
 def _neighbours(rows: list[Row], model: ModelSummary, layer: int, index: int) -> Neighbours:
     similar = [
-        SimilarNeuron(neuron=neuron_name(layer, near), view=row.view, cosine=cosine)
+        SimilarNeuron(neuron=str(NeuronName(layer, near)), view=row.view, cosine=cosine)
         for row in rows
         for near, cosine in zip(row.neurons, row.cosines, strict=True)
     ]
@@ -86,7 +87,7 @@ def _neighbours(rows: list[Row], model: ModelSummary, layer: int, index: int) ->
 def _at(model: ModelSummary, place: int) -> str | None:
     """The neuron at a place in the whole model, counted through its layers; None where nothing is mapped."""
     layer, index = divmod(place, model.neurons)
-    return neuron_name(layer, index) if layer in model.mapped else None
+    return str(NeuronName(layer, index)) if layer in model.mapped else None
 
 
 def _counterpart(

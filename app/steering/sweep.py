@@ -7,10 +7,10 @@ from starlette.concurrency import run_in_threadpool
 
 from app.labelfile.label_file import LabelFile
 from app.queries.clamps import swept
-from app.queries.lookup import neuron_name
 from app.steering.clamp import Steering
 from app.steering.worker_client import understood
 from neuronym.contract import SweepAnswer, SweepCurve, SweepRequest
+from neuronym.neuron_name import NeuronName
 
 _SWEEP = "/v1/sweep"
 
@@ -21,7 +21,7 @@ async def sweep(labels: LabelFile, worker: Steering, request: SweepRequest) -> S
     clamp = request.clamps[request.clamp]
     return SweepAnswer(
         run=labels.run,
-        neuron=neuron_name(clamp.layer, clamp.index),
+        neuron=str(NeuronName(clamp.layer, clamp.index)),
         site=clamp.site,
         mode=clamp.mode,
         unit=request.unit,

@@ -4,6 +4,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.app.spellings import SPELLINGS
 from tests.browser.conftest import Playground, watched
 from tests.browser.test_for_everyone import violations
 from tests.serving import until
@@ -100,6 +101,14 @@ def test_rows_are_added_named_and_removed(page: Page, tiny_playground: Playgroun
     page.get_by_role("button", name="Remove clamp 1").click()
     expect(page.locator("#clamps .row")).to_have_count(1)
     expect(page.locator("#neuron-0")).to_have_value("L3N7")
+
+
+def test_the_browser_takes_the_names_that_the_form_reads(page: Page, planted_site: str) -> None:
+    page.goto(f"{planted_site}/playground?model=tiny-chat&prompt=x")
+    taken = page.locator("#neuron-0").evaluate(
+        "(field, texts) => texts.filter(text => { field.value = text; return field.checkValidity(); })", list(SPELLINGS)
+    )
+    assert taken == [text for text, place in SPELLINGS.items() if place]
 
 
 def test_it_works_without_a_script(plain_page: Page, tiny_playground: Playground) -> None:

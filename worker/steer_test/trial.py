@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from neuronym.contract import Mode
+from neuronym.neuron_name import NeuronName
 from worker.errors import RequestError
 from worker.steer_test.answers import AnswerText, Setting, answers, question
 from worker.steer_test.fitting import fit
@@ -203,5 +204,10 @@ def _grid(nominees: Sequence[Nominee], effort: Effort) -> list[Setting]:
 
 def _nominee(one: Nominee) -> NomineeReport:
     return NomineeReport(
-        neuron=f"L{one.layer}N{one.index}", site=one.site, unit=one.unit, times=one.times, rise=one.rise, kl=one.kl
+        neuron=str(NeuronName(one.layer, one.index)),
+        site=one.site,
+        unit=one.unit,
+        times=one.times,
+        rise=one.rise,
+        kl=one.kl,
     )

@@ -19,6 +19,7 @@ from app.pages.playground.state import DEFAULTS, SWEEP, Composition, Row
 from app.pages.tour import named, tour
 from app.queries.neuron import neuron
 from neuronym.contract import LayerNeuron, NeuronAnswer, View
+from neuronym.neuron_name import EXAMPLE, PATTERN
 
 KNOBS = (  # field, label, attributes
     ("max_new_tokens", "New tokens", {"min": 1, "max": 1024, "step": 1}),
@@ -52,11 +53,11 @@ _starting: WeakKeyDictionary[LabelFile, dict[str, list[Start]]] = WeakKeyDiction
 
 def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
     """Look a row's neuron up."""
-    place = row.place()
-    if place is None:
-        return RowName(problem="Write a neuron as L29N808." if row.neuron else None)
+    name = row.neuron_name()
+    if name is None:
+        return RowName(problem=f"Write a neuron as {EXAMPLE}." if row.neuron else None)
     try:
-        answer = neuron(labels, model, *place)
+        answer = neuron(labels, model, name.layer, name.index)
         return RowName(answer, namings(answer, most=2), own_range(answer, row))
     except Problem as problem:
         return RowName(problem=str(problem))
@@ -69,6 +70,8 @@ def filling(labels: LabelFile, composition: Composition, **more: Any) -> dict[st
         "models": list(labels.models.values()),
         "composition": composition,
         "row_names": [row_name(labels, composition.model, row) for row in composition.rows],
+        "neuron_pattern": PATTERN,
+        "neuron_example": EXAMPLE,
         "knobs": KNOBS,
         "tuned": dict(composition.knobs) != DEFAULTS,
         "tour": _starts(labels, composition.model or first_model(labels)),

@@ -14,6 +14,7 @@ from app.errors import Unprocessable
 from app.pages.playground.state import Composition, Row, number_of
 from neuronym.contract import ClampRequest, ErrorAnswer, SweepRequest, TokenizeRequest
 from neuronym.http import Place, dotted, sentences
+from neuronym.neuron_name import EXAMPLE
 
 Asked = TypeVar("Asked", ClampRequest, SweepRequest, TokenizeRequest)
 ALTERNATIVES = 5  # to each token
@@ -93,13 +94,13 @@ def _valid(kind: type[Asked], body: dict[str, Any]) -> Asked:
 
 def clamp_of(row: Row, number: int) -> dict[str, Any]:
     """One clamp of a request; Unprocessable names the row."""
-    place = row.place()
-    if place is None:
-        raise Unprocessable(f"Clamp {number}: “{row.neuron}” is not a neuron; write it as L29N808.")
+    name = row.neuron_name()
+    if name is None:
+        raise Unprocessable(f"Clamp {number}: “{row.neuron}” is not a neuron; write it as {EXAMPLE}.")
     value = number_of(row.value)
     if value is None:
         raise Unprocessable(f"Clamp {number}: give {row.neuron} a number as its value.")
-    return {"layer": place[0], "index": place[1], "site": row.site, "mode": row.mode, "value": value}
+    return {"layer": name.layer, "index": name.index, "site": row.site, "mode": row.mode, "value": value}
 
 
 def in_words(refusal: ErrorAnswer, composition: Composition) -> ErrorAnswer:

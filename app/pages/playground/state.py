@@ -3,7 +3,6 @@
 Values stay as they were typed until they are asked for as a request, so that a form with a mistake comes back whole.
 """
 
-import re
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
@@ -16,8 +15,8 @@ from starlette.datastructures import FormData, QueryParams
 from app.errors import Unprocessable
 from app.html import urls
 from neuronym.contract import MAX_CLAMPS, ModelSummary
+from neuronym.neuron_name import NeuronName
 
-NEURON = re.compile(r"\s*[Ll](\d{1,9})[Nn](\d{1,9})\s*")
 DEFAULTS = {"positions": "all", "max_new_tokens": "48", "temperature": "0", "top_p": "1", "seed": "0"}
 SWEEP = {"sweep_clamp": "1", "sweep_from": "-20", "sweep_to": "40", "sweep_steps": "25", "sweep_pair": ""}
 LARGEST = 2_000_000  # bytes of a query, percent-encoded prompts included
@@ -58,10 +57,9 @@ class Row(NamedTuple):
             return self
         return self._replace(value=f"{(value + 1) / 2 if self.mode == 'scale' else value / 2:.4g}")
 
-    def place(self) -> tuple[int, int] | None:
-        """Layer and index, or None while it is not a neuron's name."""
-        found = NEURON.fullmatch(self.neuron)
-        return (int(found[1]), int(found[2])) if found else None
+    def neuron_name(self) -> NeuronName | None:
+        """The neuron, or None while what was typed names none."""
+        return NeuronName.read(self.neuron)
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,11 @@ def _named(labels: LabelFile, composition: Composition) -> list[int | str]:
     """The first label tokens of each clamped neuron: of what it writes, then of the view its site belongs to."""
     found: list[int | str] = []
     for row in composition.rows:
-        place = row.place()
-        if place is None:
+        name = row.neuron_name()
+        if name is None:
             continue
         try:
-            views = neuron(labels, composition.model, *place).views
+            views = neuron(labels, composition.model, name.layer, name.index).views
         except Problem:
             continue  # the clamp itself will be refused with the reason
         for view in dict.fromkeys((View.down, OF_SITE.get(row.site, View.up))):

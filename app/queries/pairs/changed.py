@@ -12,11 +12,12 @@ from pydantic import Field
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.queries.counterparts import LabelKey, label_tokens
-from app.queries.lookup import find_layer, neuron_name
+from app.queries.lookup import find_layer
 from app.queries.pairs.lookup import PairQuery, about, asked_tokens, find_compared, token_is
 from app.queries.sql import equal
 from neuronym.contract import ChangedAnswer, ChangedNeuron, Drift, Token
 from neuronym.label_tables import drift
+from neuronym.neuron_name import NeuronName
 
 Row = sa.Row[Any]
 
@@ -99,7 +100,7 @@ def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Seq
 def _changed(row: Row, before: list[Token], after: list[Token]) -> ChangedNeuron:
     return ChangedNeuron(
         **measured(row),
-        neuron=neuron_name(row.layer, row.neuron),
+        neuron=str(NeuronName(row.layer, row.neuron)),
         layer=row.layer,
         index=row.neuron,
         view=row.view,

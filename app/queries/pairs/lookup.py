@@ -108,7 +108,7 @@ def asked_tokens(labels: LabelFile, pair: Pair, query: PairQuery) -> AskedTokens
     vocabulary = labels.vocabulary(pair.base)
     found = match(parsed.alternatives, {vocabulary.hash: vocabulary})
     notes = parsed.notes + found.notes
-    if parsed.addresses and not parsed.alternatives:
+    if parsed.neurons and not parsed.alternatives:
         notes.append("A concept is a token; a neuron has its own page.")
     return AskedTokens(found.tokens.get(vocabulary.hash, []), notes)
 

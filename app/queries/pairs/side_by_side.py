@@ -6,13 +6,14 @@ import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
-from app.queries.lookup import find_neuron, neuron_name
+from app.queries.lookup import find_neuron
 from app.queries.neuron import neuron
 from app.queries.pairs.changed import measured
 from app.queries.pairs.lookup import about, find_compared
 from app.queries.sql import equal
 from neuronym.contract import DriftAnswer, LabelAnswer, Lens, NeuronAnswer, RankedToken, SideBySideAnswer, Sides, View
 from neuronym.label_tables import drift
+from neuronym.neuron_name import NeuronName
 
 Row = sa.Row[Any]
 
@@ -24,7 +25,7 @@ def side_by_side(labels: LabelFile, base: str, instruct: str, layer: int, index:
     sides = Sides(base=neuron(labels, base, layer, index), instruct=neuron(labels, instruct, layer, index))
     return SideBySideAnswer(
         **about(labels, pair),
-        neuron=neuron_name(layer, index),
+        neuron=str(NeuronName(layer, index)),
         layer=layer,
         index=index,
         views=_views(_rows(labels, pair, layer, index), sides),

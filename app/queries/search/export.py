@@ -22,6 +22,7 @@ from app.queries.search.token_match import match
 from app.queries.sql import equal, literal
 from neuronym.contract import Lens, Side, Strength, View
 from neuronym.label_tables import column_holds, drift, label_by_token, model, outwards, token, tokenizer
+from neuronym.neuron_name import FORMAT
 
 hit = label_by_token.c
 _SAME, _CHANGED = (sa.literal_column(f"'{word}'", sa.String) for word in ("same", "changed"))
@@ -77,7 +78,7 @@ def columns(pair: Pair | None = None) -> dict[str, sa.ColumnElement[Any]]:
     same_top = drift.c.same_top if pair else hit.agreement
     return {
         "model": model.c.name,
-        "neuron": sa.func.concat("L", hit.layer, "N", hit.neuron, type_=sa.String),
+        "neuron": sa.func.format(FORMAT, hit.layer, hit.neuron, type_=sa.String),
         "layer": hit.layer,
         "index": hit.neuron,
         "view": _word(hit.view, View),
@@ -133,7 +134,7 @@ def _asked(labels: LabelFile, query: ExportQuery, names: list[str]) -> sa.Column
     vocabularies = labels.vocabularies(names)
     found = match(parsed.alternatives, vocabularies, most=None)
     if parsed.notes or not any(found.tokens.values()):
-        named = ["q: a neuron's labels are at /neurons; ask for tokens here."] if parsed.addresses else []
+        named = ["q: a neuron's labels are at /neurons; ask for tokens here."] if parsed.neurons else []
         raise Unprocessable(*(parsed.notes + found.notes + named))
     ids = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
     return sa.or_(

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from neuronym.neuron_name import NeuronName
+
 MAX_ALTERNATIVES = 64
 
-_NEURON = re.compile(r"l(\d{1,9})n(\d{1,9})", re.ASCII | re.IGNORECASE)
 _QUOTED = re.compile(r'\s*+"((?:[^"]|"")*+)("|\Z)\s*+(?=,|\Z)', re.DOTALL)
 _PLAIN = re.compile(r"[^,]*", re.DOTALL)
 
@@ -25,19 +26,11 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Address:
-    """A neuron asked for by its name."""
-
-    layer: int
-    index: int
-
-
-@dataclass(frozen=True)
 class Parsed:
     """What a text asks for; `notes` are sentences for the one who asked."""
 
     alternatives: list[Alternative]
-    addresses: list[Address]
+    neurons: list[NeuronName]
     notes: list[str]
 
 
@@ -52,12 +45,12 @@ def parse(text: str) -> Parsed:
     asked = found[:MAX_ALTERNATIVES]
     return Parsed(
         [one for one in asked if isinstance(one, Alternative)],
-        [one for one in asked if isinstance(one, Address)],
+        [one for one in asked if isinstance(one, NeuronName)],
         notes,
     )
 
 
-def _alternatives(text: str) -> Iterator[Alternative | Address]:
+def _alternatives(text: str) -> Iterator[Alternative | NeuronName]:
     place = 0
     while place <= len(text):
         quoted = _QUOTED.match(text, place)
@@ -70,9 +63,9 @@ def _alternatives(text: str) -> Iterator[Alternative | Address]:
         place = match.end() + 1
 
 
-def _plain(word: str) -> Alternative | Address:
-    if named := _NEURON.fullmatch(word):
-        return Address(int(named[1]), int(named[2]))
+def _plain(word: str) -> Alternative | NeuronName:
+    if neuron := NeuronName.read(word):
+        return neuron
     stem = word.removesuffix("*").rstrip()
     if stem and stem != word and "*" not in stem:
         return Alternative("prefix", stem)

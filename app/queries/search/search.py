@@ -5,13 +5,14 @@ Says what is asked and what is answered. Text is read by `app.queries.search.lan
 """
 
 from app.labelfile.label_file import LabelFile
-from app.queries.lookup import has_neuron, neuron_name, neuron_ref
+from app.queries.lookup import has_neuron, neuron_ref
 from app.queries.params import Text
 from app.queries.search.filters import Listed, models_asked
-from app.queries.search.language import Address, parse
+from app.queries.search.language import parse
 from app.queries.search.rows import read_page
 from app.queries.search.token_match import match, spelled
 from neuronym.contract import ModelSummary, NeuronRef, SearchAnswer, name_layers
+from neuronym.neuron_name import NeuronName
 
 
 class SearchQuery(Listed, Text):
@@ -27,7 +28,7 @@ def search(labels: LabelFile, query: SearchQuery, *, folded: bool = False) -> Se
     parsed = parse(query.q)
     vocabularies = labels.vocabularies([model.name for model in models])
     found = match(parsed.alternatives, vocabularies)
-    neurons, notes = _neurons(models, parsed.addresses)
+    neurons, notes = _neurons(models, parsed.neurons)
     total, results = read_page(labels, query, [model.name for model in models], found.tokens, folded=folded)
     return SearchAnswer(
         run=labels.run,
@@ -43,22 +44,22 @@ def search(labels: LabelFile, query: SearchQuery, *, folded: bool = False) -> Se
     )
 
 
-def _neurons(models: list[ModelSummary], addresses: list[Address]) -> tuple[list[NeuronRef], list[str]]:
-    found, notes = [], []
-    for asked in addresses:
-        there = [model.name for model in models if has_neuron(model, asked.layer, asked.index)]
-        found += [neuron_ref(name, asked.layer, asked.index) for name in there]
-        if not there:
-            notes.append(_missing(models, asked))
-    return found, notes
+def _neurons(models: list[ModelSummary], names: list[NeuronName]) -> tuple[list[NeuronRef], list[str]]:
+    """The neurons with these names in each of the models, and why there are none where there are none."""
+    neurons, notes = [], []
+    for name in names:
+        having = [model.name for model in models if has_neuron(model, name.layer, name.index)]
+        neurons += [neuron_ref(model, name.layer, name.index) for model in having]
+        if not having:
+            notes.append(_missing(models, name))
+    return neurons, notes
 
 
-def _missing(models: list[ModelSummary], asked: Address) -> str:
+def _missing(models: list[ModelSummary], name: NeuronName) -> str:
     """Why there is no such neuron in any of the models."""
-    name = neuron_name(asked.layer, asked.index)
-    partly = [one for one in models if asked.layer < one.layers and asked.index < one.neurons]
+    partly = [model for model in models if name.layer < model.layers and name.index < model.neurons]
     if partly:
-        mapped = ", ".join(f"{one.name} has {name_layers(one.mapped)} of {one.layers}" for one in partly)
+        mapped = ", ".join(f"{model.name} has {name_layers(model.mapped)} of {model.layers}" for model in partly)
         return f"The layer of {name} is not mapped: {mapped}."
-    last = ", ".join(f"{neuron_name(one.layers - 1, one.neurons - 1)} in {one.name}" for one in models)
+    last = ", ".join(f"{NeuronName(model.layers - 1, model.neurons - 1)} in {model.name}" for model in models)
     return f"There is no neuron {name}; the last is {last}."

@@ -4,7 +4,8 @@ from time import perf_counter
 
 import pytest
 
-from app.queries.search.language import MAX_ALTERNATIVES, Address, Alternative, parse
+from app.queries.search.language import MAX_ALTERNATIVES, Alternative, parse
+from neuronym.neuron_name import NeuronName
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ from app.queries.search.language import MAX_ALTERNATIVES, Address, Alternative, 
 def test_one_alternative(text: str, kind: str, meant: str) -> None:
     parsed = parse(text)
     assert [(one.kind, one.text) for one in parsed.alternatives] == [(kind, meant)]
-    assert not parsed.addresses
+    assert not parsed.neurons
     assert not parsed.notes
 
 
@@ -50,7 +51,7 @@ def test_commas_separate_alternatives_but_not_inside_quotes() -> None:
 @pytest.mark.parametrize("text", ["L22N57", "l22n57", " L22n57 "])
 def test_a_neurons_name_is_an_address(text: str) -> None:
     parsed = parse(f"{text}, dog")
-    assert parsed.addresses == [Address(22, 57)]
+    assert parsed.neurons == [NeuronName(22, 57)]
     assert parsed.alternatives == [Alternative("word", "dog")]
 
 
