@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from app.pages.neuron_names import ORDER
 from neuronym.contract import Direction, LabelEffect, Lens, NeuronAnswer, Side, Site, Token, View
-from neuronym.label_tables import NATURAL, Outcome, outcome
+from neuronym.label_tables import Outcome, outcome
+from neuronym.sites import NATURAL_SITE
 
 
 class Trial(NamedTuple):
@@ -25,7 +26,7 @@ class Trial(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """The end that names a view, clamped both ways at the view's own site."""
+    """The end that names a view, clamped both ways at the view's natural site."""
 
     view: View
     side: Side
@@ -45,8 +46,8 @@ class Change(NamedTuple):
 
 
 def trial(answer: NeuronAnswer, view: View, lens: Lens, direction: Direction, vocab: int) -> Trial | None:
-    """What a clamp at the view's own site did to the first token of the end that names it; None if not measured."""
-    site = NATURAL[view]
+    """What a clamp at the view's natural site did to the first token of the end that names it; None if not measured."""
+    site = NATURAL_SITE[view]
     label = answer.views.get(view, {}).get(lens)
     effect = (answer.effect or {}).get(site, {}).get(direction)
     if label is None or effect is None:
@@ -67,7 +68,7 @@ def trial(answer: NeuronAnswer, view: View, lens: Lens, direction: Direction, vo
 
 
 def tried(answer: NeuronAnswer, lens: Lens, vocab: int) -> list[Tried]:
-    """The label of each view under a lens, where its neuron was clamped at the view's own site."""
+    """The label of each view under a lens, where its neuron was clamped at the view's natural site."""
     return list(_tried(answer, lens, vocab))
 
 

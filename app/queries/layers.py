@@ -14,7 +14,8 @@ from app.queries.params import Limit, Offset, Question
 from app.queries.ranking import trust
 from app.queries.sql import Number, equal
 from neuronym.contract import Direction, LayerAnswer, LayerNeuron, Lens, Side, Strength, View
-from neuronym.label_tables import NAMED, NATURAL, column_holds, effect, label, label_place
+from neuronym.label_tables import NAMED, column_holds, effect, label, label_place
+from neuronym.sites import NATURAL_SITE
 
 
 class LayerQuery(Question):
@@ -77,7 +78,7 @@ def _narrow(model: int, layer: int, chosen: list[sa.ColumnElement[bool]], query:
     """What neurons are sorted by; `effect` is that on the end which names the neuron."""
     tried: dict[str, Number] = {
         "model": model,
-        "site": NATURAL[query.view],
+        "site": NATURAL_SITE[query.view],
         "direction": Direction.high,
         "layer": layer,
     }

@@ -30,9 +30,9 @@ from neuronym.contract import (
 )
 from neuronym.label_tables import QUANTILES, activity, effect, label, label_place, neighbour
 from neuronym.neuron_name import NeuronName
+from neuronym.sites import VIEW_OF_SITE
 
 Row = sa.Row[Any]
-VIEW_OF_SITE = {Site.up: View.up, Site.gate: View.gate, Site.act: View.down}  # whose label a clamp is measured by
 
 
 def neuron(labels: LabelFile, model: str, layer: int, index: int) -> NeuronAnswer:

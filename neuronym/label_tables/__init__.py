@@ -4,7 +4,7 @@ Large tables are sorted by their key and carry no index: DuckDB's zone maps find
 would, at a third of the size. Enumerations are stored as small integers, in the order of their class.
 """
 
-from neuronym.label_tables.codes import LABELS, NAMED, NAMED_BY, NATURAL, QUANTILES, Coded, code, label_place
+from neuronym.label_tables.codes import LABELS, NAMED, NAMED_BY, QUANTILES, Coded, code, label_place
 from neuronym.label_tables.columns import metadata
 from neuronym.label_tables.labels import agreement, concept, drift, label, label_by_token, neighbour
 from neuronym.label_tables.measured import activity, effect, measurement
@@ -17,7 +17,6 @@ __all__ = [
     "LABELS",
     "NAMED",
     "NAMED_BY",
-    "NATURAL",
     "QUANTILES",
     "REVISION",
     "Coded",

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from neuronym.contract import Direction, Lens, Side, Site, View
+from neuronym.contract import Direction, Lens, Side, View
 
 NAMED = 5  # tokens of a label that a search row carries
 QUANTILES = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
@@ -27,7 +27,6 @@ def label_place(view: View, lens: Lens, side: Side = Side.top) -> int:
     return (code(side) * len(View) + code(view)) * len(Lens) + code(lens)
 
 
-NATURAL = {View.up: Site.up, View.gate: Site.act, View.down: Site.act}  # the site at which a view's label is tried
 NAMED_BY = {Direction.high: Side.top, Direction.low: Side.bottom}  # the end of a label that a clamp should raise
 
 

@@ -82,8 +82,7 @@ class Checkpoint:
         Raises:
             CheckpointError: missing, of the wrong shape, or not finite.
         """
-        module = {View.up: self.family.up, View.gate: self.family.gate, View.down: self.family.down}[view]
-        name = f"{self.family.layers_path}.{layer}.{module}"
+        name = f"{self.family.layers_path}.{layer}.{self.family.projection(view)}"
         weight = self._weight(name)
         stored_as_columns = (view is View.down) != self.family.transposed
         rows = weight.T.contiguous() if stored_as_columns else weight  # (neurons, width)

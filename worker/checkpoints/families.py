@@ -5,6 +5,8 @@ A gated MLP computes `down(act(gate(x)) * up(x))`, an ungated one `down(act(up(x
 
 from dataclasses import dataclass
 
+from neuronym.contract import View
+
 
 @dataclass(frozen=True)
 class Family:
@@ -23,6 +25,10 @@ class Family:
     def gated(self) -> bool:
         """Whether the up projection is multiplied by an activated gate."""
         return self.gate is not None
+
+    def projection(self, view: View) -> str | None:
+        """The module that holds a view's weight vectors, relative to a layer; None for the gate of an ungated MLP."""
+        return {View.up: self.up, View.gate: self.gate, View.down: self.down}[view]
 
 
 _LLAMA = Family(

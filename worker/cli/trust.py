@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from neuronym.contract import Lens, Site, Strength, View
 from neuronym.settings import Settings
+from neuronym.sites import NATURAL_SITE
 from worker.errors import CheckpointError, LabelFileError
 from worker.trust.chart import chart
 from worker.trust.report import THIRDS, TrustReport
@@ -70,4 +71,5 @@ def page(report: TrustReport) -> str:
     )
     environment.filters |= {"share": "{:.1%}".format, "nats": "{:+.3f}".format, "count": "{:,}".format}
     words = {"View": View, "Lens": Lens, "Site": Site, "Strength": Strength, "THIRDS": THIRDS, "CHART": CHART}
-    return environment.get_template("trust.md.jinja").render(report=report, **words).rstrip() + "\n"
+    template = environment.get_template("trust.md.jinja")
+    return template.render(report=report, NATURAL_SITE=NATURAL_SITE, **words).rstrip() + "\n"

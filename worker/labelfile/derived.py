@@ -9,7 +9,8 @@ it is the lowest to the low end; either way the token should become likelier.
 import sqlalchemy as sa
 
 from neuronym.contract import Lens, Strength, View
-from neuronym.label_tables import LABELS, NAMED_BY, NATURAL, code, column_holds, label_place
+from neuronym.label_tables import LABELS, NAMED_BY, code, column_holds, label_place
+from neuronym.sites import NATURAL_SITE
 
 NEAR_TIE = 0.1  # standard deviations between a model's top token and the other model's: less is a tie, not a change
 
@@ -108,9 +109,9 @@ TRIALS = f"""
     JOIN effect USING (model, layer, neuron, direction)
     WHERE len(deltas) = {LABELS}"""
 
-OWN_SITES = ", ".join(f"({code(view)}, {code(site)})" for view, site in NATURAL.items())
+NATURAL_SITES = ", ".join(f"({code(view)}, {code(site)})" for view, site in NATURAL_SITE.items())
 
-# The view and lens whose labels most often rise beyond their control at the view's own site is what people see first.
+# What people see first: the view and lens whose labels most often rise beyond their control at the natural site.
 FIRST = f"""
     UPDATE measurement
     SET result = json_merge_patch(result, json_object('first', json_object(
@@ -119,7 +120,7 @@ FIRST = f"""
         SELECT model, arg_max(view, beyond) AS view, arg_max(lens, beyond) AS lens
         FROM (
             SELECT model, view, lens, avg(beyond_control::INT) AS beyond
-            FROM trial JOIN (VALUES {OWN_SITES}) own (view, site) USING (view, site)
+            FROM trial JOIN (VALUES {NATURAL_SITES}) natural_site (view, site) USING (view, site)
             GROUP BY model, view, lens)
         GROUP BY model) best
     WHERE measurement.model = best.model AND measurement.kind = 'effect'"""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from neuronym.contract import Direction, Lens, Side, View
 from neuronym.label_tables import NAMED, code, label_place
-from worker.labelfile.derived import OWN_SITES, strength_of
+from worker.labelfile.derived import NATURAL_SITES, strength_of
 
 # A model's agreement is with its counterpart in the first pair it stands in.
 _FIRST_AGREEMENT = """
@@ -16,10 +16,10 @@ _FIRST_AGREEMENT = """
     FROM (SELECT id, (SELECT min(p.id) FROM pair p WHERE model.id IN (p.base, p.instruct)) AS pair FROM model) m
     JOIN drift d ON d.pair = m.pair"""
 
-# Deltas of a neuron clamped high where each view's labels are tried: at `up` for the up view, at `act` for the others.
+# Deltas of a neuron clamped high at each view's natural site.
 _DELTAS = f"""
     SELECT model, view, layer, neuron, deltas
-    FROM effect JOIN (VALUES {OWN_SITES}) natural_clamp (view, site) USING (site)
+    FROM effect JOIN (VALUES {NATURAL_SITES}) natural_site (view, site) USING (site)
     WHERE direction = {code(Direction.high)}"""
 
 # All that is said of a label as a whole is looked up before its tokens become rows: there are thirty times as many.

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from neuronym.contract import Direction, Site
 from neuronym.label_tables import code
+from neuronym.sites import NATURAL_SITE
 from worker.machine.cores import blocks, on_all_cores, one_core, rows_at_once
 from worker.mapping.shards import column, constant
 from worker.measuring.change import Changes, Predictions
@@ -23,7 +24,7 @@ from worker.measuring.replay import Replay
 from worker.steering.clamp import Sites
 
 PROMPTS = ("One of the most important things is the", "When I looked again, I saw a", "They talked about it, and then")
-SITES = (Site.act, Site.up)
+SITES = tuple(site for site in reversed(Site) if site in NATURAL_SITE.values())  # `act` first: shards have this order
 ABSENT = -1  # a token or rank where the model has no such view
 
 Ranges = Mapping[Site, Mapping[Direction, Tensor]]  # (neurons,): the value at this end

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from neuronym.contract import Direction, Lens, Site, View
-from neuronym.label_tables import NAMED_BY, NATURAL, code, label_place
+from neuronym.label_tables import NAMED_BY, code, label_place
+from neuronym.sites import NATURAL_SITE
 
 Figures = dict[str, float]
 
@@ -24,7 +25,7 @@ def effect_summary(shards: Sequence[Path]) -> dict[str, object]:
     return {"rows": len(rows), "mean_kl": round(float(np.mean(rows["kl"].to_numpy())), 5)} | {
         str(direction): {
             f"{view} {lens}": figures
-            for view, site in NATURAL.items()
+            for view, site in NATURAL_SITE.items()
             for lens in Lens
             if (figures := label_figures(rows, site, view, lens, direction))
         }

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from neuronym.contract import Clamp, Mode, Site
+from neuronym.sites import VIEW_OF_SITE
 from worker.checkpoints.families import Family
 from worker.errors import RequestError
 
@@ -31,8 +32,9 @@ class Sites:
 
     def module(self, layer: int, site: Site) -> nn.Module:
         """The projection whose output is `up` or `gate`, or whose input is `act`."""
-        name = {Site.up: self.family.up, Site.gate: self.family.gate, Site.act: self.family.down}[site]
-        return self.model.get_submodule(f"{self.family.layers_path}.{layer}.{name}")
+        return self.model.get_submodule(
+            f"{self.family.layers_path}.{layer}.{self.family.projection(VIEW_OF_SITE[site])}"
+        )
 
     def check(self, clamps: Sequence[Clamp]) -> None:
         """Refuse clamps that this model has no place for.

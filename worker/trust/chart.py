@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from html import escape
 
 from neuronym.contract import Lens, Site, View
+from neuronym.sites import NATURAL_SITE
 from worker.trust.report import Group, ModelReport
 
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 60, 150, 44, 52
-LINES = ((View.down, Site.act), (View.gate, Site.act), (View.up, Site.up))
+LINES = tuple((view, NATURAL_SITE[view]) for view in (View.down, View.gate, View.up))
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#444}.title{font-size:15px;font-weight:600;fill:#111}"
     ".grid{stroke:#ddd}polyline{fill:none;stroke-width:2.5}.control{stroke-width:1.25;stroke-dasharray:4 4}"

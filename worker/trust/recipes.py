@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuronym.contract import Direction, Side, Site, View
-from neuronym.label_tables import NAMED_BY, NATURAL, code
+from neuronym.label_tables import NAMED_BY, code
+from neuronym.sites import NATURAL_SITE
 from worker.measuring.effect import Effects, Ranges
 from worker.measuring.summary import list_place, trial_figures
 from worker.trust.report import THIRDS, Tried
@@ -105,9 +106,8 @@ class RecipeTrial:
         """Both ends of each label together, each clamped its own way."""
         columns: dict[str, list[NDArray[np.float64]]] = {"deltas": [], "controls": [], "ranks": []}
         for direction in Direction:
-            here = pa.array(
-                (rows["site"].to_numpy() == code(NATURAL[view])) & (rows["direction"].to_numpy() == code(direction))
-            )
+            at_site = rows["site"].to_numpy() == code(NATURAL_SITE[view])
+            here = pa.array(at_site & (rows["direction"].to_numpy() == code(direction)))
             place = self._place(recipe, view, NAMED_BY[direction])
             for name, parts in columns.items():
                 parts.append(list_place(rows[name].filter(here), place))

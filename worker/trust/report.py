@@ -62,7 +62,7 @@ class ModelReport(BaseModel):
 
 
 class Tried(Held):
-    """A recipe on a sample of neurons: labels of one view, tried at the view's own site."""
+    """A recipe on a sample of neurons: labels of one view, tried at the view's natural site."""
 
     recipe: str
     view: View

@@ -2,12 +2,12 @@
 
 from app.errors import Unprocessable
 from app.labelfile.label_file import LabelFile
-from app.pages.playground.ranges import SITES
 from app.pages.playground.state import Composition, Row
 from app.queries.clamps import units
 from app.queries.lookup import find_model
 from app.queries.search.search import SearchQuery, search
 from neuronym.contract import MAX_CLAMPS, Clamp, SearchResult
+from neuronym.sites import OWN_SITE
 
 NEURONS = 4  # added at a time
 UNMEASURED = 4.0  # a value to begin with where no neuron's range is measured
@@ -37,7 +37,7 @@ def _named(labels: LabelFile, model: str, concept: str, view: str) -> list[Searc
 
 
 def _rows(labels: LabelFile, model: str, found: list[SearchResult]) -> list[Row]:
-    clamps = [Clamp(layer=one.layer, index=one.index, site=SITES[one.view], value=0) for one in found]
+    clamps = [Clamp(layer=one.layer, index=one.index, site=OWN_SITE[one.view], value=0) for one in found]
     own = units(labels, find_model(labels, model), clamps)
     values = [own.get((clamp.site, clamp.layer, clamp.index)) or UNMEASURED for clamp in clamps]
     return [

@@ -14,12 +14,13 @@ from app.html import urls
 from app.labelfile.label_file import LabelFile
 from app.pages.home import first_model
 from app.pages.neuron_names import Naming, namings
-from app.pages.playground.ranges import SITES, OwnRange, first_clamp, own_range
+from app.pages.playground.ranges import OwnRange, first_clamp, own_range
 from app.pages.playground.state import DEFAULTS, SWEEP, Composition, Row
 from app.pages.tour import named, tour
 from app.queries.neuron import neuron
-from neuronym.contract import LayerNeuron, NeuronAnswer, View
+from neuronym.contract import LayerNeuron, NeuronAnswer, Site, View
 from neuronym.neuron_name import EXAMPLE, PATTERN
+from neuronym.sites import OWN_SITE
 
 KNOBS = (  # field, label, attributes
     ("max_new_tokens", "New tokens", {"min": 1, "max": 1024, "step": 1}),
@@ -72,6 +73,7 @@ def filling(labels: LabelFile, composition: Composition, **more: Any) -> dict[st
         "row_names": [row_name(labels, composition.model, row) for row in composition.rows],
         "neuron_pattern": PATTERN,
         "neuron_example": EXAMPLE,
+        "sites": list(Site),
         "knobs": KNOBS,
         "tuned": dict(composition.knobs) != DEFAULTS,
         "tour": _starts(labels, composition.model or first_model(labels)),
@@ -96,7 +98,7 @@ def _starts(labels: LabelFile, model: str) -> list[Start]:
 
 
 def _start(labels: LabelFile, stop: LayerNeuron) -> Start:
-    row = first_clamp(neuron(labels, stop.model, stop.layer, stop.index), SITES[stop.view])
+    row = first_clamp(neuron(labels, stop.model, stop.layer, stop.index), OWN_SITE[stop.view])
     return Start(stop.neuron, stop.view, named(stop), urls.playground(model=stop.model, clamp=row.written()))
 
 

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from app.pages.playground.state import Row, number_of
 from app.queries.clamps import HIGH
-from neuronym.contract import NeuronAnswer, Site, View
+from neuronym.contract import NeuronAnswer, Site
 from neuronym.label_tables import QUANTILES
 
-SITES = {View.up: Site.up, View.gate: Site.gate, View.down: Site.act}
 LOW = QUANTILES.index(0.001)
 REACH = 8  # units that a slider goes to either side, at least
 FURTHEST = 1000  # units; a neuron whose range lies below 0 has a small unit

@@ -9,10 +9,10 @@ from app.pages.playground.state import Composition
 from app.queries.neuron import neuron
 from app.queries.tokens import TokensQuery, tokens
 from neuronym.contract import MAX_WATCH, Lens, Site, View
+from neuronym.sites import VIEW_OF_SITE
 
 ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*))\s*(?:,|$)')
 NAMES = 2  # label tokens of each clamped neuron
-OF_SITE: dict[str, View] = {Site.up: View.up, Site.gate: View.gate, Site.act: View.down}
 
 
 def watched(labels: LabelFile, composition: Composition) -> list[int | str]:
@@ -48,7 +48,12 @@ def _named(labels: LabelFile, composition: Composition) -> list[int | str]:
             views = neuron(labels, composition.model, name.layer, name.index).views
         except Problem:
             continue  # the clamp itself will be refused with the reason
-        for view in dict.fromkeys((View.down, OF_SITE.get(row.site, View.up))):
+        for view in dict.fromkeys((View.down, _view_of(row.site))):
             label = views.get(view, {}).get(Lens.cosine)
             found += [token.token_id for token in standing_out(label)[:NAMES]] if label else []
     return found
+
+
+def _view_of(site: str) -> View:
+    """The view a typed site belongs to; a site that there is not is refused with the clamp."""
+    return VIEW_OF_SITE[Site(site)] if site in list(Site) else View.up
