@@ -9,7 +9,7 @@ from app.html import urls
 from app.html.templates import page
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
-from app.pages.charts import agreement_charts
+from app.pages.charts.layers import agreement_charts
 from app.pages.compare_neuron import cards
 from app.pages.neuron_names import LENSES, ORDER
 from app.pages.paging import turning

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from app.html import urls
 from app.html.templates import page
 from app.labelfile.catalog import Labels
-from app.pages.charts import strong_charts, threshold_charts
+from app.pages.charts.layers import strong_charts, threshold_charts
 from app.pages.neuron_names import ORDER, layer_asked, lenses_shown
 from app.queries.models import model, models
 from app.steering.clamp import Worker, failure

@@ -11,6 +11,7 @@ from app.html import urls
 from app.html.templates import VARY, fragment, is_partial, page
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
+from app.pages.charts.sweep import curve_charts
 from app.pages.home import first_model
 from app.pages.playground.add_concept import with_concept
 from app.pages.playground.context import filling, row_name
@@ -20,7 +21,6 @@ from app.pages.playground.state import Composition, Row, from_address, from_form
 from app.pages.playground.stream import Aside, Gentler, Unrolling, finished
 from app.pages.playground.token_count import counted
 from app.pages.playground.watch import watched
-from app.pages.sweep_chart import curve_charts
 from app.steering.clamp import EventStream, Worker, clamp, clamp_events, obstacle
 from app.steering.sweep import sweep
 from app.web.auth import guarded

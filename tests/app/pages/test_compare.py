@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from app.html.text import percent
 from app.labelfile.label_file import LabelFile
 from app.main import create_app
-from app.pages.charts import agreement_charts
+from app.pages.charts.layers import agreement_charts
 from app.queries.search.search import SearchQuery, search
 from neuronym.contract import LayerAgreement, Lens, View
 from neuronym.settings import Settings
@@ -111,9 +111,9 @@ def test_the_axis_begins_at_a_round_share_below_the_least(
     shares: list[float], ticks: list[str], heights: list[float]
 ) -> None:
     (chart,) = agreement_charts([measured(layer, share) for layer, share in enumerate(shares)])
-    assert [tick.text for tick in chart.shares] == ticks
+    assert [tick.text for tick in chart.up] == ticks
     assert [point.y for point in chart.lines[0].points] == pytest.approx(heights)
-    assert [tick.text for tick in chart.layers] == [str(layer) for layer in range(len(shares))]
+    assert [tick.text for tick in chart.across] == [str(layer) for layer in range(len(shares))]
 
 
 def test_names_at_the_end_of_lines_do_not_cover_each_other() -> None:

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from app.labelfile.label_file import LabelFile
 from app.main import create_app
-from app.pages.charts import strong_charts, threshold_charts
+from app.pages.charts.layers import strong_charts, threshold_charts
 from app.queries.models import model, models
 from app.queries.neuron import neuron
 from neuronym.contract import Lens, Side, Strength, View
@@ -131,13 +131,13 @@ def test_charts_of_strength_by_layer(labels: LabelFile) -> None:
         one.model_copy(update={"strong_above": 6.1 + one.layer, "strong": one.layer}) for one in control.result.layers
     ]
     chart = threshold_charts(layers, [Lens.logit])[0]
-    assert [line.view for line in chart.lines] == [View.gate, View.up, View.down]
-    assert [tick.text for tick in chart.shares] == ["6", "6.5", "7", "7.5", "8", "8.5"]
+    assert [line.name for line in chart.lines] == [View.gate, View.up, View.down]
+    assert [tick.text for tick in chart.up] == ["6", "6.5", "7", "7.5", "8", "8.5"]
     assert [(point.x, point.y) for point in chart.lines[0].points] == [(0, 96), (50, 56), (100, 16)]
     assert chart.sentence == "From 6.1 in layer 0, up view, to 8.1 in layer 2, up view. The axis begins at 6."
     shares = strong_charts(layers)
     assert [one.lens for one in shares] == [Lens.cosine, Lens.logit]
-    assert [tick.text for tick in shares[0].shares] == ["0%", "5%", "10%", "15%", "20%", "25%"]
+    assert [tick.text for tick in shares[0].up] == ["0%", "5%", "10%", "15%", "20%", "25%"]
     assert threshold_charts([]) == []
 
 

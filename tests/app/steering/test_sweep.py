@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from app.cli.commands import main
 from app.main import create_app
-from app.pages.sweep_chart import curve_charts
+from app.pages.charts.sweep import curve_charts
 from neuronym.contract import Mode, Site, SweepAnswer, SweepCurve, SweptToken
 from neuronym.settings import Settings
 from tests.serving import PATIENCE, served, until
@@ -183,6 +183,6 @@ def test_the_geometry_of_a_curve() -> None:
     )
     (chart,) = curve_charts(answer)
     assert [x for x, _ in chart.lines[0].points] == [0, 100]
-    assert [tick.text for tick in chart.shares] == ["0%", "10%", "20%", "30%", "40%"]
+    assert [tick.text for tick in chart.up] == ["0%", "10%", "20%", "30%", "40%"]
     assert chart.lines[0].points[1][1] == pytest.approx(100 * (1 - exp(-1) / 0.4), abs=0.01)
     assert chart.sentence == "“dog” is likeliest at 10: 36.8%, and 13.5% without a clamp."

@@ -1,0 +1,58 @@
+"""Names beside a chart: apart, inside, in order, and where they were if they can be."""
+
+from itertools import combinations
+from random import Random
+
+import pytest
+
+from neuronym.chart.legend import set_apart
+
+DISTANCE, LOW, HIGH = 9.0, 4.0, 104.0
+ROOM = 12  # places fit: 11 distances are 99 of 100
+
+
+def places(random: Random) -> list[float]:
+    """Ends of lines: spread out, in a crowd at a random height, or at the same height."""
+    width = random.choice([0.0, 1.0, 20.0, 100.0])
+    begin = random.uniform(LOW, HIGH - width)
+    return [random.uniform(begin, begin + width) for _ in range(random.randint(0, ROOM))]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_any_places_are_set_apart_within_the_picture_in_their_order(seed: int) -> None:
+    given = places(Random(seed))
+    found = set_apart(given, DISTANCE, LOW, HIGH)
+    assert len(found) == len(given)
+    for (before, after), (other_before, other_after) in combinations(zip(given, found, strict=True), 2):
+        assert abs(after - other_after) >= DISTANCE - 1e-9
+        assert before == other_before or (before < other_before) == (after < other_after)
+    assert all(LOW <= place <= HIGH + 1e-9 for place in found)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_places_with_room_stay(seed: int) -> None:
+    random = Random(seed)
+    given = [LOW + 25 * step + random.uniform(0, 25 - DISTANCE) for step in range(4)]
+    random.shuffle(given)
+    assert set_apart(given, DISTANCE, LOW, HIGH) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ([50.0, 50.0, 50.0], [50, 59, 68]),
+        ([53.0, 50.0], [59, 50]),
+        ([10.0, 99.0, 99.0], [10, 91, 100]),  # the first has room and stays
+        ([0.0, 99.0, 99.0], [0, 91, 100]),
+        ([85.0, 99.0, 99.0], [82, 91, 100]),
+        ([-5.0, 120.0], [0, 100]),
+        ([40.0], [40]),
+        ([], []),
+    ],
+)
+def test_crowded_places_move_no_farther_than_they_must(given: list[float], found: list[float]) -> None:
+    assert set_apart(given, 9, 0, 100) == found
+
+
+def test_more_than_there_is_room_for_share_it() -> None:
+    assert set_apart([80.0] * 5, 30, 0, 100) == pytest.approx([0, 25, 50, 75, 100])
