@@ -1,0 +1,53 @@
+"""The drawing of a trial in the documents is what the command draws."""
+
+import re
+from xml.etree.ElementTree import Element
+
+from tests.worker.drawings import DOCS, SVG, elements, shares_along
+from worker.steer_test.chart import chart
+from worker.steer_test.report import Judged, TrialReport
+
+DRAWING = DOCS / "images/steer-dog.svg"
+
+
+def judged(drawing: str, dot: Element) -> Judged:
+    """A setting, out of its dot and what the dot says."""
+    said = re.fullmatch(r"(.*), (\w+): .* (\d+)% both", dot.findtext(f"{SVG}title", ""))
+    assert said
+    (readable,) = shares_along(drawing, [float(dot.get("cx", ""))], upright=False)
+    (named,) = shares_along(drawing, [float(dot.get("cy", ""))], upright=True)
+    return Judged(
+        name=said[1],
+        positions=said[2],
+        both=int(said[3]) / 100,
+        named=named,
+        readable=readable,
+        baseline_named=0,
+        clamps=[],
+        nats_below=0,
+        repeated=0,
+        examples=[],
+    )
+
+
+def test_the_drawing_of_the_documents_is_what_the_command_draws() -> None:
+    drawing = DRAWING.read_text()
+    choosing, held_out = (
+        [judged(drawing, dot) for dot in elements(drawing, "circle", kind=kind)] for kind in ("tried", "held")
+    )
+    (title,) = elements(drawing, "text", kind="title")
+    named = re.match("Answers that name (.*), and", title.text or "")
+    assert named and choosing and held_out
+    report = TrialReport(
+        model="m",
+        words=named[1].split(", "),
+        kind="animal",
+        prompts=24,
+        length=32,
+        nominees=[],
+        choosing=choosing,
+        held_out=held_out,
+        best=held_out[0],
+        seconds=0,
+    )
+    assert chart(report) == drawing
