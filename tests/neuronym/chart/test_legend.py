@@ -12,9 +12,9 @@ ROOM = 12  # places fit: 11 distances are 99 of 100
 
 
 def places(random: Random) -> list[float]:
-    """Ends of lines: spread out, in a crowd at a random height, or at the same height."""
+    """Places far from each other, in a crowd, or the same; some lie outside the picture."""
     width = random.choice([0.0, 1.0, 20.0, 100.0])
-    begin = random.uniform(LOW, HIGH - width)
+    begin = random.uniform(LOW - 20, HIGH - width + 20)
     return [random.uniform(begin, begin + width) for _ in range(random.randint(0, ROOM))]
 
 
