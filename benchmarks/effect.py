@@ -72,7 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     checkpoint = open_checkpoint(DEMO)
     live = load(DEMO_NAME, checkpoint, torch.device("cpu"))
-    subject = Subject(live.model, live.sites, range(live.vocab), lambda layer: checkpoint.rows(View.down, layer))
+    subject = Subject(live.model, live.sites, range(live.vocab), lambda layer: checkpoint.stored_rows(View.down, layer))
     meter = Effects(subject, [live.codec.prompt(prompt) for prompt in PROMPTS])
     ranges = {site: {end: torch.full((checkpoint.neurons,), VALUE) for end in Direction} for site in SITES}
     labels = torch.arange(checkpoint.neurons).repeat(LABELS, 1)

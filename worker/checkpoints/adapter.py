@@ -1,6 +1,7 @@
 """A LoRA adapter in PEFT's layout, merged into weights as they are read: W + scaling * B @ A.
 
-Only plain LoRA on linear modules is merged here; anything else is refused by name, so that no adapter is half applied.
+Only plain LoRA on linear modules is merged here: settings known to be harmless are listed, and anything else is refused
+by name, so that no adapter is half applied.
 Knows nothing of models or families.
 """
 
@@ -18,7 +19,18 @@ from worker.errors import CheckpointError
 
 _PREFIX = "base_model.model."
 _MERGE = "Merge it with peft's merge_and_unload, save the model, and give that folder."
-_UNSUPPORTED = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "trainable_token_indices", "lora_bias")
+# Settings that do not change what W + scaling * B @ A comes to, whatever they are; `scaling` and shapes read the rest.
+_HARMLESS = {
+    "peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
+    "r", "lora_alpha", "use_rslora", "fan_in_fan_out", "target_modules", "exclude_modules", "lora_dropout",
+    "layers_to_transform", "layers_pattern", "megatron_core", "qalora_group_size",
+}  # fmt: skip
+# Settings that are harmless with these values only. PiSSA, OLoRA, CorDA and LoftQ change the base weights, too.
+_HARMLESS_AS = {
+    "bias": ("none",),
+    "init_lora_weights": (True, False, "gaussian", "orthogonal"),
+    "runtime_config": ({"ephemeral_gpu_offload": False}, {"ephemeral_gpu_offload": True}),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,7 @@ def open_adapter(folder: Path) -> Adapter:
     """
     config = _config(folder)
     pairs = _pairs(folder)
-    alpha, rank = float(config["lora_alpha"]), int(config["r"])
+    alpha, rank = _positive(folder, config, "lora_alpha"), _positive(folder, config, "r")
     scaling = alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
     return Adapter(folder, scaling, bool(config.get("fan_in_fan_out")), pairs)
 
@@ -81,12 +93,22 @@ def _config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder} has no readable adapter_config.json. Give a folder saved by peft.") from error
     if config.get("peft_type") != "LORA":
         raise CheckpointError(f"{folder} is a {config.get('peft_type')} adapter, not LoRA. {_MERGE}")
-    used = [name for name in _UNSUPPORTED if config.get(name)]
-    if config.get("bias", "none") != "none":
-        used.append("bias")
-    if used:
-        raise CheckpointError(f"{folder} uses {', '.join(used)}, which is not merged here. {_MERGE}")
+    strange = sorted(name for name, value in config.items() if not _harmless(name, value))
+    if strange:
+        raise CheckpointError(f"{folder} sets {', '.join(strange)}, which is not known to merge rightly here. {_MERGE}")
     return config
+
+
+def _positive(folder: Path, config: dict[str, Any], name: str) -> float:
+    value = config.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 2**31:
+        raise CheckpointError(f"{folder} has {name} {value!r} in adapter_config.json: give a folder saved by peft.")
+    return float(value)
+
+
+def _harmless(name: str, value: Any) -> bool:
+    """Whether a setting leaves the change what it is here; one that is unknown must be off."""
+    return name in _HARMLESS or value in _HARMLESS_AS.get(name, (None, False, {}, [], ""))
 
 
 def _pairs(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

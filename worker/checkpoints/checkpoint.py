@@ -25,6 +25,7 @@ from worker.errors import CheckpointError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+SAMPLE = 64  # rows of a matrix that are compared
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
@@ -73,11 +74,28 @@ class Checkpoint:
 
     @property
     def tied(self) -> bool:
-        """Whether the head is the embedding."""
-        return not self.reader.has(f"{self.family.head}.weight")
+        """Whether the head is the embedding: only where the configuration says so, and no other one is there."""
+        return bool(self.config.tie_word_embeddings) and not self.reader.has(f"{self.family.head}.weight")
 
     def rows(self, view: View, layer: int) -> torch.Tensor:
-        """The weight vector of each neuron of a layer under a view, `(neurons, width)`.
+        """The weight vector of each neuron of a layer as the residual stream meets it, `(neurons, width)`.
+
+        What a neuron writes passes the norm behind the MLP where there is one: its gain is multiplied in.
+
+        Raises:
+            CheckpointError: missing, of the wrong shape, or not finite.
+        """
+        rows = self.stored_rows(view, layer)
+        if view is not View.down or self.family.behind is None:
+            return rows
+        name = f"{self.family.layers_path}.{layer}.{self.family.behind}"
+        gain = self.reader.read(f"{name}.weight")  # (width,)
+        if gain.shape != (self.width,) or not torch.isfinite(gain).all():
+            raise CheckpointError(f"{name} is damaged: it should hold {self.width} finite values. Download it again.")
+        return rows * (gain + 1 if self.family.gain_less_one else gain)
+
+    def stored_rows(self, view: View, layer: int) -> torch.Tensor:
+        """The weight vector of each neuron of a layer as its module has it, `(neurons, width)`.
 
         Raises:
             CheckpointError: missing, of the wrong shape, or not finite.
@@ -144,12 +162,32 @@ class Checkpoint:
         """
         model = self.stored.model(dtype, progress)
         model.requires_grad_(False).train(False)
+        self._check_same(model)
         if self.adapter:
             for name in self.adapter.modules:
                 weight = model.get_submodule(name).get_parameter("weight")
                 weight.copy_(self.adapter.merged(name, weight.float()))
         torch.nn.Module.to(model, device)  # transformers' own `to` is typed as taking a model
         return model, self.tokenizer
+
+    def _check_same(self, model: "PreTrainedModel") -> None:
+        """Refuse a live model whose last layer or head is not what is read here for labels.
+
+        Raises:
+            CheckpointError: transformers has read other weights than we.
+        """
+        last = f"{self.family.layers_path}.{self.layers - 1}."
+        modules = [last + self.family.up, last + self.family.down]
+        live = {name: model.get_parameter(f"{name}.weight") for name in modules}
+        live["the head"] = model.get_output_embeddings().weight  # type: ignore[no-untyped-call]
+        ours = {name: self.reader.read(f"{name}.weight") for name in modules}
+        ours["the head"] = self.head(as_stored=True)
+        for name, weight in live.items():
+            if not torch.equal(weight[:SAMPLE].cpu(), ours[name][:SAMPLE].to(weight.dtype)):
+                raise CheckpointError(
+                    f"{self.source.spec} is read in two ways that differ in {name}: clamps would be on another model "
+                    "than the one that is named. Is there a second set of weights beside it?"
+                )
 
 
 def open_checkpoint(spec: str) -> Checkpoint:

@@ -3,7 +3,7 @@
 A gated MLP computes `down(act(gate(x)) * up(x))`, an ungated one `down(act(up(x)))`. Nothing here reads a weight.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neuronym.contract import View
 
@@ -20,6 +20,8 @@ class Family:
     norm: str  # the last one, before the head
     head: str
     transposed: bool = False  # GPT-2's Conv1D stores (in, out)
+    behind: str | None = None  # the norm that all of the MLP's output passes, within a layer
+    gain_less_one: bool = False  # a norm multiplies by 1 + its weight
 
     @property
     def gated(self) -> bool:
@@ -35,14 +37,16 @@ _LLAMA = Family(
     "model.layers", "mlp.up_proj", "mlp.gate_proj", "mlp.down_proj", "model.embed_tokens", "model.norm", "lm_head"
 )
 
+_GEMMA = replace(_LLAMA, behind="post_feedforward_layernorm", gain_less_one=True)
+
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
     "gemma": _LLAMA,
-    "gemma2": _LLAMA,
-    "gemma3_text": _LLAMA,
+    "gemma2": _GEMMA,
+    "gemma3_text": _GEMMA,
     "gpt2": Family(
         "transformer.h",
         "mlp.c_fc",

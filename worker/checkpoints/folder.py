@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from transformers.utils.logging import set_tqdm_hook
 
 from worker.checkpoints.stored import Progress
-from worker.checkpoints.weights import SafetensorsFolder
+from worker.checkpoints.weights import UNQUANTISED, SafetensorsFolder
 from worker.errors import CheckpointError
 
 
@@ -27,9 +27,10 @@ class FolderModel:
         if not (self._folder / "config.json").exists():
             raise CheckpointError(f"{self._folder} has no config.json. Give the folder that save_pretrained wrote.")
         try:
-            config: PreTrainedConfig = AutoConfig.from_pretrained(self._folder)
-        except (OSError, ValueError, KeyError) as error:
+            config: PreTrainedConfig = AutoConfig.from_pretrained(self._folder, trust_remote_code=False)
+        except Exception as error:  # transformers checks with classes of its own and others', which share no base
             raise CheckpointError(f"The configuration of {self._spec} cannot be read: {_first_line(error)}") from error
+        _refuse_quantised(self._spec, config)
         return config.get_text_config()
 
     @cached_property
@@ -38,8 +39,8 @@ class FolderModel:
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self._folder)
-        except (OSError, ValueError, KeyError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(self._folder, trust_remote_code=False)
+        except Exception as error:  # the tokenizers library raises bare ones
             raise CheckpointError(f"{self._spec} has no tokenizer that can be read: {_first_line(error)}") from error
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise CheckpointError(f"{self._spec} has no fast tokenizer. Save it with a tokenizer.json.")
@@ -50,10 +51,29 @@ class FolderModel:
 
         try:
             with _telling(progress):
-                model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(self._folder, dtype=dtype)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+                model: PreTrainedModel
+                model, info = AutoModelForCausalLM.from_pretrained(
+                    self._folder, dtype=dtype, trust_remote_code=False, output_loading_info=True
+                )
+        except Exception as error:
             raise CheckpointError(f"{self._spec} cannot be loaded: {_first_line(error)}") from error
+        if info["missing_keys"]:  # transformers would fill them with random numbers
+            raise CheckpointError(
+                f"{self._spec} has no {min(info['missing_keys'])}, which its model needs. Give a complete checkpoint "
+                "of a model that writes text."
+            )
         return model
+
+
+def _refuse_quantised(spec: str, config: PreTrainedConfig) -> None:
+    """Refuse weights that mean nothing without the scales that lie beside them."""
+    for part in (config, config.get_text_config()):
+        said = getattr(part, "quantization_config", None)
+        if said:
+            method = said.get("quant_method", "of an unknown method") if isinstance(said, dict) else said
+            raise CheckpointError(
+                f"{spec} is quantised ({method}), and its weights are not read with their scales. {UNQUANTISED}"
+            )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from worker.checkpoints import standin
 from worker.errors import CheckpointError
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "vocab*", "merges.txt"]
+UNWANTED = ["original/*", "consolidated*"]  # the same weights once more, in layouts that are not read
 DEMO = "demo"
 DEMO_NAME = "smollm2-135m-instruct"
 STANDIN = "standin"
@@ -129,7 +130,9 @@ def _from_hub(spec: str, wanted: list[str] = WANTED) -> Source:
             f"{spec!r} is no folder, no GGUF file and no hub id such as `org/model` or `org/model@v1`."
         )
     with _hub_errors(repository, revision):
-        folder = snapshot_download(repository, revision=revision or None, allow_patterns=wanted)
+        folder = snapshot_download(
+            repository, revision=revision or None, allow_patterns=wanted, ignore_patterns=UNWANTED
+        )
     commit = Path(folder).name  # the snapshot's folder is named after its commit
     return Source(repository, slug(repository.split("/")[-1]), Path(folder), None, commit)
 

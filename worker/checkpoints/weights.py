@@ -4,6 +4,7 @@ A reader maps a tensor's name to fp32 values in transformers' layout. It knows n
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,14 @@ from safetensors import SafetensorError, safe_open
 
 from worker.errors import CheckpointError
 
+UNQUANTISED = "Give the checkpoint in bf16 or fp16 that it was made of, or a GGUF file."
 PIECE = 2**23  # values converted at a time
+STORED = {"F64", "F32", "F16", "BF16"}  # what is read as it stands
+# What stands beside quantised weights: FP8, compressed-tensors, GPTQ and AWQ, bitsandbytes, MXFP4.
+BESIDE = re.compile(
+    r"(\.|_)(weight_scale_inv|weight_scale|weight_scale_2|weight_zero_point|weight_packed|weight_shape|input_scale"
+    r"|qweight|qzeros|scales|g_idx|SCB|weight_format|absmax|quant_map|blocks)$|\.quant_state\."
+)
 
 
 class TensorReader(Protocol):
@@ -44,17 +52,12 @@ class TensorReader(Protocol):
 
 
 class SafetensorsFolder:
-    """The safetensors files of a folder, as one set of tensors."""
+    """The tensors of a folder: those its index lists, else those of model.safetensors; no other file is looked at."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = sorted(folder.glob("*.safetensors"))
-        if not self.files:
-            raise CheckpointError(_no_weights(folder))
-        self._where: dict[str, Path] = {}
-        for file in self.files:
-            with readable(file), safe_open(file, "pt") as tensors:
-                self._where |= dict.fromkeys(tensors.keys(), file)
-        _check_index(folder, self._where)
+        self._where = _listed(folder) or _whole(folder)
+        self.files = sorted(set(self._where.values()))
+        _refuse_quantised(self._where)
         self.dtype = self._stored_dtype()
 
     def _stored_dtype(self) -> str:
@@ -78,7 +81,12 @@ class SafetensorsFolder:
             )
         file = self._where[key]
         with readable(file), safe_open(file, "pt") as tensors:
-            rows, width = tensors.get_slice(key).get_shape()
+            shape, kind = tensors.get_slice(key).get_shape(), tensors.get_slice(key).get_dtype()
+            if kind not in STORED:
+                raise CheckpointError(f"{file} stores {key!r} as {kind}, which has no values by itself. {UNQUANTISED}")
+            if len(shape) == 1:
+                return tensors.get_tensor(key).float()
+            rows, width = shape
             stored = tensors.get_slice(key)[:1].dtype
         kept = as_stored and stored is torch.bfloat16
         tensor = torch.empty(rows, width, dtype=stored if kept else torch.float32)
@@ -105,15 +113,65 @@ def readable(file: Path) -> Iterator[None]:
         raise CheckpointError(f"{file} cannot be read ({error}). Download it again.") from error
 
 
-def _check_index(folder: Path, where: dict[str, Path]) -> None:
-    """A sharded checkpoint lists its tensors; a missing shard is found before hours of work, not after."""
+def _listed(folder: Path) -> dict[str, Path]:
+    """Tensor to file as the index of a sharded checkpoint has it; empty without one.
+
+    A missing shard, or one that lacks a tensor, is found here, before hours of work.
+    """
     index = folder / "model.safetensors.index.json"
     if not index.exists():
-        return
-    promised = json.loads(index.read_text())["weight_map"]
-    missing = sorted({shard for name, shard in promised.items() if name not in where})
-    if missing:
-        raise CheckpointError(f"{folder} lacks {', '.join(missing)}. Download the missing files.")
+        return {}
+    promised = _weight_map(index)
+    held: dict[str, set[str]] = {}
+    for shard in sorted(set(promised.values())):
+        file = folder / shard
+        if Path(shard).name != shard or not file.is_file():
+            raise CheckpointError(f"{folder} lacks {shard}, which its index lists. Download the missing files.")
+        held[shard] = _names(file)
+    lacking = min((name for name, shard in promised.items() if name not in held[shard]), default=None)
+    if lacking:
+        raise CheckpointError(f"{promised[lacking]} lacks the tensor {lacking!r} of its index. Download it again.")
+    return {name: folder / shard for name, shard in promised.items()}
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """What an index says."""
+    try:
+        said = json.loads(index.read_text())["weight_map"]
+        promised = {str(name): shard for name, shard in said.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{index} cannot be read. Download it again.") from error
+    if not promised or not all(isinstance(shard, str) for shard in promised.values()):
+        raise CheckpointError(f"{index} lists no tensors. Download it again.")
+    return promised
+
+
+def _whole(folder: Path) -> dict[str, Path]:
+    """Tensor to file where all lie in one."""
+    file = folder / "model.safetensors"
+    if file.is_file():
+        return dict.fromkeys(_names(file), file)
+    others = sorted(one.name for one in folder.glob("*.safetensors"))
+    if others:
+        raise CheckpointError(
+            f"{folder} has neither model.safetensors nor model.safetensors.index.json, which say what the model is; "
+            f"{others[0]} alone does not. Give the folder that save_pretrained wrote."
+        )
+    raise CheckpointError(_no_weights(folder))
+
+
+def _names(file: Path) -> set[str]:
+    with readable(file), safe_open(file, "pt") as tensors:
+        return set(tensors.keys())
+
+
+def _refuse_quantised(where: dict[str, Path]) -> None:
+    """Refuse weights that mean nothing without the tensors beside them."""
+    beside = min((name for name in where if BESIDE.search(name)), default=None)
+    if beside:
+        raise CheckpointError(
+            f"{where[beside]} holds {beside!r}: its weights are quantised, and are not read with that. {UNQUANTISED}"
+        )
 
 
 def _no_weights(folder: Path) -> str:

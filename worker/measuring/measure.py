@@ -195,7 +195,7 @@ class _One:
 def effects_of(checkpoint: Checkpoint, model: PreTrainedModel, sites: Sites, tried: Sequence[Site] = SITES) -> Effects:
     """The measurement of a checkpoint that is loaded as `model`, on the neutral prompts."""
     ids = [id_ for _, id_ in sorted(checkpoint.tokenizer.get_vocab().items())]
-    subject = Subject(model, sites, ids, lambda layer: checkpoint.rows(View.down, layer))
+    subject = Subject(model, sites, ids, lambda layer: checkpoint.stored_rows(View.down, layer))
     return Effects(subject, list(map(Codec(checkpoint.tokenizer).prompt, PROMPTS)), tried)
 
 

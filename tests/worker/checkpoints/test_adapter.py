@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from neuronym.contract import View
 from tests.checkpoints import LAYERS, NEURONS, WIDTH, make_checkpoint
@@ -70,14 +72,39 @@ def test_rank_stabilised_scaling(adapter: Path) -> None:
     "change, words",
     [
         ({"peft_type": "IA3"}, "IA3 adapter, not LoRA"),
-        ({"use_dora": True}, "uses use_dora"),
-        ({"bias": "all", "modules_to_save": ["lm_head"]}, "modules_to_save, bias"),
+        ({"use_dora": True}, "sets use_dora"),
+        ({"bias": "all", "modules_to_save": ["lm_head"]}, "sets bias, modules_to_save"),
+        ({"init_lora_weights": "pissa"}, "sets init_lora_weights"),
+        ({"init_lora_weights": "olora"}, "sets init_lora_weights"),
+        ({"loftq_config": {"loftq_bits": 4}, "init_lora_weights": "loftq"}, "sets init_lora_weights, loftq_config"),
+        ({"layer_replication": [[0, 2], [1, 4]]}, "sets layer_replication"),
+        ({"alora_invocation_tokens": [1]}, "sets alora_invocation_tokens"),
+        ({"use_qalora": True}, "sets use_qalora"),
+        ({"target_parameters": ["mlp.experts.down_proj"]}, "sets target_parameters"),
+        ({"invented_tomorrow": 1}, "sets invented_tomorrow"),
+        ({"r": 0}, "has r 0"),
+        ({"lora_alpha": "many"}, "has lora_alpha 'many'"),
     ],
 )
 def test_other_adapters_are_refused(adapter: Path, change: dict[str, object], words: str) -> None:
     (adapter / "adapter_config.json").write_text(json.dumps(CONFIG | change))
     with pytest.raises(CheckpointError, match=f"{words}.*"):
         open_adapter(adapter)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft's call
+def test_what_peft_saves_today_is_merged_as_peft_merges_it(tiny_llama: Path, tmp_path: Path) -> None:
+    config = LoraConfig(r=RANK, lora_alpha=6, target_modules=["up_proj", "down_proj"], init_lora_weights="gaussian")
+    tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_llama), config)
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    tuned.save_pretrained(tmp_path / "lora")
+    merged = tuned.merge_and_unload()
+    ours = open_checkpoint(f"{tiny_llama}+{tmp_path / 'lora'}")
+    torch.testing.assert_close(ours.rows(View.up, 2), merged.get_parameter("model.layers.2.mlp.up_proj.weight"))
+    torch.testing.assert_close(ours.rows(View.down, 2), merged.get_parameter("model.layers.2.mlp.down_proj.weight").T)
 
 
 def test_damaged_adapters_are_refused(tiny_llama: Path, adapter: Path) -> None:

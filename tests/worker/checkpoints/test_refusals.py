@@ -1,0 +1,159 @@
+"""What cannot be read rightly is refused by name: quantised weights, missing heads, stale shards, code to run."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, LlamaForSequenceClassification
+
+from neuronym.contract import View
+from tests.checkpoints import make_checkpoint, make_tokenizer
+from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.errors import CheckpointError
+
+HEAD, UP = "lm_head.weight", "model.layers.1.mlp.up_proj.weight"
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def untied(tmp_path: Path) -> Path:
+    return make_checkpoint(tmp_path / "untied", "llama-untied")
+
+
+def change(folder: Path, tensors: Callable[[Tensors], None] = lambda _: None, **config: object) -> None:
+    """Change the weights and the configuration of a folder."""
+    weights = load_file(folder / "model.safetensors")
+    tensors(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(said | config))
+
+
+def refused(folder: Path, use: Callable[[Checkpoint], object] = lambda _: None) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        use(open_checkpoint(str(folder)))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def load(checkpoint: Checkpoint) -> object:
+    return checkpoint.load(torch.device("cpu"), torch.float32)
+
+
+def test_a_head_that_is_missing_is_not_taken_for_a_tied_one(untied: Path) -> None:
+    change(untied, lambda weights: weights.__delitem__(HEAD))
+    assert "no tensor 'lm_head.weight'" in refused(untied, lambda checkpoint: checkpoint.head())
+    assert "lm_head.weight" in refused(untied, load)
+
+
+def test_a_reward_model_is_neither_decoded_nor_clamped(untied: Path, tmp_path: Path) -> None:
+    config = AutoModelForCausalLM.from_pretrained(untied).config
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path / "reward")
+    make_tokenizer().save_pretrained(tmp_path / "reward")
+    assert "lm_head" in refused(tmp_path / "reward", lambda checkpoint: checkpoint.head())
+    assert "lm_head" in refused(tmp_path / "reward", load)
+
+
+def test_a_live_model_lacks_nothing(untied: Path) -> None:
+    change(untied, lambda weights: weights.__delitem__("model.layers.2.self_attn.q_proj.weight"))
+    assert "model.layers.2.self_attn.q_proj.weight" in refused(untied, load)
+
+
+def test_the_index_says_what_the_model_is(untied: Path, tmp_path: Path) -> None:
+    whole = open_checkpoint(str(untied)).rows(View.up, 1)
+    sharded = tmp_path / "sharded"
+    AutoModelForCausalLM.from_pretrained(untied).save_pretrained(sharded, max_shard_size="40KB")
+    stale = load_file(untied / "model.safetensors")
+    for name in ("model-99999-of-99999.safetensors", "consolidated.safetensors", "zzz.safetensors"):
+        save_file({UP: stale[UP] + 1}, sharded / name)
+    checkpoint = open_checkpoint(str(sharded))
+    assert torch.equal(checkpoint.rows(View.up, 1), whole)
+    assert not {"zzz.safetensors", "consolidated.safetensors"} & {file.name for file in checkpoint.reader.files}
+
+
+def test_one_file_is_the_model_where_there_is_no_index(untied: Path) -> None:
+    whole = open_checkpoint(str(untied)).rows(View.up, 1)
+    save_file({UP: whole + 1}, untied / "zzz.safetensors")
+    assert torch.equal(open_checkpoint(str(untied)).rows(View.up, 1), whole)
+    (untied / "model.safetensors").unlink()
+    assert "zzz.safetensors alone does not" in refused(untied)
+
+
+@pytest.mark.parametrize(
+    "index", ["{", "[]", '{"weight_map": 3}', '{"weight_map": {}}', '{"weight_map": {"a": ["b"]}}', "\udcff"]
+)
+def test_an_index_that_cannot_be_read(untied: Path, index: str) -> None:
+    (untied / "model.safetensors.index.json").write_bytes(index.encode(errors="surrogateescape"))
+    assert "index.json" in refused(untied)
+
+
+@pytest.mark.parametrize("shard", ["../model.safetensors", "/etc/passwd", "gone.safetensors"])
+def test_an_index_stays_in_its_folder(untied: Path, shard: str) -> None:
+    shutil.copy(untied / "model.safetensors", untied.parent)
+    (untied / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {UP: shard}}))
+    assert shard in refused(untied)
+
+
+def test_two_sets_of_weights_are_not_clamped_as_one(untied: Path) -> None:
+    """transformers takes model.safetensors before an index; labels are read by the index."""
+    weights = load_file(untied / "model.safetensors")
+    other = {name: tensor + 1 if ".mlp." in name else tensor for name, tensor in weights.items()}
+    save_file(other, untied / "part.safetensors", metadata={"format": "pt"})
+    listed = dict.fromkeys(weights, "part.safetensors")
+    (untied / "model.safetensors.index.json").write_text(json.dumps({"weight_map": listed}))
+    assert "read in two ways" in refused(untied, load)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        "weight_scale_inv", "weight_scale", "weight_packed", "qweight", "scales", "weight.absmax", "SCB",
+        "weight.quant_state.bitsandbytes__nf4", "gate_up_proj_blocks",
+    ],
+)  # fmt: skip
+def test_scales_beside_weights_are_not_ignored(untied: Path, beside: str) -> None:
+    name = UP.replace("weight", beside)
+    change(untied, lambda weights: weights.update({name: torch.ones(1)}))
+    assert f"{name!r}: its weights are quantised" in refused(untied)
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.int8, torch.uint8])
+def test_a_stored_type_that_needs_a_scale(untied: Path, kind: torch.dtype) -> None:
+    change(untied, lambda weights: weights.update({UP: weights[UP].to(kind)}))
+    assert "has no values by itself" in refused(untied, lambda checkpoint: checkpoint.rows(View.up, 1))
+
+
+@pytest.mark.parametrize("method", ["fp8", "gptq", "awq", "compressed-tensors", "bitsandbytes", "mxfp4"])
+def test_a_quantisation_is_refused_by_name(untied: Path, method: str) -> None:
+    change(untied, quantization_config={"quant_method": method})
+    assert f"quantised ({method})" in refused(untied)
+
+
+def test_code_in_a_repository_is_never_run(untied: Path) -> None:
+    (untied / "evil.py").write_text("open('ran', 'w')\nclass Evil: pass\n")
+    change(untied, auto_map={"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}, model_type="evil")
+    assert "cannot be read" in refused(untied)
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gemma3"])
+def test_what_a_neuron_writes_passes_the_norm_behind_the_mlp(tmp_path: Path, family: str) -> None:
+    """By the model itself: the change of the stream that one neuron makes, up to its length, is the decoded row."""
+    folder = make_checkpoint(tmp_path / family, family)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    norm = "model.layers.1.post_feedforward_layernorm.weight"
+    with torch.no_grad():
+        model.get_parameter(norm).copy_(torch.randn(model.config.hidden_size))
+    model.save_pretrained(folder)
+    layer = model.get_submodule("model.layers.1")
+    neuron = torch.zeros(1, 1, model.config.intermediate_size)
+    neuron[..., 5] = 3.0
+    written = layer.post_feedforward_layernorm(layer.mlp.down_proj(neuron))[0, 0].detach()
+    decoded = open_checkpoint(str(folder)).rows(View.down, 1)[5]
+    assert torch.cosine_similarity(written, decoded, dim=0) > 1 - 1e-5
+    plain = open_checkpoint(str(folder)).stored_rows(View.down, 1)[5]
+    assert torch.cosine_similarity(written, plain, dim=0) < 0.95
