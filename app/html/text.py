@@ -8,6 +8,8 @@ import math
 import unicodedata
 from typing import Literal, NamedTuple
 
+from neuronym.label_tables import fold
+
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EM DASH}"
 TOKEN_LENGTH = 48
@@ -74,12 +76,11 @@ def plain(text: str, length: int = TOKEN_LENGTH) -> str:
 
 
 def name(tokens: list[str], most: int = 3) -> str:
-    """A neuron's name: its first tokens that differ by more than case and spaces."""
-    seen: dict[str, str] = {}
+    """A neuron's name: its first tokens that differ by more than case and the white space around them."""
+    words: dict[str, str] = {}
     for text in tokens:
-        word = plain(text, 24)
-        seen.setdefault(word.casefold(), word)
-    return ", ".join(list(seen.values())[:most])
+        words.setdefault(plain(fold(text), 24), plain(text, 24))
+    return ", ".join(list(words.values())[:most])
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:

@@ -12,13 +12,9 @@ from itertools import islice
 from tokenizers import Tokenizer
 
 from neuronym.contract import Kind, Token, VocabularyToken
+from neuronym.label_tables import fold
 
 _LAST = "\U0010ffff"  # sorts after every character a prefix can go on with
-
-
-def fold(text: str) -> str:
-    """A word as it is searched: whatever its case and the spaces around it."""
-    return text.strip().casefold()
 
 
 class Vocabulary:
@@ -55,7 +51,7 @@ class Vocabulary:
         return max(self._texts)
 
     def word(self, text: str) -> list[int]:
-        """Ids of the entries that are this word, whatever its case and leading space."""
+        """Ids of the entries that are this word, whatever its case and the white space around it."""
         word = fold(text)
         return sorted(self._ids[bisect_left(self._words, word) : bisect_right(self._words, word)])
 

@@ -11,7 +11,7 @@ from app.html.text import plain
 from app.labelfile.label_file import LabelFile
 from app.queries.layers import LayerQuery, layer
 from neuronym.contract import LayerNeuron, ModelSummary, Side, Strength, View
-from neuronym.label_tables import holds
+from neuronym.label_tables import fold, holds
 
 WORD = re.compile(r" ?[^\W\d_]{4,}")
 STOPS = 6
@@ -39,7 +39,7 @@ def _pick(labels: LabelFile, model: ModelSummary) -> list[LayerNeuron]:
     ]
     chosen: dict[str, LayerNeuron] = {}
     for candidate in candidates:
-        word = named(candidate).casefold()
+        word = fold(candidate.top_tokens[0].text)
         fresh = all(word[:4] != other[:4] and not _same(candidate, stop) for other, stop in chosen.items())
         if fresh and _room(candidate, list(chosen.values())):
             chosen[word] = candidate
@@ -68,7 +68,7 @@ def _trusted(neuron: LayerNeuron) -> bool:
 def _of_one_field(neuron: LayerNeuron, common: int) -> bool:
     """Whether the label is made of several words of one field, rather than of forms of one word or of pieces."""
     texts = [token.text for token in neuron.top_tokens[:5]]
-    stems = {text.strip().casefold()[:3] for text in texts}
+    stems = {fold(text)[:3] for text in texts}
     words = all(WORD.fullmatch(text) and text.isascii() for text in texts)
     return words and len(stems) >= 4 and neuron.top_tokens[0].token_id >= common
 

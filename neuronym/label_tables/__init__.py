@@ -10,6 +10,7 @@ from neuronym.label_tables.labels import agreement, concept, drift, label, label
 from neuronym.label_tables.measured import activity, effect, measurement
 from neuronym.label_tables.models import build, model, pair, token, tokenizer
 from neuronym.label_tables.rule import Outcome, column_holds, holds, outcome, outwards
+from neuronym.label_tables.token_text import fold
 
 REVISION = "0001"  # the newest migration: what the app can read; a test compares
 
@@ -29,6 +30,7 @@ __all__ = [
     "concept",
     "drift",
     "effect",
+    "fold",
     "holds",
     "label",
     "label_by_token",

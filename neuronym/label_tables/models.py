@@ -66,6 +66,6 @@ token = sa.Table(  # sorted by (tokenizer, id)
     sa.Column("tokenizer", sa.SmallInteger, nullable=False),
     sa.Column("id", sa.Integer, nullable=False),
     sa.Column("text", sa.String, nullable=False),
-    sa.Column("folded", sa.String, nullable=False),  # lower case, no leading space
+    sa.Column("folded", sa.String, nullable=False),  # by `fold`
     sa.Column("kind", Coded(Kind), nullable=False),
 )

@@ -95,7 +95,7 @@ def token_ids(number: int) -> dict[str, int]:
 
 def fold(text: str) -> str:
     """As the worker folds, written out a second time on purpose."""
-    return (text[1:] if text.startswith(" ") and len(text) > 1 else text).casefold()
+    return text.casefold() if text.isspace() else text.strip().casefold()
 
 
 @dataclass

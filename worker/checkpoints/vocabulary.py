@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from neuronym.contract import Kind
+from neuronym.label_tables import fold
 
 _BYTE = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")  # SentencePiece's byte fallback
 _SPACE = "\u2581"  # SentencePiece's leading space
@@ -58,17 +59,12 @@ def read_vocabulary(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
     return Vocabulary(entries, identity, serialised)
 
 
-def fold(text: str) -> str:
-    """Text as it is searched: without one leading space, case folded."""
-    return (text.removeprefix(" ") or text).casefold()
-
-
 def _entry(id_: int, spelled: bytes) -> Entry:
     try:
         text = spelled.decode()
     except UnicodeDecodeError:
         text = "".join(f"<0x{byte:02X}>" for byte in spelled)
-        return Entry(id_, text, text.casefold(), Kind.bytes)
+        return Entry(id_, text, fold(text), Kind.bytes)
     starts_word = text.startswith(" ") and bool(text.strip())
     return Entry(id_, text, fold(text), Kind.word if starts_word else Kind.continuation)
 

@@ -1,7 +1,8 @@
 """The language of the search box: what a text asks for, before any vocabulary is looked at.
 
-`California` a word, whatever its case and leading space; `" California"` exactly this text (`""` inside is one quote);
-`cali*` a prefix; `dog, puppy` either; `L22N57` a neuron. Everything else is text. No text is ever a syntax error.
+`California` a word, whatever its case and the white space around it; `" California"` exactly this text (`""` inside is
+one quote); `cali*` a prefix; `dog, puppy` either; `L22N57` a neuron. Everything else is text. No text is ever a syntax
+error.
 """
 
 import re

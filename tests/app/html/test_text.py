@@ -64,6 +64,9 @@ def test_generated_text_keeps_its_line_breaks_and_spaces() -> None:
 
 def test_a_name_leaves_out_forms_that_differ_by_case_and_space_only() -> None:
     assert typography.name([" dog", "Dog", " cat", "DOG", " puppy"]) == "dog, cat, puppy"
+    assert (
+        typography.name(["\treturn", " return", "\n\nThe", "the", " ", "\n"], 9) == "\\treturn, \\n\\nThe, space, \\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
 """Token texts, kinds and folds, for byte-level and SentencePiece-style tokenizers; identity of a vocabulary."""
 
-import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from neuronym.contract import Kind
 from tests.checkpoints import make_tokenizer
-from worker.checkpoints.vocabulary import Entry, fold, read_vocabulary
+from worker.checkpoints.vocabulary import Entry, read_vocabulary
 
 
 def entries(tokenizer: PreTrainedTokenizerFast) -> dict[str, Entry]:
@@ -49,8 +48,3 @@ def test_identity_is_of_the_token_list_alone() -> None:
     assert read_vocabulary(plain).hash == read_vocabulary(chat).hash
     chat.add_tokens(["more"])
     assert read_vocabulary(plain).hash != read_vocabulary(chat).hash
-
-
-@pytest.mark.parametrize("text, folded", [(" Dog", "dog"), ("DOG", "dog"), ("  x", " x"), (" ", " "), ("", "")])
-def test_fold(text: str, folded: str) -> None:
-    assert fold(text) == folded

@@ -1,0 +1,83 @@
+"""Tokens with white space of any kind before or after their word are found by the word, in a file that is mapped now.
+
+A file of an earlier version, which stored tokens without one leading space alone, answers as it did.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from tokenizers import AddedToken
+from transformers import PreTrainedTokenizerFast
+
+from app.labelfile.label_file import LabelFile
+from app.queries.search.search import SearchQuery, search
+from app.queries.tokens import TokensQuery, tokens
+from neuronym.settings import Settings
+from tests.app.conftest import opened
+from tests.app.label_files import WORDS, write_label_file
+from tests.checkpoints import make_checkpoint
+from worker.map_run import MapRun
+
+ADDED = ("\treturn", "\n\nZebra", "   deep", "end\n", " \t ")
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelFile]:
+    """A model whose tokenizer has the added tokens, mapped."""
+    folder = tmp_path_factory.mktemp("spaced")
+    checkpoint = make_checkpoint(folder / "model")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint)
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in ADDED])
+    tokenizer.save_pretrained(checkpoint)
+    MapRun(Settings(data=folder / "data")).map([str(checkpoint)], ["spaced"])
+    yield from opened(folder / "data")
+
+
+def found(labels: LabelFile, text: str) -> set[str]:
+    """The texts of the tokens that a text finds."""
+    return {token.text for token in tokens(labels, TokensQuery(q=text)).tokens}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("return", {"\treturn"}),
+        ("RETURN", {"\treturn"}),
+        ("\treturn ", {"\treturn"}),
+        ("zebra", {"\n\nZebra"}),
+        ("deep", {"   deep"}),
+        ("end", {"end\n"}),
+        ("dee*", {"   deep"}),
+        ('"\treturn"', {"\treturn"}),
+        ('" \t "', {" \t "}),
+        ('"return"', set()),
+    ],
+)
+def test_a_word_finds_its_token_whatever_stands_around_it(mapped: LabelFile, asked: str, expected: set[str]) -> None:
+    assert found(mapped, asked) == expected
+
+
+def test_a_search_finds_the_neurons_that_are_named_by_it(mapped: LabelFile) -> None:
+    by_word, exactly = (search(mapped, SearchQuery(q=text, limit=500)) for text in ("return", '"\treturn"'))
+    assert by_word.results == exactly.results
+    assert by_word.total > 0
+
+
+def test_a_file_of_an_earlier_version_answers_as_it_did(tmp_path: Path) -> None:
+    path = write_label_file(tmp_path)
+    engine = sa.create_engine(sa.URL.create("duckdb", database=str(path)))
+    with engine.begin() as connection:
+        renamed = "UPDATE token SET text = :spaced WHERE text = :plain"
+        connection.execute(sa.text(renamed), [{"plain": "Los", "spaced": "\tLos"}, {"plain": " é", "spaced": "  é"}])
+        one_space_less = "CASE WHEN text LIKE ' _%' THEN substr(text, 2) ELSE text END"
+        connection.execute(sa.text(f"UPDATE token SET folded = lower({one_space_less}) WHERE text <> 'Straße'"))
+    engine.dispose()
+    for labels in opened(tmp_path):
+        assert found(labels, "california") == {text for text in WORDS if text.strip().lower() == "california"}
+        assert found(labels, "Dog") == {" dog", "dog"}
+        assert found(labels, "dog*") == {" dog", "dog", " Dogs"}
+        assert found(labels, "STRASSE") == {"Straße"}
+        assert found(labels, '"\tLos"') == {"\tLos"}
+        assert found(labels, "Los") == found(labels, "é") == set()
