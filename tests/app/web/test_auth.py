@@ -1,5 +1,6 @@
 """The token: what asks for it, how it is given, what a browser keeps; and no listening beyond this machine without."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from app.main import create_app
 from app.pages import sign_in
 from app.pages.playground.scripts import scripts
 from neuronym.contract import ClampRequest
-from neuronym.settings import Settings
+from neuronym.settings import ROOT, Settings
 from tests.serving import served
 from worker.cli.group import main as worker_main
 from worker.serving.service import create_service
@@ -89,6 +90,18 @@ def test_a_browser_signs_in_once(guarded: TestClient) -> None:
         update={"token": Settings(token="another token now").token}
     )
     assert guarded.post("/playground", data=FORM).status_code == 401
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_browser_stays_signed_in_as_long_as_the_docs_say(planted_data: Path, scheme: str) -> None:
+    promised = re.search(r"made of the token for (\d+) days", (ROOT / "docs" / "security.md").read_text())
+    assert promised is not None
+    app = create_app(Settings(data=planted_data, token=TOKEN))
+    with TestClient(app, base_url=f"{scheme}://testserver") as client:
+        answer = client.post("/sign-in", data={"token": TOKEN, "then": "/models"}, follow_redirects=False)
+    cookie = answer.headers["Set-Cookie"].split("; ")
+    assert f"Max-Age={int(promised[1]) * 24 * 60 * 60}" in cookie
+    assert ("Secure" in cookie) is (scheme == "https")
 
 
 @pytest.mark.parametrize("then", ["//elsewhere.example", "https://elsewhere.example", "/\\elsewhere", "/a\nb", ""])

@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
 from app.labelfile.label_file import LabelFile
-from app.pages.playground.ranges import FURTHEST, OwnRange, first_clamp, own_range
+from app.pages.playground.ranges import OwnRange, first_clamp, own_range
 from app.pages.playground.state import Row
 from app.queries.neuron import neuron
 from neuronym.contract import ActivityAnswer, NeuronAnswer, Site
@@ -44,9 +44,36 @@ def test_a_slider_stays_usable(measured: NeuronAnswer, value: str) -> None:
     assert own_range(measured, SET._replace(value=value)) == OwnRange(9.0, 8)
     low = measured.model_copy(update={"activity": {Site.up: _activity(low=-20.0, high=-1e-300)}})
     found = own_range(low, SET)
-    assert found is not None and found.reach == FURTHEST
+    assert found is not None and found.reach == 1000
     flat = measured.model_copy(update={"activity": {Site.up: _activity(low=0.0, high=0.0)}})
     assert own_range(flat, SET) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "typed", "reach"),
+    [
+        (0.0, "1", 8),  # no less than 8 units
+        (-3.0, "1", 8),
+        (-12.0, "1", 12),  # its own low end, -6 units, twice over
+        (-12.5, "1", 13),  # whole units
+        (-12.0, "\u221270", 35),  # as far as what is typed, to either side
+        (0.0, "2000", 1000),
+        (0.0, "2002", 8),  # nobody would find their way on such a slider
+        (-2000.0, "1", 1000),
+    ],
+)
+def test_a_slider_reaches_its_own_low_end_twice_over_and_what_is_typed(
+    measured: NeuronAnswer, low: float, typed: str, reach: int
+) -> None:
+    asked = measured.model_copy(update={"activity": {Site.up: _activity(low=low, high=2.0)}})
+    assert own_range(asked, SET._replace(value=typed)) == OwnRange(2.0, reach)
+
+
+@pytest.mark.parametrize(("reach", "step"), [(8, 0.1), (9, 0.2), (16, 0.2), (17, 0.3), (100, 1.3), (1000, 12.5)])
+def test_a_key_moves_a_slider_by_a_tenth_of_a_unit_or_so_that_eighty_presses_reach_the_end(
+    reach: int, step: float
+) -> None:
+    assert OwnRange(1.0, reach).step == step
 
 
 def _activity(low: float, high: float) -> ActivityAnswer:
