@@ -1,6 +1,6 @@
 # Neuronym: a name for every neuron. `make help` lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help setup map run test check first-run bench bench-full lock latest clean browser
+.PHONY: help setup map run test check first-run mutants bench bench-full lock latest clean browser
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -67,6 +67,9 @@ test: first-run check browser ## Everything CI checks: a newcomer's first run, l
 	@OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+mutants: $(VENV)/.dev-ready ## Change the code in small ways and list the changes that no test notices; takes hours.
+	@OMP_NUM_THREADS=1 nice $(BIN)/python -m tests.mutants $(MUTATE)
 
 lock: $(VENV)/.dev-ready ## Renew lock.txt: the newest release of everything that pyproject.toml allows.
 	@sed -n '/^#/p' lock.txt > lock.new
