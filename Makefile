@@ -43,7 +43,7 @@ run: setup ## Map the demo pair unless there is a label file, then serve on http
 	@test -e $(DATA)/current || NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker map demo
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym serve --measure
 
-$(VENV)/.dev-ready: $(VENV)/.ready
+$(VENV)/.dev-ready: $(VENV)/.ready frontend/package-lock.json
 	@$(PIP) --no-build-isolation --editable ".[worker,dev]"
 	@npm ci --prefix frontend --silent --no-audit --no-fund && touch frontend/node_modules/.ready
 	@touch $@
@@ -53,11 +53,12 @@ browser:
 	@command -v $${NEURONYM_CHROMIUM:-chromium} >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -yqq chromium >/dev/null; } \
 	  || { echo "The browser tests need Chromium: install the package chromium, or set NEURONYM_CHROMIUM to its path."; exit 1; }
 
-check: $(VENV)/.dev-ready ## Lint, types and the import laws of the house.
+check: $(VENV)/.dev-ready ## Lint and layout of Python, templates, scripts and styles; types; the import laws of the house.
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@said=$$(npm run --prefix frontend --silent check 2>&1) || { echo "$$said"; exit 1; }
 
 first-run: frontend/node_modules/.ready ## What a newcomer does, in a fresh environment: install, map a part, serve, clamp, measure.
 	@$(PYTHON) tests/first_run.py
