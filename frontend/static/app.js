@@ -5,9 +5,19 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const one = (selector) => document.querySelector(selector);
 
 const kept = {
-  read(name) { try { return localStorage.getItem(`neuronym-${name}`); } catch { return null; } },
+  read(name) {
+    try {
+      return localStorage.getItem(`neuronym-${name}`);
+    } catch {
+      return null;
+    }
+  },
   write(name, value) {
-    try { value === null ? localStorage.removeItem(`neuronym-${name}`) : localStorage.setItem(`neuronym-${name}`, value); } catch { /* no storage */ }
+    try {
+      value === null ? localStorage.removeItem(`neuronym-${name}`) : localStorage.setItem(`neuronym-${name}`, value);
+    } catch {
+      /* no storage */
+    }
   },
 };
 
@@ -22,7 +32,8 @@ themeSwitch.hidden = false;
 showTheme();
 themeSwitch.addEventListener("click", () => {
   const next = themes[(themes.indexOf(root.dataset.theme ?? "system") + 1) % themes.length];
-  if (next === "system") delete root.dataset.theme; else root.dataset.theme = next;
+  if (next === "system") delete root.dataset.theme;
+  else root.dataset.theme = next;
   kept.write("theme", next === "system" ? null : next);
   showTheme();
 });
@@ -36,12 +47,16 @@ document.addEventListener("click", async (event) => {
   announce("Link copied");
   const text = copy.textContent;
   copy.textContent = "Copied";
-  setTimeout(() => { copy.textContent = text; }, 1500);
+  setTimeout(() => {
+    copy.textContent = text;
+  }, 1500);
 });
 
 // One live region for the page: the sentence of a new result, said once.
 const announcer = one("#announcer");
-function announce(text) { announcer.textContent = text.replace(/\s+/g, " ").trim(); }
+function announce(text) {
+  announcer.textContent = text.replace(/\s+/g, " ").trim();
+}
 document.addEventListener("htmx:after:swap", () => {
   const news = one("[data-announce]:not([data-said])");
   if (!news) return;
@@ -70,7 +85,11 @@ function jump(step) {
   next?.scrollIntoView({ block: "nearest" });
 }
 const keys = {
-  "/": () => { const box = all("[data-search]").find((input) => input.offsetParent); box?.focus(); box?.select(); },
+  "/": () => {
+    const box = all("[data-search]").find((input) => input.offsetParent);
+    box?.focus();
+    box?.select();
+  },
   "j": () => jump(1),
   "k": () => jump(-1),
   "[": () => follow('a[rel="prev"]'),

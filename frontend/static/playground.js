@@ -19,9 +19,9 @@ compose.addEventListener("htmx:before:request", (event) => {
   pending.textContent = usual;
   for (const run of all("#run [data-streaming]")) delete run.dataset.streaming;
   compose.dataset.running = "";
-  for (const go of all("#compose .go")) go.setAttribute("aria-disabled", "true");  // not disabled: the focus stays
+  for (const go of all("#compose .go")) go.setAttribute("aria-disabled", "true"); // not disabled: the focus stays
   const outcome = one(".outcome");
-  if (outcome.getBoundingClientRect().top > innerHeight / 2) outcome.scrollIntoView();  // it stands below the form
+  if (outcome.getBoundingClientRect().top > innerHeight / 2) outcome.scrollIntoView(); // it stands below the form
 });
 compose.addEventListener("htmx:finally:request", (event) => {
   if (event.target !== compose) return;
@@ -29,7 +29,10 @@ compose.addEventListener("htmx:finally:request", (event) => {
   for (const go of all("#compose .go")) go.removeAttribute("aria-disabled");
   stop.hidden = true;
   delete compose.dataset.running;
-  for (const state of all("#run .writing")) { state.textContent = "stopped"; state.classList.remove("writing"); }
+  for (const state of all("#run .writing")) {
+    state.textContent = "stopped";
+    state.classList.remove("writing");
+  }
   if ("pressed" in stop.dataset) announce("Stopped");
 });
 
@@ -41,12 +44,15 @@ function tell(slider) {
   const units = real(field(slider).value) / slider.dataset.own;
   const known = Number.isFinite(units);
   if (known && document.activeElement !== slider) slider.value = units;
-  const said = known ? `${plain(units.toFixed(1))} \u00d7 its high, ${plain(Number(slider.dataset.own).toPrecision(3))}` : "";
+  const said = known
+    ? `${plain(units.toFixed(1))} \u00d7 its high, ${plain(Number(slider.dataset.own).toPrecision(3))}`
+    : "";
   slider.nextElementSibling.textContent = said;
   slider.setAttribute("aria-valuetext", known ? `${said}, value ${field(slider).value}` : "no value yet");
 }
 compose.addEventListener("input", ({ target }) => {
-  if (target.matches("[data-own]")) field(target).value = String(Number((target.value * target.dataset.own).toPrecision(3)));
+  if (target.matches("[data-own]"))
+    field(target).value = String(Number((target.value * target.dataset.own).toPrecision(3)));
   const slider = target.closest(".row")?.querySelector("[data-own]");
   if (slider) tell(slider);
 });
@@ -66,7 +72,9 @@ bench.addEventListener("click", async (event) => {
   if (copy) {
     await navigator.clipboard.writeText(document.getElementById(copy.dataset.copyFrom).textContent);
     copy.textContent = "Copied";
-    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+    setTimeout(() => {
+      copy.textContent = "Copy";
+    }, 1500);
   }
   if (event.target.closest("[data-keep]")) keep();
   const drop = event.target.closest("[data-drop]");
@@ -87,7 +95,8 @@ function keep() {
   kept.className = "kept";
   const number = document.querySelectorAll(".kept").length + 1;
   const rows = [...document.querySelectorAll("#clamps .row")].map((row) =>
-    [...row.querySelectorAll("[name]:not(button)")].map((field) => field.value).join(" "));
+    [...row.querySelectorAll("[name]:not(button)")].map((field) => field.value).join(" "),
+  );
   const title = document.createElement("h3");
   title.textContent = `Kept run ${number}: ${rows.join(", ")}`;
   title.tabIndex = -1;
