@@ -58,6 +58,7 @@ check: $(VENV)/.dev-ready ## Lint and layout of Python, templates, scripts and s
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/djlint --quiet frontend/templates
 	@said=$$(npm run --prefix frontend --silent check 2>&1) || { echo "$$said"; exit 1; }
 
 first-run: frontend/node_modules/.ready ## What a newcomer does, in a fresh environment: install, map a part, serve, clamp, measure.
