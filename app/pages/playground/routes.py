@@ -40,7 +40,7 @@ def filled_in(request: Request, labels: Labels, stands: Annotated[str | None, De
     """The form as the address says; generates nothing. As a part it is the input alone, to go on with."""
     composition = from_address(request.query_params, labels.models)
     context = filling(labels, composition, focus="text" if is_partial(request) else None, obstacle=stands)
-    return page(request, "playground.html", context, block="input", headers=_replacing(composition))
+    return page(request, "playground/page.html", context, block="input", headers=_replacing(composition))
 
 
 @router.post(urls.PLAYGROUND)
@@ -53,9 +53,11 @@ async def submitted(request: Request, labels: Labels, worker: Worker) -> Respons
     if act in ("run", "sweep"):
         return await _run(request, labels, worker, composition, act)
     if act == "count":
-        return HTMLResponse(fragment("_count.html", {"count": await counted(labels, worker, composition)}))
+        return HTMLResponse(fragment("playground/_count.html", {"count": await counted(labels, worker, composition)}))
     if act == "obstacle":
-        return HTMLResponse(fragment("_obstacle.html", {"obstacle": await obstacle(worker, composition.model)}))
+        return HTMLResponse(
+            fragment("playground/_obstacle.html", {"obstacle": await obstacle(worker, composition.model)})
+        )
     if act == "concept":
         return await run_in_threadpool(_concept, request, labels, composition, str(form.get("concept", "")))
     return await run_in_threadpool(_changed, request, labels, composition, act)
@@ -67,10 +69,10 @@ def _concept(request: Request, labels: LabelFile, composition: Composition, conc
         changed = with_concept(labels, composition, concept)
     except Problem as problem:
         context = filling(labels, composition, concept=concept, concept_problem=str(problem))
-        return page(request, "playground.html", context, block="clamps", status=200)
+        return page(request, "playground/page.html", context, block="clamps", status=200)
     if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
         return RedirectResponse(changed.link(), 303)
-    return page(request, "playground.html", filling(labels, changed), block="clamps")
+    return page(request, "playground/page.html", filling(labels, changed), block="clamps")
 
 
 def _changed(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:
@@ -80,11 +82,11 @@ def _changed(request: Request, labels: LabelFile, composition: Composition, act:
     if verb == "name" and is_partial(request):
         row = composition.rows[at] if at < len(composition.rows) else Row()
         named = row_name(labels, composition.model, row)
-        return HTMLResponse(fragment("_row_name.html", {"named": named, "row": row, "at": at}))
+        return HTMLResponse(fragment("playground/_row_name.html", {"named": named, "row": row, "at": at}))
     changed, block, focus = _change(composition, verb, at)
     if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
         return RedirectResponse(changed.link(), 303)
-    return page(request, "playground.html", filling(labels, changed, focus=focus), block=block)
+    return page(request, "playground/page.html", filling(labels, changed, focus=focus), block=block)
 
 
 def _change(composition: Composition, verb: str, at: int) -> tuple[Composition, str, int | str | None]:
@@ -116,7 +118,7 @@ async def _run(request: Request, labels: LabelFile, worker: Worker, composition:
         outcome = {"problem": in_words(problem.answer(), composition), "then": composition.link()}
         status, headers = problem.status, problem.headers
     context = await run_in_threadpool(filling, labels, composition, **outcome)
-    return page(request, "playground.html", context, block="run", status=status, headers=headers)
+    return page(request, "playground/page.html", context, block="run", status=status, headers=headers)
 
 
 async def _swept(request: Request, labels: LabelFile, worker: Worker, composition: Composition) -> Response:
@@ -124,7 +126,7 @@ async def _swept(request: Request, labels: LabelFile, worker: Worker, compositio
     answer = await sweep(labels, worker, asked)
     found = {"sweep": answer, "charts": curve_charts(answer), "sweeping": True}
     context = await run_in_threadpool(filling, labels, composition, **found)
-    return page(request, "playground.html", context, block="run", headers=_replacing(composition))
+    return page(request, "playground/page.html", context, block="run", headers=_replacing(composition))
 
 
 def _aside(request: Request, composition: Composition, asked: ClampRequest) -> Aside:

@@ -61,7 +61,7 @@ class Aside(NamedTuple):
 
 
 def finished(answer: ClampAnswer, aside: Aside | None = None) -> dict[str, Any]:
-    """The context of `_run.html` for a run that has ended."""
+    """The context of `playground/_run.html` for a run that has ended."""
     ids: dict[str, list[int]] = {run: [token.token_id for token in text.tokens] for run, text in answer.runs.items()}
     parts = parting(ids) if len(ids) == 2 else None
     return {
@@ -169,4 +169,4 @@ class Unrolling:
 
 
 def _part(block: str, **context: Any) -> str:
-    return fragment("_stream.html", context, block)
+    return fragment("playground/_stream.html", context, block)
