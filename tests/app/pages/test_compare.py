@@ -160,7 +160,7 @@ def test_what_came_and_went_is_said_in_words_too(paired_client: TestClient) -> N
 def test_one_click_from_either_side_and_back(paired_client: TestClient, model: str, other: str) -> None:
     page = soup(paired_client, f"/neurons/{model}/2/5")
     link = page.select(".beside-line a")[0]
-    assert (link["href"], link.text) == (f"{PAIR}/2/5", f"Beside {other}")
+    assert (link["href"], words(link)) == (f"{PAIR}/2/5", f"Beside {other}")
     assert [words(view) for view in page.select(".beside-line")[0].select(".as")] == [
         "gate reads same name",
         "up reads renamed",
