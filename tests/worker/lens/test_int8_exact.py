@@ -20,7 +20,7 @@ print(int8_is_exact(576), Decoder(head, "auto", torch.randn(256, 576)).precision
 
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE", "DEFAULT"])
 def test_screening_is_off_where_int8_products_saturate(instructions: str) -> None:
-    """oneDNN is told to use fewer instructions, as a processor without VNNI makes it; the sum is known by arithmetic."""
+    """oneDNN is told to use the instructions of older processors; the right sum is arithmetic."""
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions}
     done = subprocess.run([sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
