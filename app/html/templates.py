@@ -4,7 +4,8 @@ Knows the templates' filters and globals; knows no question and no route.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import jinja2
 from fastapi import Request
@@ -39,7 +40,7 @@ def _environment() -> jinja2.Environment:
         text.flowing,
     ):
         environment.filters[shown.__name__] = shown
-    environment.globals |= {"url": urls, "name_of": text.name, "outcome": outcome, "version": __version__, "twin": None}
+    environment.globals |= {"url": urls, "name_of": text.name, "outcome": outcome, "version": __version__}
     environment.globals["ui"] = environment.get_template("_ui.html").module  # macros, visible in every block
     return environment
 
@@ -52,18 +53,33 @@ def is_partial(request: Request) -> bool:
     return request.headers.get(VARY) == "partial"
 
 
-def fragment(template: str, context: Mapping[str, Any], block: str | None = None) -> str:
-    """A partial template, or one block of a template."""
-    source = templates.env.get_template(template)
-    if block is None:
-        return source.render(context)
-    return "".join(source.blocks[block](source.new_context(dict(context))))
+@dataclass(frozen=True, kw_only=True)
+class Fragment:
+    """What a template is given: its fields are the variables that the template, or one block of it, reads."""
+
+    template: ClassVar[str]
+    block: ClassVar[str | None] = None
+
+    def values(self) -> dict[str, object]:
+        """The fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Fragment):
+    """What a whole page is given; `run` is the id of the label file that it was answered from, if any."""
+
+    run: str | None = None
+
+
+def fragment(context: Fragment) -> str:
+    """Render the template of `context`, or its one block."""
+    return _render(context.template, context.block, context.values())
 
 
 def page(
     request: Request,
-    template: str,
-    context: Mapping[str, Any],
+    context: Page,
     *,
     block: str | None = None,
     twin: str | None = None,
@@ -71,10 +87,18 @@ def page(
     headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     """The page, or only `block` of it for htmx. `twin` is the address of the same answer as JSON."""
-    values = {"request": request, "twin": twin, **context}
-    sent = {"Vary": VARY, **(headers or {})}
+    values = {"request": request, "twin": twin, **context.values()}
+    sent = {"Vary": VARY}
     if twin:
         sent["Link"] = f'<{twin}>; rel="alternate"; type="application/json"'
+    sent |= headers or {}
     if block and is_partial(request):
-        return HTMLResponse(fragment(template, values, block), status, sent)
-    return templates.TemplateResponse(request, template, values, status, sent)
+        return HTMLResponse(_render(context.template, block, values), status, sent)
+    return templates.TemplateResponse(request, context.template, values, status, sent)
+
+
+def _render(template: str, block: str | None, values: dict[str, object]) -> str:
+    source = templates.env.get_template(template)
+    if block is None:
+        return source.render(values)
+    return "".join(source.blocks[block](source.new_context(values)))

@@ -1,25 +1,95 @@
 """The pages about a pair: what tuning changed overall, neuron by neuron, and concept by concept."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from app.html import urls
-from app.html.templates import page
+from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
-from app.pages.charts.layers import agreement_charts
-from app.pages.compare_neuron import cards
+from app.labelfile.summary import Pair
+from app.pages.charts.layers import LayerChart, agreement_charts
+from app.pages.compare_neuron import Card, cards
 from app.pages.neuron_names import LENSES, ORDER
-from app.pages.paging import turning
+from app.pages.paging import Turns, list_page, turns
 from app.queries.pairs.changed import ChangedQuery, changed
 from app.queries.pairs.compare import compare
 from app.queries.pairs.concepts import ConceptsQuery, concepts
 from app.queries.pairs.side_by_side import side_by_side
-from neuronym.contract import Agreement, Lens, PairAnswer, View
+from neuronym.contract import (
+    Agreement,
+    ChangedAnswer,
+    CompareAnswer,
+    ConceptsAnswer,
+    DriftAnswer,
+    LayerAgreement,
+    Lens,
+    ModelSummary,
+    SideBySideAnswer,
+    View,
+)
 
 router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpairedPage(Page):
+    """How to map a pair, where none is."""
+
+    template = "unpaired.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparePage(Page):
+    """How many neurons kept their name; `ours` is this pair's figure for the paper's, `partly` are models in part."""
+
+    template = "compare.html"
+    answer: CompareAnswer
+    partly: list[ModelSummary]
+    pairs: list[Pair]
+    tokenizer: str
+    overall: list[Agreement]
+    ours: Agreement | None
+    charts: list[LayerChart]
+    by_layer: dict[tuple[Lens, int, View], LayerAgreement]
+    layers: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedPage(Page):
+    """The neurons whose label moved; `views` are the choices of a view."""
+
+    template = "changed.html"
+    answer: ChangedAnswer
+    query: ChangedQuery
+    views: list[tuple[str, str]]
+    turns: Turns
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptsPage(Page):
+    """The tokens that were gained and lost; `views` are the choices of a view."""
+
+    template = "concepts.html"
+    answer: ConceptsAnswer
+    query: ConceptsQuery
+    views: list[tuple[str, str]]
+    tokenizer: str
+    turns: Turns
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySidePage(Page):
+    """A neuron in both models: its labels lens by lens, and what became of each view's name."""
+
+    template = "side_by_side.html"
+    answer: SideBySideAnswer
+    tokenizer: str
+    shown: dict[Lens, list[Card]]
+    moved: list[tuple[View, DriftAnswer]]
 
 
 def in_order(measured: list[Agreement]) -> list[Agreement]:
@@ -27,18 +97,9 @@ def in_order(measured: list[Agreement]) -> list[Agreement]:
     return sorted(measured, key=lambda one: (LENSES.index(one.lens), ORDER.index(one.view)))
 
 
-def _about(labels: LabelFile, answer: PairAnswer) -> dict[str, Any]:
-    """What every page about a pair shows of it."""
-    base = labels.models[answer.base]
-    return {
-        "run": labels.run,
-        "answer": answer,
-        "partly": [one for one in (base, labels.models[answer.instruct]) if one.mapped_layers],
-        "pairs": list(labels.holdings.pairs.values()),
-        "tokenizer": base.tokenizer,
-        "views": [("", "any"), *((view.value, view.value) for view in base.views)],
-        "lenses": [lens for lens in LENSES if lens in base.lenses],
-    }
+def _views(labels: LabelFile, base: str) -> list[tuple[str, str]]:
+    """The choices of a view: any, or one of those that the pair was mapped under."""
+    return [("", "any"), *((view.value, view.value) for view in labels.models[base].views)]
 
 
 @router.get(urls.COMPARE)
@@ -46,7 +107,7 @@ def compare_start(request: Request, labels: Labels) -> Response:
     """The first pair, or how to make one."""
     for pair in labels.holdings.pairs.values():
         return RedirectResponse(urls.compare(pair.base, pair.instruct), 303)
-    return page(request, "unpaired.html", {"run": labels.run})
+    return page(request, UnpairedPage(run=labels.run))
 
 
 @router.get("/compare/{base}/{instruct}")
@@ -54,16 +115,19 @@ def compare_page(request: Request, labels: Labels, base: str, instruct: str) -> 
     """How many neurons kept their name, overall and layer by layer."""
     answer = compare(labels, base, instruct)
     paper = answer.paper
-    context = {
-        **_about(labels, answer),
-        "overall": in_order(answer.overall),
-        "ours": next((one for one in answer.overall if (one.view, one.lens) == (paper.view, paper.lens)), None),
-        "charts": agreement_charts(answer.by_layer),
-        "by_layer": {(one.lens, one.layer, one.view): one for one in answer.by_layer},
-        "layers": sorted({one.layer for one in answer.by_layer}),
-        "order": [view for view in ORDER if view in answer.agreement],
-    }
-    return page(request, "compare.html", context, twin=urls.twin(urls.compare(base, instruct)))
+    context = ComparePage(
+        run=answer.run,
+        answer=answer,
+        partly=[labels.models[name] for name in (base, instruct) if labels.models[name].mapped_layers],
+        pairs=list(labels.holdings.pairs.values()),
+        tokenizer=labels.models[base].tokenizer,
+        overall=in_order(answer.overall),
+        ours=next((one for one in answer.overall if (one.view, one.lens) == (paper.view, paper.lens)), None),
+        charts=agreement_charts(answer.by_layer),
+        by_layer={(one.lens, one.layer, one.view): one for one in answer.by_layer},
+        layers=sorted({one.layer for one in answer.by_layer}),
+    )
+    return page(request, context, twin=urls.twin(urls.compare(base, instruct)))
 
 
 @router.get("/compare/{base}/{instruct}/changed")
@@ -73,8 +137,14 @@ def changed_page(
     """The neurons whose label moved."""
     answer = changed(labels, base, instruct, query)
     path = urls.changed(base, instruct)
-    context = {**_about(labels, answer), "query": query, **turning(path, query, answer)}
-    return _listed(request, "changed.html", context, urls.asked(path, query))
+    context = ChangedPage(
+        run=answer.run,
+        answer=answer,
+        query=query,
+        views=_views(labels, base),
+        turns=turns(path, query, answer),
+    )
+    return list_page(request, context, path, query)
 
 
 @router.get("/compare/{base}/{instruct}/concepts")
@@ -84,30 +154,28 @@ def concepts_page(
     """The tokens that were gained and lost."""
     answer = concepts(labels, base, instruct, query)
     path = urls.concepts(base, instruct)
-    context = {**_about(labels, answer), "query": query, **turning(path, query, answer)}
-    return _listed(request, "concepts.html", context, urls.asked(path, query))
+    context = ConceptsPage(
+        run=answer.run,
+        answer=answer,
+        query=query,
+        views=_views(labels, base),
+        tokenizer=labels.models[base].tokenizer,
+        turns=turns(path, query, answer),
+    )
+    return list_page(request, context, path, query)
 
 
 @router.get("/compare/{base}/{instruct}/{number}/{index}")
 def side_by_side_page(request: Request, labels: Labels, base: str, instruct: str, number: int, index: int) -> Response:
     """A neuron in both models."""
     answer = side_by_side(labels, base, instruct, number, index)
-    about = _about(labels, answer)
-    context = {
-        **about,
-        "shown": {lens: cards(answer, lens) for lens in about["lenses"]},
-        "moved": _moved(answer.views, about["lenses"]),
-    }
-    twin = urls.twin(urls.side_by_side(base, instruct, number, index))
-    return page(request, "side_by_side.html", context, twin=twin)
-
-
-def _moved(views: Any, lenses: list[Lens]) -> list[tuple[View, Any]]:
-    """What became of each view's name, under the lens that is shown first."""
-    return [(view, views[view][lenses[0]]) for view in ORDER if lenses[0] in views.get(view, {})]
-
-
-def _listed(request: Request, template: str, context: dict[str, Any], here: str) -> Response:
-    response = page(request, template, context, block="results", twin=urls.twin(here))
-    response.headers["HX-Replace-Url"] = here
-    return response
+    summary = labels.models[base]
+    lenses = [lens for lens in LENSES if lens in summary.lenses]
+    context = SideBySidePage(
+        run=answer.run,
+        answer=answer,
+        tokenizer=summary.tokenizer,
+        shown={lens: cards(answer, lens) for lens in lenses},
+        moved=[(view, answer.views[view][lenses[0]]) for view in ORDER if lenses[0] in answer.views.get(view, {})],
+    )
+    return page(request, context, twin=urls.twin(urls.side_by_side(base, instruct, number, index)))

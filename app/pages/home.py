@@ -1,20 +1,36 @@
 """The start page: the search box, a tour, and what is in the label file."""
 
+from dataclasses import dataclass
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.html import urls
-from app.html.templates import page
+from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.pages.neuron_names import LENSES, ORDER
 from app.pages.tour import named, tour
 from app.queries.pairs.compare import overall
-from neuronym.contract import Agreement
+from neuronym.contract import Agreement, LayerNeuron, ModelSummary
 
 router = APIRouter(include_in_schema=False)
 GLANCES = 3  # pairs that the start page shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomePage(Page):
+    """The start page; `tour_most` is the largest z of the tour, `notes` are those of the models by name."""
+
+    template = "home.html"
+    models: list[ModelSummary]
+    tour: list[LayerNeuron]
+    tour_model: str
+    tour_most: float
+    glances: list[tuple[Pair, list[Agreement]]]
+    notes: dict[str, str]
+    suggestions: list[str]
 
 
 def first_model(labels: LabelFile) -> str:
@@ -35,17 +51,17 @@ def home(request: Request, labels: Labels) -> Response:
     """The search box, a tour, and what is in the file."""
     model = first_model(labels)
     stops = tour(labels, model)
-    context = {
-        "run": labels.run,
-        "models": list(labels.models.values()),
-        "tour": stops,
-        "tour_model": model,
-        "tour_most": max((stop.z for stop in stops), default=0),
-        "glances": glances(labels),
-        "notes": notes(labels),
-        "suggestions": suggestions(labels),
-    }
-    return page(request, "home.html", context, twin=urls.twin(urls.MODELS))
+    context = HomePage(
+        run=labels.run,
+        models=list(labels.models.values()),
+        tour=stops,
+        tour_model=model,
+        tour_most=max((stop.z for stop in stops), default=0),
+        glances=glances(labels),
+        notes=notes(labels),
+        suggestions=suggestions(labels),
+    )
+    return page(request, context, twin=urls.twin(urls.MODELS))
 
 
 def notes(labels: LabelFile) -> dict[str, str]:

@@ -1,16 +1,18 @@
 """The page of a layer."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from app.html import urls
-from app.html.templates import page
+from app.html.templates import Page
 from app.labelfile.catalog import Labels
-from app.pages.paging import turning
-from app.pages.strength import meanings
+from app.pages.paging import Turns, list_page, turns
+from app.pages.strength import Meanings, meanings
 from app.queries.layers import LayerQuery, layer
+from neuronym.contract import LayerAnswer, ModelSummary
 
 router = APIRouter(include_in_schema=False)
 
@@ -23,6 +25,21 @@ LAYER_ORDERS = {  # value -> what it is called, and what the page then says of i
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayerPage(Page):
+    """The neurons of a layer; `lead` says in which order they stand."""
+
+    template = "layer.html"
+    answer: LayerAnswer
+    query: LayerQuery
+    model: ModelSummary
+    views: list[tuple[str, str]]
+    orders: list[tuple[str, str]]
+    lead: str
+    meanings: Meanings
+    turns: Turns
+
+
 @router.get("/layers/{model}/{number}")
 def layer_page(
     request: Request, labels: Labels, model: str, number: int, query: Annotated[LayerQuery, Query()]
@@ -30,18 +47,15 @@ def layer_page(
     """The neurons of a layer, most specialised first."""
     answer = layer(labels, model, number, query)
     path = urls.layer(model, number)
-    here = urls.asked(path, query)
-    context = {
-        "run": answer.run,
-        "answer": answer,
-        "query": query,
-        "model": labels.models[model],
-        "views": [(view.value, view.value) for view in labels.models[model].views],
-        "orders": [(value, called) for value, (called, _) in LAYER_ORDERS.items()],
-        "lead": LAYER_ORDERS[query.sort][1],
-        "meanings": meanings(labels.holdings.measurements[model].control),
-        **turning(path, query, answer),
-    }
-    response = page(request, "layer.html", context, block="results", twin=urls.twin(here))
-    response.headers["HX-Replace-Url"] = here
-    return response
+    context = LayerPage(
+        run=answer.run,
+        answer=answer,
+        query=query,
+        model=labels.models[model],
+        views=[(view.value, view.value) for view in labels.models[model].views],
+        orders=[(value, called) for value, (called, _) in LAYER_ORDERS.items()],
+        lead=LAYER_ORDERS[query.sort][1],
+        meanings=meanings(labels.holdings.measurements[model].control),
+        turns=turns(path, query, answer),
+    )
+    return list_page(request, context, path, query)

@@ -1,15 +1,26 @@
 """The page that says how neurons get their names."""
 
+from dataclasses import dataclass
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.html import urls
-from app.html.templates import page
+from app.html.templates import Page, page
 from app.labelfile.catalog import served
 from app.labelfile.label_file import NoLabelFile
 from app.pages.strength import rules
+from neuronym.contract import ControlMeasurement
 
 router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodPage(Page):
+    """How neurons get their names; `rules` as `strength.rules` gives them."""
+
+    template = "method.html"
+    rules: dict[str, tuple[ControlMeasurement, list[str]]]
 
 
 @router.get(urls.METHOD)
@@ -18,5 +29,5 @@ def method_page(request: Request) -> Response:
     try:
         labels = served(request)
     except NoLabelFile:
-        return page(request, "method.html", {"rules": {}})
-    return page(request, "method.html", {"rules": rules(labels), "run": labels.run})
+        return page(request, MethodPage(rules={}))
+    return page(request, MethodPage(run=labels.run, rules=rules(labels)))

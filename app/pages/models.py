@@ -1,19 +1,55 @@
 """The pages of models: what is mapped and where it comes from, and one model's strengths and measurements."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from app.html import urls
-from app.html.templates import page
+from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
-from app.pages.charts.layers import strong_charts, threshold_charts
+from app.pages.charts.layers import LayerChart, strong_charts, threshold_charts
 from app.pages.neuron_names import ORDER, layer_asked, lenses_shown
 from app.queries.models import model, models
 from app.steering.clamp import Worker, failure
+from neuronym.contract import (
+    ControlMeasurement,
+    EffectMeasurement,
+    LayerThreshold,
+    Lens,
+    ModelAnswer,
+    ModelsAnswer,
+    StrengthCount,
+    View,
+)
 
 router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsPage(Page):
+    """The models; `layer_asked` is by name what a link to a model's layer asks for."""
+
+    template = "models.html"
+    answer: ModelsAnswer
+    layer_asked: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPage(Page):
+    """A model: `failed` says why the worker cannot run it, `charts` are of each lens its strengths and thresholds."""
+
+    template = "model.html"
+    model: ModelAnswer
+    failed: str | None
+    layer_asked: dict[str, str]
+    control: ControlMeasurement | None
+    effect: EffectMeasurement | None
+    order: list[tuple[View, Lens]]
+    counts: dict[tuple[View, Lens], StrengthCount]
+    charts: list[tuple[LayerChart, LayerChart]]
+    layers: dict[tuple[Lens, int, View], LayerThreshold]
 
 
 @router.get(urls.MODELS)
@@ -22,7 +58,7 @@ def models_page(request: Request, labels: Labels) -> Response:
     answer = models(labels)
     twin = urls.twin(urls.MODELS)
     asked = {one.name: layer_asked(labels.holdings.first_shown(one.name)) for one in answer.models}
-    return page(request, "models.html", {"run": answer.run, "answer": answer, "layer_asked": asked}, twin=twin)
+    return page(request, ModelsPage(run=answer.run, answer=answer, layer_asked=asked), twin=twin)
 
 
 async def _failure(worker: Worker, name: str) -> str | None:
@@ -39,16 +75,16 @@ def model_page(
     first = labels.holdings.first_shown(name)
     lenses = [lens for lens in lenses_shown(first) if lens in answer.lenses]
     layers = (control.result.layers if control else None) or []
-    context = {
-        "run": answer.run,
-        "model": answer,
-        "failed": failed,
-        "layer_asked": layer_asked(first),
-        "control": control,
-        "effect": effect,
-        "order": [(view, lens) for lens in lenses for view in ORDER if view in answer.views],
-        "counts": {(one.view, one.lens): one for one in control.result.views} if control else {},
-        "charts": list(zip(strong_charts(layers, lenses), threshold_charts(layers, lenses), strict=True)),
-        "layers": {(one.lens, one.layer, one.view): one for one in layers},
-    }
-    return page(request, "model.html", context, twin=urls.twin(urls.model(name)))
+    context = ModelPage(
+        run=answer.run,
+        model=answer,
+        failed=failed,
+        layer_asked=layer_asked(first),
+        control=control,
+        effect=effect,
+        order=[(view, lens) for lens in lenses for view in ORDER if view in answer.views],
+        counts={(one.view, one.lens): one for one in control.result.views} if control else {},
+        charts=list(zip(strong_charts(layers, lenses), threshold_charts(layers, lenses), strict=True)),
+        layers={(one.lens, one.layer, one.view): one for one in layers},
+    )
+    return page(request, context, twin=urls.twin(urls.model(name)))

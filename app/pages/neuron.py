@@ -1,21 +1,22 @@
 """The page of a neuron: its labels, how far each can be trusted, what clamping does, where to go from it."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.html import urls
-from app.html.templates import page
+from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
-from app.pages.neuron_effects import Trial, changes, clamps, trial, tried
-from app.pages.neuron_names import ORDER, layer_asked, lenses_shown, naming, namings
+from app.pages.neuron_effects import Change, Trial, Tried, changes, clamps, trial, tried
+from app.pages.neuron_names import ORDER, Naming, layer_asked, lenses_shown, naming, namings
 from app.pages.playground.ranges import first_clamp
-from app.pages.strength import meanings
+from app.pages.strength import Meanings, meanings
 from app.queries.neuron import neuron
-from neuronym.contract import Counterpart, Direction, Lens, NeuronAnswer, View
+from neuronym.contract import Counterpart, Direction, LabelAnswer, Lens, NeuronAnswer, Role, Site, View
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,6 +34,41 @@ STATISTICS = (  # field, title, a word of explanation, digits
 )
 
 
+class Beside(NamedTuple):
+    """A model that the neuron can be compared with, and what became of each view's name in it."""
+
+    other: str
+    role: Role
+    note: str | None
+    address: str
+    views: list[tuple[View, Counterpart]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronPage(Page):
+    """A neuron; `trial` and `counterpart` look up what is known of its label under a view and lens."""
+
+    template = "neuron.html"
+    answer: NeuronAnswer
+    lenses: list[Lens]
+    names: list[tuple[View, Naming]]
+    name: Naming | str
+    naming: Callable[[LabelAnswer, int], Naming]
+    layer_asked: dict[str, str]
+    meanings: Meanings
+    trial: Callable[[View, Lens], Trial | None]
+    tried: list[Tried]
+    clamps: list[tuple[Site, Direction]]
+    changes: list[Change]
+    vocab: int
+    tokenizer: str
+    statistics: tuple[tuple[str, str, str, int], ...]
+    clamp_at: str
+    counterpart: Callable[[View, Lens], Counterpart | None]
+    beside: list[Beside]
+    note: str | None
+
+
 @router.get("/neurons/{model}/{number}/{index}")
 def neuron_page(request: Request, labels: Labels, model: str, number: int, index: int) -> Response:
     """All that is known of a neuron."""
@@ -41,28 +77,28 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
     summary = labels.models[model]
     lenses = [lens for lens in lenses_shown(first) if any(lens in view for view in answer.views.values())]
     names = namings(answer, first=first)
-    context = {
-        "run": answer.run,
-        "answer": answer,
-        "lenses": lenses,
-        "names": names,
-        "name": names[0 if first else -1][1] if names else "",
-        "naming": naming,
-        "layer_asked": layer_asked(first),
-        "meanings": meanings(labels.holdings.measurements[model].control),
-        "trial": _trial(answer, summary.vocab),
-        "tried": tried(answer, lenses[0], summary.vocab) if lenses else [],
-        "clamps": clamps(answer),
-        "changes": changes(answer),
-        "vocab": summary.vocab,
-        "tokenizer": summary.tokenizer,
-        "statistics": STATISTICS,
-        "clamp_at": urls.playground(model=model, clamp=first_clamp(answer).written()),
-        "counterpart": _counterpart(answer),
-        "beside": _beside(labels, answer, lenses),
-        "note": summary.note,
-    }
-    return page(request, "neuron.html", context, twin=urls.twin(urls.neuron(model, number, index)))
+    context = NeuronPage(
+        run=answer.run,
+        answer=answer,
+        lenses=lenses,
+        names=names,
+        name=names[0 if first else -1][1] if names else "",
+        naming=naming,
+        layer_asked=layer_asked(first),
+        meanings=meanings(labels.holdings.measurements[model].control),
+        trial=_trial(answer, summary.vocab),
+        tried=tried(answer, lenses[0], summary.vocab) if lenses else [],
+        clamps=clamps(answer),
+        changes=changes(answer),
+        vocab=summary.vocab,
+        tokenizer=summary.tokenizer,
+        statistics=STATISTICS,
+        clamp_at=urls.playground(model=model, clamp=first_clamp(answer).written()),
+        counterpart=_counterpart(answer),
+        beside=_beside(labels, answer, lenses),
+        note=summary.note,
+    )
+    return page(request, context, twin=urls.twin(urls.neuron(model, number, index)))
 
 
 def _trial(answer: NeuronAnswer, vocab: int) -> Callable[[View, Lens], Trial | None]:
@@ -83,17 +119,16 @@ def _counterpart(answer: NeuronAnswer) -> Callable[[View, Lens], Counterpart | N
     return look
 
 
-def _beside(labels: LabelFile, answer: NeuronAnswer, lenses: list[Lens]) -> list[dict[str, Any]]:
+def _beside(labels: LabelFile, answer: NeuronAnswer, lenses: list[Lens]) -> list[Beside]:
     """The pairs this neuron can be compared in, the first with what became of each view's name."""
     return [
-        {
-            "other": pair.other(answer.model),
-            "role": pair.role(pair.other(answer.model)),
-            "note": labels.models[pair.other(answer.model)].note
-            or (pair.note if answer.model == pair.instruct else None),
-            "address": urls.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
-            "views": _moved(answer, lenses) if place == 0 else [],
-        }
+        Beside(
+            other=pair.other(answer.model),
+            role=pair.role(pair.other(answer.model)),
+            note=labels.models[pair.other(answer.model)].note or (pair.note if answer.model == pair.instruct else None),
+            address=urls.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
+            views=_moved(answer, lenses) if place == 0 else [],
+        )
         for place, pair in enumerate(labels.holdings.pairs_of(answer.model))
         if answer.layer in labels.models[pair.other(answer.model)].mapped
     ]

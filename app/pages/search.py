@@ -4,6 +4,7 @@ The same label in the models of a pair is one row; everything else is as in its 
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, NamedTuple
 
@@ -12,15 +13,15 @@ from fastapi.responses import RedirectResponse, Response
 
 from app.api import get_export
 from app.html import urls
-from app.html.templates import is_partial, page
+from app.html.templates import Page, is_partial
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
 from app.pages.home import first_model, notes, suggestions
-from app.pages.paging import turning
-from app.pages.strength import meanings_of
+from app.pages.paging import Turns, list_page, turns
+from app.pages.strength import Meanings, meanings_of
 from app.queries.search.search import SearchQuery, search
 from app.web.etag import fresh
-from neuronym.contract import SearchAnswer, SearchResult, Side, Token, VocabularyToken
+from neuronym.contract import ModelSummary, SearchAnswer, SearchResult, Side, Token, VocabularyToken
 
 router = APIRouter(include_in_schema=False)
 
@@ -35,36 +36,54 @@ ORDERS = [  # of results, in the order they are offered
 UNFILTERED = {"q", "sort", "limit", "offset"}  # what leaves no label out
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchPage(Page):
+    """Results for a text; `filtered`: a filter may have left labels out, `readings`: the text in pieces."""
+
+    template = "search.html"
+    models: list[ModelSummary]
+    model_choices: list[tuple[str, str]]
+    pair_choices: list[tuple[str, str]]
+    notes: dict[str, str]
+    meanings: dict[str, Meanings]
+    query: SearchQuery
+    answer: SearchAnswer
+    rows: list["Row"]
+    filtered: bool
+    orders: list[tuple[str, str]]
+    order: str
+    readings: list[list[str]]
+    suggestions: list[str]
+    turns: Turns
+
+
 router.add_api_route(urls.EXPORT, get_export, dependencies=[Depends(fresh)])
 
 
 @router.get(urls.SEARCH)
 def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, Query()]) -> Response:
     """Results for a text; a neuron's name leads to the neuron."""
-    here = urls.asked(urls.SEARCH, query)
     answer = search(labels, query, folded=True)
-    if not is_partial(request) and (elsewhere := _elsewhere(request, labels, query, answer, here)):
+    if not is_partial(request) and (elsewhere := _elsewhere(request, labels, query, answer)):
         return RedirectResponse(elsewhere, 303)
-    context = {
-        "run": labels.run,
-        "models": list(labels.models.values()),
-        "model_choices": [("", "every model"), *((name, name) for name in labels.models)],
-        "pair_choices": [("", "any"), *((name, name) for name in labels.holdings.pairs)],
-        "notes": notes(labels),
-        "meanings": meanings_of(labels),
-        "query": query,
-        "answer": answer,
-        "rows": folded(labels, answer.results),
-        "filtered": bool(query.model_dump(exclude_defaults=True).keys() - UNFILTERED),
-        "orders": ORDERS,
-        "order": query.sort if query.q.strip() else urls.TRUSTED_FIRST["sort"],
-        "readings": readings(answer.pieces),
-        "suggestions": [] if query.q.strip() else suggestions(labels),
-        **turning(urls.SEARCH, query, answer),
-    }
-    response = page(request, "search.html", context, block="results", twin=urls.twin(here))
-    response.headers["HX-Replace-Url"] = here
-    return response
+    context = SearchPage(
+        run=labels.run,
+        models=list(labels.models.values()),
+        model_choices=[("", "every model"), *((name, name) for name in labels.models)],
+        pair_choices=[("", "any"), *((name, name) for name in labels.holdings.pairs)],
+        notes=notes(labels),
+        meanings=meanings_of(labels),
+        query=query,
+        answer=answer,
+        rows=folded(labels, answer.results),
+        filtered=bool(query.model_dump(exclude_defaults=True).keys() - UNFILTERED),
+        orders=ORDERS,
+        order=query.sort if query.q.strip() else urls.TRUSTED_FIRST["sort"],
+        readings=readings(answer.pieces),
+        suggestions=[] if query.q.strip() else suggestions(labels),
+        turns=turns(urls.SEARCH, query, answer),
+    )
+    return list_page(request, context, urls.SEARCH, query)
 
 
 def readings(pieces: list[VocabularyToken]) -> list[list[str]]:
@@ -75,13 +94,13 @@ def readings(pieces: list[VocabularyToken]) -> list[list[str]]:
     return [list(reading) for reading in dict.fromkeys(map(tuple, by_tokenizer.values()))]
 
 
-def _elsewhere(request: Request, labels: LabelFile, query: SearchQuery, answer: SearchAnswer, here: str) -> str | None:
+def _elsewhere(request: Request, labels: LabelFile, query: SearchQuery, answer: SearchAnswer) -> str | None:
     """Where a whole page is answered better: at a neuron, or at its own address without empty fields."""
     if answer.neurons and not answer.results:
         model = query.model or first_model(labels)
         ref = next((ref for ref in answer.neurons if ref.model == model), answer.neurons[0])
         return urls.neuron(ref.model, ref.layer, ref.index)
-    return here if "" in request.query_params.values() and query.q else None
+    return urls.asked(urls.SEARCH, query) if "" in request.query_params.values() and query.q else None
 
 
 class Named(NamedTuple):

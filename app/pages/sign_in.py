@@ -1,6 +1,7 @@
 """Signing in: a browser gives the token once. Knows the guard; knows nothing of what it guards."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
@@ -8,12 +9,22 @@ from fastapi.responses import RedirectResponse, Response
 
 from app.errors import NotFound
 from app.html import urls
-from app.html.templates import page
+from app.html.templates import Page, page
 from app.web import auth
 
 router = APIRouter(include_in_schema=False)
 
 WRONG = 1.0  # seconds that a wrong token waits for its answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInPage(Page):
+    """The form; `then` is where it leads, `wrong`: another token was given, `private`: reading needs the token too."""
+
+    template = "sign_in.html"
+    then: str
+    wrong: bool
+    private: bool
 
 
 @router.get(urls.SIGN_IN)
@@ -37,8 +48,8 @@ async def given(
 
 
 def _form(request: Request, then: str, wrong: bool = False) -> Response:
-    context = {"then": _here(then), "wrong": wrong, "private": request.app.state.settings.private}
-    return page(request, "sign_in.html", context, status=401 if wrong else 200)
+    context = SignInPage(then=_here(then), wrong=wrong, private=request.app.state.settings.private)
+    return page(request, context, status=401 if wrong else 200)
 
 
 def _needed(request: Request) -> None:

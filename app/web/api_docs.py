@@ -1,15 +1,26 @@
 """The API's reference at /docs, made from OpenAPI and served without any other host's scripts."""
 
+from dataclasses import dataclass
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.html import urls
-from app.html.templates import page
+from app.html.templates import Page, page
 
 router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocsPage(Page):
+    """The OpenAPI document as a page."""
+
+    template = "docs.html"
+    schema: dict[str, Any]
 
 
 @router.get(urls.DOCS)
 def reference(request: Request) -> Response:
     """Every operation with its parameters, answers and an example call."""
-    return page(request, "docs.html", {"schema": request.app.openapi()})
+    return page(request, DocsPage(schema=request.app.openapi()))

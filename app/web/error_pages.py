@@ -3,14 +3,17 @@
 The one place that builds error answers, the framework's own errors included.
 """
 
+from dataclasses import dataclass
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import Problem, Unprocessable, clip
-from app.html.templates import page
+from app.html.templates import Page, page
 from app.web.middleware import SECURITY_HEADERS
+from neuronym.contract import ErrorAnswer
 from neuronym.http import CLIENT_GONE, ClientGone, sentences
 
 FOR_PROGRAMS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -18,6 +21,15 @@ FOR_PROGRAMS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics")
 _BROKEN = "Something broke while this was answered. The log of the app says what."
 # Such an answer is sent from outside all middleware, and the server hangs up after it.
 _OF_BROKEN = {**SECURITY_HEADERS, "Connection": "close"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorPage(Page):
+    """A failure; `then` is where a reader can come back to after signing in."""
+
+    template = "error.html"
+    answer: ErrorAnswer
+    then: str | None
 
 
 def install(app: FastAPI) -> None:
@@ -49,8 +61,8 @@ def refuse(request: Request, problem: Problem) -> Response:
     answer = problem.answer()
     if request.url.path.startswith(FOR_PROGRAMS):
         return JSONResponse(answer.model_dump(), problem.status, problem.headers)
-    context = {"answer": answer, "problem": problem, "then": _again(request)}
-    return page(request, "error.html", context, block="notice", status=problem.status, headers=problem.headers)
+    context = ErrorPage(answer=answer, then=_again(request))
+    return page(request, context, block="notice", status=problem.status, headers=problem.headers)
 
 
 def _again(request: Request) -> str | None:

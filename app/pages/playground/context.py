@@ -5,24 +5,31 @@ Solved examples were found by `neuronym-worker steer-test`, with what it measure
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from app.errors import Problem
 from app.html import urls
+from app.html.templates import Fragment, Page
 from app.labelfile.label_file import LabelFile
+from app.pages.charts.sweep import CurveChart
 from app.pages.home import first_model
 from app.pages.neuron_names import Naming, namings
+from app.pages.playground.outcome import Finished
 from app.pages.playground.ranges import OwnRange, first_clamp, own_range
 from app.pages.playground.state import DEFAULTS, SWEEP, Composition, Row
+from app.pages.playground.token_count import Count
 from app.pages.tour import named, tour
 from app.queries.neuron import neuron
-from neuronym.contract import LayerNeuron, NeuronAnswer, Site, View
+from neuronym.contract import ErrorAnswer, LayerNeuron, ModelSummary, NeuronAnswer, Site, SweepAnswer, View
 from neuronym.neuron_name import EXAMPLE, PATTERN
 from neuronym.sites import OWN_SITE
 
-KNOBS = (  # field, label, attributes
+Knob = tuple[str, str, dict[str, int | str]]
+
+KNOBS: tuple[Knob, ...] = (  # field, label, attributes
     ("max_new_tokens", "New tokens", {"min": 1, "max": 1024, "step": 1}),
     ("temperature", "Temperature", {"min": 0, "max": 5, "step": "any"}),
     ("top_p", "Top p", {"min": 0, "max": 1, "step": "any"}),
@@ -49,6 +56,71 @@ class Start(NamedTuple):
     address: str
 
 
+class Example(NamedTuple):
+    """A link with what it shows and what was measured of it."""
+
+    title: str
+    measured: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaygroundPage(Page):
+    """The form as it is filled in, and at most one outcome.
+
+    That is a `problem`, a `sweep` with its `charts`, or a run that is `done`; without one it says where to begin.
+    `focus` is the field to go on with: a row's number, `text` or `assistant`. `obstacle` says why nothing can be run.
+    """
+
+    template = "playground/page.html"
+    models: list[ModelSummary]
+    composition: Composition
+    row_names: list[RowName]
+    neuron_pattern: str = PATTERN
+    neuron_example: str = EXAMPLE
+    sites: tuple[Site, ...] = tuple(Site)
+    knobs: tuple[Knob, ...] = KNOBS
+    tuned: bool
+    sweeping: bool
+    paired: bool
+    tour: list[Start]
+    examples: list[Example]
+    focus: int | str | None = None
+    obstacle: str | None = None
+    concept: str = ""
+    concept_problem: str | None = None
+    problem: ErrorAnswer | None = None
+    then: str | None = None
+    sweep: SweepAnswer | None = None
+    charts: Sequence[CurveChart] = ()
+    done: Finished | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowNamePart(Fragment):
+    """What the neuron of the row `at` is named."""
+
+    template = "playground/_row_name.html"
+    named: RowName
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountPart(Fragment):
+    """How many tokens the input has, where somebody knows."""
+
+    template = "playground/_count.html"
+    count: Count | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObstaclePart(Fragment):
+    """Why nothing can be run with a model, if so."""
+
+    template = "playground/_obstacle.html"
+    obstacle: str | None
+
+
 _starting: WeakKeyDictionary[LabelFile, dict[str, list[Start]]] = WeakKeyDictionary()  # gone with its file
 
 
@@ -64,29 +136,19 @@ def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
         return RowName(problem=str(problem))
 
 
-def filling(labels: LabelFile, composition: Composition, **more: Any) -> dict[str, Any]:
-    """The context of the page; `more` is what this answer adds."""
-    return {
-        "run": labels.run,
-        "models": list(labels.models.values()),
-        "composition": composition,
-        "row_names": [row_name(labels, composition.model, row) for row in composition.rows],
-        "neuron_pattern": PATTERN,
-        "neuron_example": EXAMPLE,
-        "sites": list(Site),
-        "knobs": KNOBS,
-        "tuned": dict(composition.knobs) != DEFAULTS,
-        "tour": _starts(labels, composition.model or first_model(labels)),
-        "examples": examples(labels),
-        "problem": None,
-        "obstacle": None,
-        "names": None,
-        "concept": "",
-        "concept_problem": None,
-        "sweep": None,
-        "sweeping": dict(composition.sweep) != SWEEP,
-        "paired": bool(composition.model in labels.models and labels.models[composition.model].pairs),
-    } | more
+def filling(labels: LabelFile, composition: Composition) -> PlaygroundPage:
+    """The page with its form filled in; nothing is run yet."""
+    return PlaygroundPage(
+        run=labels.run,
+        models=list(labels.models.values()),
+        composition=composition,
+        row_names=[row_name(labels, composition.model, row) for row in composition.rows],
+        tuned=dict(composition.knobs) != DEFAULTS,
+        sweeping=dict(composition.sweep) != SWEEP,
+        paired=bool(composition.model in labels.models and labels.models[composition.model].pairs),
+        tour=_starts(labels, composition.model or first_model(labels)),
+        examples=examples(labels),
+    )
 
 
 def _starts(labels: LabelFile, model: str) -> list[Start]:
@@ -100,14 +162,6 @@ def _starts(labels: LabelFile, model: str) -> list[Start]:
 def _start(labels: LabelFile, stop: LayerNeuron) -> Start:
     row = first_clamp(neuron(labels, stop.model, stop.layer, stop.index), OWN_SITE[stop.view])
     return Start(stop.neuron, stop.view, named(stop), urls.playground(model=stop.model, clamp=row.written()))
-
-
-class Example(NamedTuple):
-    """A link with what it shows and what was measured of it."""
-
-    title: str
-    measured: str
-    address: str
 
 
 def examples(labels: LabelFile, path: Path = FILE) -> list[Example]:

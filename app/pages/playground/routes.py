@@ -1,6 +1,7 @@
 """The playground's routes: a GET fills in the form and never generates, a POST runs it, streamed where htmx asks."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -14,11 +15,12 @@ from app.labelfile.label_file import LabelFile
 from app.pages.charts.sweep import curve_charts
 from app.pages.home import first_model
 from app.pages.playground.add_concept import with_concept
-from app.pages.playground.context import filling, row_name
+from app.pages.playground.context import CountPart, ObstaclePart, RowNamePart, filling, row_name
+from app.pages.playground.outcome import Aside, Gentler, finished
 from app.pages.playground.requests import in_words, to_request, to_sweep
 from app.pages.playground.scripts import scripts
 from app.pages.playground.state import Composition, Row, from_address, from_form
-from app.pages.playground.stream import Aside, Gentler, Unrolling, finished
+from app.pages.playground.stream import Unrolling
 from app.pages.playground.token_count import counted
 from app.pages.playground.watch import watched
 from app.steering.clamp import EventStream, Worker, clamp, clamp_events, obstacle
@@ -39,8 +41,9 @@ async def _obstacle(request: Request, labels: Labels, worker: Worker) -> str | N
 def filled_in(request: Request, labels: Labels, stands: Annotated[str | None, Depends(_obstacle)]) -> Response:
     """The form as the address says; generates nothing. As a part it is the input alone, to go on with."""
     composition = from_address(request.query_params, labels.models)
-    context = filling(labels, composition, focus="text" if is_partial(request) else None, obstacle=stands)
-    return page(request, "playground/page.html", context, block="input", headers=_replacing(composition))
+    context = filling(labels, composition)
+    context = replace(context, focus="text" if is_partial(request) else None, obstacle=stands)
+    return page(request, context, block="input", headers=_replacing(composition))
 
 
 @router.post(urls.PLAYGROUND)
@@ -53,11 +56,9 @@ async def submitted(request: Request, labels: Labels, worker: Worker) -> Respons
     if act in ("run", "sweep"):
         return await _run(request, labels, worker, composition, act)
     if act == "count":
-        return HTMLResponse(fragment("playground/_count.html", {"count": await counted(labels, worker, composition)}))
+        return HTMLResponse(fragment(CountPart(count=await counted(labels, worker, composition))))
     if act == "obstacle":
-        return HTMLResponse(
-            fragment("playground/_obstacle.html", {"obstacle": await obstacle(worker, composition.model)})
-        )
+        return HTMLResponse(fragment(ObstaclePart(obstacle=await obstacle(worker, composition.model))))
     if act == "concept":
         return await run_in_threadpool(_concept, request, labels, composition, str(form.get("concept", "")))
     return await run_in_threadpool(_changed, request, labels, composition, act)
@@ -68,11 +69,11 @@ def _concept(request: Request, labels: LabelFile, composition: Composition, conc
     try:
         changed = with_concept(labels, composition, concept)
     except Problem as problem:
-        context = filling(labels, composition, concept=concept, concept_problem=str(problem))
-        return page(request, "playground/page.html", context, block="clamps", status=200)
+        context = replace(filling(labels, composition), concept=concept, concept_problem=str(problem))
+        return page(request, context, block="clamps")
     if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
         return RedirectResponse(changed.link(), 303)
-    return page(request, "playground/page.html", filling(labels, changed), block="clamps")
+    return page(request, filling(labels, changed), block="clamps")
 
 
 def _changed(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:
@@ -81,12 +82,11 @@ def _changed(request: Request, labels: LabelFile, composition: Composition, act:
     at = int(place) if place.isdecimal() else 0
     if verb == "name" and is_partial(request):
         row = composition.rows[at] if at < len(composition.rows) else Row()
-        named = row_name(labels, composition.model, row)
-        return HTMLResponse(fragment("playground/_row_name.html", {"named": named, "row": row, "at": at}))
+        return HTMLResponse(fragment(RowNamePart(named=row_name(labels, composition.model, row), at=at)))
     changed, block, focus = _change(composition, verb, at)
     if not is_partial(request) and len(changed.link()) < LONGEST_HEADER:
         return RedirectResponse(changed.link(), 303)
-    return page(request, "playground/page.html", filling(labels, changed, focus=focus), block=block)
+    return page(request, replace(filling(labels, changed), focus=focus), block=block)
 
 
 def _change(composition: Composition, verb: str, at: int) -> tuple[Composition, str, int | str | None]:
@@ -111,22 +111,22 @@ async def _run(request: Request, labels: LabelFile, worker: Worker, composition:
         asked = await run_in_threadpool(_asked, labels, composition)
         if is_partial(request) and "text/event-stream" in request.headers.get("Accept", ""):
             return await _streamed(request, labels, worker, composition, asked)
-        aside = _aside(request, composition, asked)
-        outcome: dict[str, Any] = finished(await clamp(labels, worker, asked), aside)
-        status, headers = 200, {}
+        done = finished(await clamp(labels, worker, asked), _aside(request, composition, asked))
+        context = replace(await run_in_threadpool(filling, labels, composition), done=done)
+        return page(request, context, block="run")
     except Problem as problem:
-        outcome = {"problem": in_words(problem.answer(), composition), "then": composition.link()}
-        status, headers = problem.status, problem.headers
-    context = await run_in_threadpool(filling, labels, composition, **outcome)
-    return page(request, "playground/page.html", context, block="run", status=status, headers=headers)
+        refusal = in_words(problem.answer(), composition)
+        context = await run_in_threadpool(filling, labels, composition)
+        context = replace(context, problem=refusal, then=composition.link())
+        return page(request, context, block="run", status=problem.status, headers=problem.headers)
 
 
 async def _swept(request: Request, labels: LabelFile, worker: Worker, composition: Composition) -> Response:
     asked = to_sweep(composition, await run_in_threadpool(watched, labels, composition))
     answer = await sweep(labels, worker, asked)
-    found = {"sweep": answer, "charts": curve_charts(answer), "sweeping": True}
-    context = await run_in_threadpool(filling, labels, composition, **found)
-    return page(request, "playground/page.html", context, block="run", headers=_replacing(composition))
+    context = await run_in_threadpool(filling, labels, composition)
+    context = replace(context, sweep=answer, charts=curve_charts(answer), sweeping=True)
+    return page(request, context, block="run", headers=_replacing(composition))
 
 
 def _aside(request: Request, composition: Composition, asked: ClampRequest) -> Aside:

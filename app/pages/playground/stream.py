@@ -1,19 +1,18 @@
-"""A run of the playground as HTML: finished, or event by event as it streams.
+"""A run of the playground as HTML, event by event as it streams.
 
 Each event becomes one unnamed Server-Sent Event. The first holds the two empty columns; every later one holds
 `<hx-partial>` elements that htmx puts where they belong.
 """
 
-from collections.abc import Callable, Mapping
-from math import exp
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from fastapi.sse import format_sse_event
 
-from app.html.templates import fragment
-from app.pages.playground.scripts import Scripts
+from app.html.templates import Fragment, fragment
+from app.pages.playground.outcome import RUNS, Aside, Summary, sum_up
 from neuronym.contract import (
-    ClampAnswer,
     ClampDone,
     ClampEnd,
     ClampError,
@@ -21,82 +20,77 @@ from neuronym.contract import (
     ClampStart,
     ClampToken,
     ClampWaiting,
-    Watched,
+    ErrorAnswer,
 )
 
-RUNS = ("baseline", "clamped")
-SEEN = 0.0005  # change of a probability that is worth a sentence
-REPEATED = 0.2  # share of repeated 4-grams above which a text is said to go round in circles
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingPart(Fragment):
+    """What the run waits for; said aloud the `first` time."""
+
+    template = "playground/_stream.html"
+    block = "waiting"
+    waiting: ClampWaiting
+    first: bool
 
 
-def parting(runs: Mapping[str, list[int]]) -> int | None:
-    """Where the two runs part: the first place with different tokens, or where only one goes on."""
-    baseline, clamped = (runs.get(run, []) for run in RUNS)
-    for place, (one, other) in enumerate(zip(baseline, clamped, strict=False)):
-        if one != other:
-            return place
-    return None if len(baseline) == len(clamped) else min(len(baseline), len(clamped))
+@dataclass(frozen=True, kw_only=True)
+class StartedPart(Fragment):
+    """The columns, still empty."""
+
+    template = "playground/_stream.html"
+    block = "started"
+    names: Sequence[str]
+    aside: Aside | None
 
 
-def _no_reply(_: str) -> None:
-    return None
+@dataclass(frozen=True, kw_only=True)
+class TokenPart(Fragment):
+    """A token; `twin` is the other run's at the same place, where that is known."""
+
+    template = "playground/_stream.html"
+    block = "token"
+    token: ClampToken
+    parts_here: bool
+    twin: ClampToken | None
 
 
-class Gentler(NamedTuple):
-    """The same run with gentler values: its address, and what it changes in words."""
+@dataclass(frozen=True, kw_only=True)
+class DonePart(Fragment):
+    """The end of one text; `reply` is the address of the chat that goes on from it."""
 
-    address: str
-    words: str
-
-
-class Aside(NamedTuple):
-    """What stands beside a run: itself as a script, and the same with gentler values.
-
-    `reply` gives the address of the chat that goes on from an answer, None where there is none.
-    """
-
-    scripts: Scripts
-    gentler: Gentler | None
-    reply: Callable[[str], str | None] = _no_reply
+    template = "playground/_stream.html"
+    block = "done"
+    run: str
+    reason: Literal["length", "stop"]
+    count: int
+    reply: str | None
 
 
-def finished(answer: ClampAnswer, aside: Aside | None = None) -> dict[str, Any]:
-    """The context of `playground/_run.html` for a run that has ended."""
-    ids: dict[str, list[int]] = {run: [token.token_id for token in text.tokens] for run, text in answer.runs.items()}
-    parts = parting(ids) if len(ids) == 2 else None
-    return {
-        "names": [run for run in RUNS if run in answer.runs],
-        "runs": answer.runs,
-        "summary": _summary(answer, {run: len(tokens) for run, tokens in ids.items()}, parts)
-        | _degenerate({run: text.repeated for run, text in answer.runs.items()}, aside),
-        "parts": parts,
-        "aside": aside,
-        "replies": {run: aside.reply(text.text) if aside else None for run, text in answer.runs.items()},
-    }
+@dataclass(frozen=True, kw_only=True)
+class SummaryPart(Fragment):
+    """What the run came to."""
+
+    template = "playground/_stream.html"
+    block = "summary"
+    summary: Summary
 
 
-def _summary(end: ClampAnswer | ClampEnd, counts: Mapping[str, int], parts: int | None) -> dict[str, Any]:
-    return {
-        "watch": end.watch,
-        "most": max((abs(watched.delta or 0.0) for watched in end.watch), default=0.0),
-        "seconds": end.seconds,
-        "counts": counts,
-        "parts": parts,
-        "strongest": _strongest(end.watch),
-    }
+@dataclass(frozen=True, kw_only=True)
+class RefusedPart(Fragment):
+    """A failure before the first token; `then` is where signing in would lead, and no stream needs that."""
+
+    template = "playground/_stream.html"
+    block = "refused"
+    answer: ErrorAnswer
+    then: str | None = None
 
 
-def _degenerate(repeated: Mapping[str, float], aside: Aside | None) -> dict[str, Any]:
-    """Whether the clamped text goes round in circles, more than the baseline does anyway."""
-    share = repeated.get("clamped", 0.0)
-    circles = share > REPEATED and share > repeated.get("baseline", 0.0)
-    return {"repeated": share if circles else None, "gentler": aside.gentler if aside else None}
+@dataclass(frozen=True, kw_only=True)
+class FailedPart(RefusedPart):
+    """A failure after it, below what was written."""
 
-
-def _strongest(watch: list[Watched]) -> Watched | None:
-    """The token whose probability moved most; a large change of next to nothing is next to nothing."""
-    moved = {abs(exp(one.clamped) - exp(one.baseline)): one for one in watch if one.baseline is not None}
-    return moved[max(moved)] if moved and max(moved) >= SEEN else None
+    block = "failed"
 
 
 class Unrolling:
@@ -123,38 +117,37 @@ class Unrolling:
                 return self._waiting(event)
             case ClampStart():
                 self.started = True
-                return _part("started", names=self.names, aside=self.aside)
+                return fragment(StartedPart(names=self.names, aside=self.aside))
             case ClampToken():
                 return self._token(event)
             case ClampDone():
                 return self._done(event)
             case ClampEnd():
                 counts = {run: len(tokens) for run, tokens in self.tokens.items()}
-                summary = _summary(event, counts, self.parts) | _degenerate(self.repeated, self.aside)
-                return _part("summary", summary=summary)
+                return fragment(SummaryPart(summary=sum_up(event, counts, self.parts, self.repeated, self.aside)))
             case ClampError():
-                return _part("failed" if self.started else "refused", answer=event)
+                return fragment(FailedPart(answer=event) if self.started else RefusedPart(answer=event))
 
     def _waiting(self, event: ClampWaiting) -> str:
         """What is waited for; announced once for the queue and once for the model, however often it changes."""
         kind = "queue" if event.position else "model"
         first = kind not in self.waited_for
         self.waited_for.add(kind)
-        return _part("waiting", waiting=event, first=first)
+        return fragment(WaitingPart(waiting=event, first=first))
 
     def _done(self, event: ClampDone) -> str:
         self.ended.add(event.run)
         self.repeated[event.run] = event.repeated
         reply = self.aside.reply(event.text) if self.aside else None
         count = len(self.tokens[event.run])
-        return _part("done", run=event.run, reason=event.finish_reason, count=count, reply=reply)
+        return fragment(DonePart(run=event.run, reason=event.finish_reason, count=count, reply=reply))
 
     def _token(self, event: ClampToken) -> str:
         self.tokens[event.run].append(event)
         parts_here, twin = self._compare(event) if self.parts is None else (False, None)
         if parts_here:
             self.parts = event.index
-        return _part("token", token=event, parts_here=parts_here, twin=twin)
+        return fragment(TokenPart(token=event, parts_here=parts_here, twin=twin))
 
     def _compare(self, event: ClampToken) -> tuple[bool, ClampToken | None]:
         """Whether the runs part at this token, and the other run's token at the same place, if it has one."""
@@ -166,7 +159,3 @@ class Unrolling:
                     return twin.token_id != event.token_id, twin
                 return name in self.ended, None
         return False, None
-
-
-def _part(block: str, **context: Any) -> str:
-    return fragment("playground/_stream.html", context, block)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 from bs4 import BeautifulSoup
 
+from app.pages.playground.outcome import Aside, Gentler, parting
 from app.pages.playground.scripts import Scripts, scripts
-from app.pages.playground.stream import Aside, Gentler, Unrolling, parting
+from app.pages.playground.stream import Unrolling
 from neuronym.contract import (
     ClampDone,
     ClampEnd,
