@@ -110,17 +110,36 @@ def read_holdings(connection: sa.Connection) -> Holdings:
     )
 
 
-def _summary(
-    row: sa.Row[tuple[object, ...]], tokenizer_hash: str, pairs: dict[str, Pair], measured: Measurements
-) -> ModelSummary:
-    values = dict(row._mapping) | {"tokenizer": tokenizer_hash}
+def _summary(row: sa.Row[Any], tokenizer_hash: str, pairs: dict[str, Pair], measured: Measurements) -> ModelSummary:
     settings = json.loads(row.settings)
-    values |= {"settings": settings, "versions": json.loads(row.versions)}
-    values |= {"views": settings["views"], "lenses": settings["lenses"]}
-    if "layers" in settings:
-        values["mapped_layers"] = settings["layers"]
-    roles = [known.seen_from(row.name) for known in pairs.values() if row.name in (known.base, known.instruct)]
-    return ModelSummary(**values, pairs=roles, measurements=without_layers(measured))
+    return ModelSummary(
+        name=row.name,
+        layers=row.layers,
+        mapped_layers=settings.get("layers"),
+        neurons=row.neurons,
+        width=row.width,
+        vocab=row.vocab,
+        source=row.source,
+        revision=row.revision,
+        source_hash=row.source_hash,
+        adapter=row.adapter,
+        architecture=row.architecture,
+        gated=row.gated,
+        tied=row.tied,
+        chat=row.chat,
+        note=row.note,
+        tokenizer=tokenizer_hash,
+        dtype=row.dtype,
+        device=row.device,
+        versions=json.loads(row.versions),
+        settings=settings,
+        views=settings["views"],
+        lenses=settings["lenses"],
+        mapped_at=row.mapped_at,
+        seconds=row.seconds,
+        pairs=[known.seen_from(row.name) for known in pairs.values() if row.name in (known.base, known.instruct)],
+        measurements=without_layers(measured),
+    )
 
 
 def read_measurements(connection: sa.Connection) -> dict[int, Measurements]:

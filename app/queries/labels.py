@@ -15,8 +15,6 @@ from neuronym.contract import LabelAnswer, LabelEnd, LayerThreshold, Lens, Score
 Row = sa.Row[Any]
 Labels = dict[View, dict[Lens, LabelAnswer]]
 
-_MEASURES = ("norm", "mean", "std", "skew", "kurtosis", "z", "margin", "layer_z", "strength", "logsumexp")
-
 
 def label_answers(labels: LabelFile, model: str, rows: list[Row]) -> Labels:
     """The labels of one neuron by view and lens."""
@@ -30,7 +28,6 @@ def label_answers(labels: LabelFile, model: str, rows: list[Row]) -> Labels:
 
 def _label(row: Row, vocabulary: Vocabulary, threshold: LayerThreshold | None) -> LabelAnswer:
     logit = row.logsumexp is not None and row.top_scores
-    values = row._mapping
     named_by = naming_side(row)
     return LabelAnswer(
         top_tokens=scored(vocabulary, row.top_ids, row.top_scores),
@@ -42,7 +39,16 @@ def _label(row: Row, vocabulary: Vocabulary, threshold: LayerThreshold | None) -
             for side, z in end_zs(row).items()
         },
         false_share=threshold.false_share if threshold else None,
-        **{name: values[name] for name in _MEASURES},
+        norm=row.norm,
+        mean=row.mean,
+        std=row.std,
+        skew=row.skew,
+        kurtosis=row.kurtosis,
+        z=row.z,
+        margin=row.margin,
+        layer_z=row.layer_z,
+        strength=row.strength,
+        logsumexp=row.logsumexp,
     )
 
 
@@ -69,4 +75,7 @@ def grade(z: float, threshold: LayerThreshold | None) -> Strength | None:
 
 def scored(vocabulary: Vocabulary, ids: list[int], scores: list[float]) -> list[ScoredToken]:
     """Token ids with their texts and scores."""
-    return [ScoredToken(**dict(vocabulary.token(id_)), score=score) for id_, score in zip(ids, scores, strict=True)]
+    return [
+        ScoredToken(token_id=id_, text=vocabulary.token(id_).text, score=score)
+        for id_, score in zip(ids, scores, strict=True)
+    ]

@@ -120,9 +120,12 @@ def _order(table: sa.FromClause, query: LayerQuery) -> list[sa.ColumnElement[Any
 
 
 def _neuron(model: str, row: sa.Row[Any], vocabulary: Vocabulary) -> LayerNeuron:
-    named_by = naming_side(row)
+    ref, named_by = neuron_ref(model, row.layer, row.neuron), naming_side(row)
     return LayerNeuron(
-        **dict(neuron_ref(model, row.layer, row.neuron)),
+        model=ref.model,
+        neuron=ref.neuron,
+        layer=ref.layer,
+        index=ref.index,
         view=row.view,
         lens=row.lens,
         z=row.z,

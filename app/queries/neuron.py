@@ -39,12 +39,16 @@ def neuron(labels: LabelFile, model: str, layer: int, index: int) -> NeuronAnswe
     """A neuron's labels, activity, effect and neighbours; NotFound names the models or the range."""
     summary = find_model(labels, model)
     find_neuron(summary, layer, index)
+    ref = neuron_ref(model, layer, index)
     with labels.connect() as connection:
         rows = {table: _rows(labels, connection, table, model, layer, index) for table in _TABLES}
         found = label_answers(labels, model, rows[label])
         return NeuronAnswer(
             run=labels.run,
-            **dict(neuron_ref(model, layer, index)),
+            model=ref.model,
+            neuron=ref.neuron,
+            layer=ref.layer,
+            index=ref.index,
             views=found,
             activity=_activity(rows[activity]),
             effect=effect_answers(rows[effect], summary, labels.vocabulary(model)),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import httpx2
 from fastapi import Depends, Request
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from app.labelfile.label_file import LabelFile
@@ -23,6 +23,7 @@ from neuronym.contract import (
     ClampError,
     ClampEvent,
     ClampRequest,
+    ClampResult,
     ClampStart,
     TokenizeAnswer,
     TokenizeRequest,
@@ -72,11 +73,15 @@ Worker = Annotated[Steering, Depends(steering)]
 async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> ClampAnswer:
     """Run to the end. Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After)."""
     asked = await run_in_threadpool(checked, labels, request.model_copy(update={"stream": False}))
-    response = await worker.post(_CLAMP, asked)
-    try:
-        return ClampAnswer.model_validate(response.json() | {"run": labels.run})
-    except (ValidationError, ValueError, TypeError) as error:
-        raise WorkerAway(UNKNOWN) from error
+    result = understood(await worker.post(_CLAMP, asked), ClampResult)
+    return ClampAnswer(
+        run=labels.run,
+        runs=result.runs,
+        watch=result.watch,
+        seed=result.seed,
+        model=result.model,
+        seconds=result.seconds,
+    )
 
 
 async def clamp_events(labels: LabelFile, worker: Steering, request: ClampRequest) -> "ClampStream":

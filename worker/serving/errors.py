@@ -53,7 +53,7 @@ def event(error: Exception) -> ClampError:
     refusal = answer(error)
     if refusal.status == 500:
         log.error("A stream broke off.", exc_info=error)
-    return ClampError.model_validate(refusal, from_attributes=True)
+    return ClampError(error=refusal.error, errors=refusal.errors, status=refusal.status)
 
 
 def install(service: FastAPI) -> None:

@@ -115,16 +115,16 @@ def collect(events: Iterable[ClampEvent]) -> ClampResult:
     for event in events:
         match event:
             case ClampToken():
-                token = event.model_dump(include=set(GeneratedToken.model_fields))
-                tokens.setdefault(event.run, []).append(GeneratedToken.model_validate(token))
+                token = GeneratedToken(token_id=event.token_id, text=event.text, logprob=event.logprob, top=event.top)
+                tokens.setdefault(event.run, []).append(token)
             case ClampDone():
                 reason = event.finish_reason
                 runs[event.run] = GeneratedText(
                     text=event.text, tokens=tokens[event.run], finish_reason=reason, repeated=event.repeated
                 )
             case ClampEnd():
-                summary = event.model_dump(exclude={"event"})
-    return ClampResult(runs=runs, **summary)
+                end = event
+    return ClampResult(runs=runs, watch=end.watch, seed=end.seed, model=end.model, seconds=end.seconds)
 
 
 @dataclass

@@ -61,10 +61,21 @@ def judge(data: Path, name: str) -> ModelReport:
 
 
 def _group(row: sa.RowMapping) -> Group:
-    coded = {"view": View, "lens": Lens, "site": Site, "strength": Strength}
-    named = {name: None if row[name] is None else list(words)[row[name]] for name, words in coded.items()}
-    third = None if row["third"] is None else THIRDS[row["third"]]
-    return Group.model_validate(dict(row) | named | {"third": third})
+    return Group(
+        view=list(View)[row["view"]],
+        lens=list(Lens)[row["lens"]],
+        site=list(Site)[row["site"]],
+        third=None if row["third"] is None else THIRDS[row["third"]],
+        layer=row["layer"],
+        strength=None if row["strength"] is None else list(Strength)[row["strength"]],
+        labels=row["labels"],
+        rises=row["rises"],
+        control_rises=row["control_rises"],
+        beyond_control=row["beyond_control"],
+        mean=row["mean"],
+        control_mean=row["control_mean"],
+        rank=row["rank"],
+    )
 
 
 def _result(connection: sa.Connection, model: int, kind: str) -> dict[str, Any]:

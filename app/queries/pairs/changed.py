@@ -13,7 +13,7 @@ from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.queries.counterparts import LabelKey, label_tokens
 from app.queries.lookup import find_layer
-from app.queries.pairs.lookup import PairQuery, about, asked_tokens, find_compared, token_is
+from app.queries.pairs.lookup import PairQuery, asked_tokens, find_compared, note_of, token_is
 from app.queries.sql import equal
 from neuronym.contract import ChangedAnswer, ChangedNeuron, Drift, Token
 from neuronym.label_tables import drift
@@ -50,7 +50,11 @@ def changed(labels: LabelFile, base: str, instruct: str, query: ChangedQuery) ->
         rows = connection.execute(_page(chosen, query)).all()
         results = _results(labels, connection, pair, rows)
     return ChangedAnswer(
-        **about(labels, pair),
+        run=labels.run,
+        pair=pair.name,
+        base=pair.base,
+        instruct=pair.instruct,
+        note=note_of(labels, pair),
         notes=asked.notes,
         total=total,
         limit=query.limit,
@@ -99,7 +103,14 @@ def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Seq
 
 def _changed(row: Row, before: list[Token], after: list[Token]) -> ChangedNeuron:
     return ChangedNeuron(
-        **measured(row),
+        cosine=row.cosine,
+        same_top=row.same_top,
+        near_tie=row.near_tie,
+        overlap=row.overlap,
+        base_margin=row.base_margin,
+        instruct_margin=row.instruct_margin,
+        base_rank=row.base_rank,
+        instruct_rank=row.instruct_rank,
         neuron=str(NeuronName(row.layer, row.neuron)),
         layer=row.layer,
         index=row.neuron,
@@ -108,8 +119,3 @@ def _changed(row: Row, before: list[Token], after: list[Token]) -> ChangedNeuron
         base_tokens=before,
         instruct_tokens=after,
     )
-
-
-def measured(row: Row) -> dict[str, Any]:
-    """The fields of a `Drift` in a row of `drift`."""
-    return {name: row._mapping[name] for name in Drift.model_fields}

@@ -3,14 +3,14 @@
 All was counted when the label file was built. This reads small tables; nothing neuron-sized is touched.
 """
 
-from typing import TypeVar
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.queries.pairs.concepts import strongest
-from app.queries.pairs.lookup import about, find_compared, kept
+from app.queries.pairs.lookup import find_compared, kept, note_of
 from app.queries.sql import equal
 from neuronym.contract import (
     Agreement,
@@ -33,20 +33,21 @@ PAPER = PublishedAgreement(
     source="Davies, arXiv 2501.02688",
 )
 
-_MEASURES = ("view", "lens", "neurons", "agreement", "near_ties", "mean_cosine", "mean_overlap")
-Measured = TypeVar("Measured", bound=Agreement)
-
 
 def compare(labels: LabelFile, base: str, instruct: str) -> CompareAnswer:
     """What became of the labels between two models; NotFound and Conflict as in `find_compared`."""
     pair = find_compared(labels, base, instruct)
     with labels.connect() as connection:
         measured = overall(connection, pair)
-        by_layer = _read(connection, pair, LayerAgreement, "layer")
-        by_strength = _read(connection, pair, StrengthAgreement, "strength")
+        by_layer = _by_layer(connection, pair)
+        by_strength = _by_strength(connection, pair)
         gained, lost = (strongest(labels, connection, pair, direction) for direction in ("gained", "lost"))
     return CompareAnswer(
-        **about(labels, pair),
+        run=labels.run,
+        pair=pair.name,
+        base=pair.base,
+        instruct=pair.instruct,
+        note=note_of(labels, pair),
         top_k=kept(labels, pair),
         agreement=_by_view(measured),
         overall=measured,
@@ -59,21 +60,63 @@ def compare(labels: LabelFile, base: str, instruct: str) -> CompareAnswer:
 
 def overall(connection: sa.Connection, pair: Pair) -> list[Agreement]:
     """The measures over all neurons, by view and lens."""
-    return _read(connection, pair, Agreement)
+    return [
+        Agreement(
+            view=row.view,
+            lens=row.lens,
+            neurons=row.neurons,
+            agreement=row.agreement,
+            near_ties=row.near_ties,
+            mean_cosine=row.mean_cosine,
+            mean_overlap=row.mean_overlap,
+        )
+        for row in _rows(connection, pair, None)
+    ]
 
 
-def _read(connection: sa.Connection, pair: Pair, kind: type[Measured], grouped_by: str | None = None) -> list[Measured]:
+def _by_layer(connection: sa.Connection, pair: Pair) -> list[LayerAgreement]:
+    return [
+        LayerAgreement(
+            layer=row.layer,
+            view=row.view,
+            lens=row.lens,
+            neurons=row.neurons,
+            agreement=row.agreement,
+            near_ties=row.near_ties,
+            mean_cosine=row.mean_cosine,
+            mean_overlap=row.mean_overlap,
+        )
+        for row in _rows(connection, pair, "layer")
+    ]
+
+
+def _by_strength(connection: sa.Connection, pair: Pair) -> list[StrengthAgreement]:
+    return [
+        StrengthAgreement(
+            strength=row.strength,
+            view=row.view,
+            lens=row.lens,
+            neurons=row.neurons,
+            agreement=row.agreement,
+            near_ties=row.near_ties,
+            mean_cosine=row.mean_cosine,
+            mean_overlap=row.mean_overlap,
+        )
+        for row in _rows(connection, pair, "strength")
+    ]
+
+
+def _rows(connection: sa.Connection, pair: Pair, grouped_by: Literal["layer", "strength"] | None) -> list[sa.Row[Any]]:
     """The rows of one grouping, in the order of group, view and lens."""
     columns = agreement.c
     groups = [columns[name] for name in ("layer", "strength")]
-    names = [*_MEASURES, *([grouped_by] if grouped_by else [])]
     found = (
-        sa.select(*(columns[name] for name in names))
+        sa.select(agreement)
         .where(equal(columns.pair, pair.id))
         .where(*(group.is_not(None) if group.name == grouped_by else group.is_(None) for group in groups))
         .order_by(*groups, columns.view, columns.lens)
     )
-    return [kind(**dict(row._mapping)) for row in connection.execute(found)]
+    return list(connection.execute(found))
 
 
 def _by_view(measured: list[Agreement]) -> dict[View, dict[Lens, float]]:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
-from app.queries.pairs.lookup import PairQuery, about, asked_tokens, find_compared, token_is
+from app.queries.pairs.lookup import PairQuery, asked_tokens, find_compared, note_of, token_is
 from app.queries.sql import equal
 from neuronym.contract import ConceptChange, ConceptsAnswer, Lens
 from neuronym.label_tables import concept
@@ -30,7 +30,11 @@ def concepts(labels: LabelFile, base: str, instruct: str, query: ConceptsQuery) 
     with labels.connect() as connection:
         total, results = _page(labels, connection, pair, query, asked.ids)
     return ConceptsAnswer(
-        **about(labels, pair),
+        run=labels.run,
+        pair=pair.name,
+        base=pair.base,
+        instruct=pair.instruct,
+        note=note_of(labels, pair),
         notes=asked.notes,
         total=total,
         limit=query.limit,
@@ -59,7 +63,8 @@ def _page(
     vocabulary = labels.vocabulary(pair.base)
     return total, [
         ConceptChange(
-            **dict(vocabulary.token(row.token)),
+            token_id=row.token,
+            text=vocabulary.token(row.token).text,
             view=row.view,
             lens=row.lens,
             base_neurons=row.base_neurons,

@@ -36,15 +36,9 @@ def find_compared(labels: LabelFile, base: str, instruct: str) -> Pair:
     return known
 
 
-def about(labels: LabelFile, pair: Pair) -> dict[str, Any]:
-    """The fields of a `PairAnswer`; a model's note counts where the pair has none."""
-    return {
-        "run": labels.run,
-        "pair": pair.name,
-        "base": pair.base,
-        "instruct": pair.instruct,
-        "note": pair.note or labels.models[pair.base].note or labels.models[pair.instruct].note,
-    }
+def note_of(labels: LabelFile, pair: Pair) -> str | None:
+    """What has to be known of a pair; a model's note counts where the pair has none."""
+    return pair.note or labels.models[pair.base].note or labels.models[pair.instruct].note
 
 
 def kept(labels: LabelFile, pair: Pair) -> int:

@@ -1,6 +1,6 @@
 """One neuron in both models of a pair, with the tokens it shares, gained and lost, by view and lens."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -8,10 +8,9 @@ from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.queries.lookup import find_neuron
 from app.queries.neuron import neuron
-from app.queries.pairs.changed import measured
-from app.queries.pairs.lookup import about, find_compared
+from app.queries.pairs.lookup import find_compared, note_of
 from app.queries.sql import equal
-from neuronym.contract import DriftAnswer, LabelAnswer, Lens, NeuronAnswer, RankedToken, SideBySideAnswer, Sides, View
+from neuronym.contract import DriftAnswer, LabelAnswer, Lens, RankedToken, SideBySideAnswer, Sides, View
 from neuronym.label_tables import drift
 from neuronym.neuron_name import NeuronName
 
@@ -24,7 +23,11 @@ def side_by_side(labels: LabelFile, base: str, instruct: str, layer: int, index:
     find_neuron(labels.models[base], layer, index)
     sides = Sides(base=neuron(labels, base, layer, index), instruct=neuron(labels, instruct, layer, index))
     return SideBySideAnswer(
-        **about(labels, pair),
+        run=labels.run,
+        pair=pair.name,
+        base=pair.base,
+        instruct=pair.instruct,
+        note=note_of(labels, pair),
         neuron=str(NeuronName(layer, index)),
         layer=layer,
         index=index,
@@ -43,16 +46,36 @@ def _rows(labels: LabelFile, pair: Pair, layer: int, index: int) -> list[Row]:
 def _views(rows: list[Row], sides: Sides) -> dict[View, dict[Lens, DriftAnswer]]:
     by_view: dict[View, dict[Lens, DriftAnswer]] = {}
     for row in rows:
-        before, after = (_label(side, row) for side in (sides.base, sides.instruct))
-        by_view.setdefault(row.view, {})[row.lens] = DriftAnswer(**measured(row), **compared_tokens(before, after))
+        before, after = (side.views[row.view][row.lens] for side in (sides.base, sides.instruct))
+        by_view.setdefault(row.view, {})[row.lens] = _drift(row, compared_tokens(before, after))
     return by_view
 
 
-def _label(side: NeuronAnswer, row: Row) -> LabelAnswer:
-    return side.views[row.view][row.lens]
+class ComparedTokens(NamedTuple):
+    """The top tokens of two labels: in both, in the second alone, in the first alone."""
+
+    shared: list[RankedToken]
+    gained: list[RankedToken]
+    lost: list[RankedToken]
 
 
-def compared_tokens(before: LabelAnswer, after: LabelAnswer) -> dict[str, list[RankedToken]]:
+def _drift(row: Row, tokens: ComparedTokens) -> DriftAnswer:
+    return DriftAnswer(
+        cosine=row.cosine,
+        same_top=row.same_top,
+        near_tie=row.near_tie,
+        overlap=row.overlap,
+        base_margin=row.base_margin,
+        instruct_margin=row.instruct_margin,
+        base_rank=row.base_rank,
+        instruct_rank=row.instruct_rank,
+        shared=tokens.shared,
+        gained=tokens.gained,
+        lost=tokens.lost,
+    )
+
+
+def compared_tokens(before: LabelAnswer, after: LabelAnswer) -> ComparedTokens:
     """The top tokens of two labels: shared and gained in the order of the second, lost in the order of the first."""
     ranks = [{token.token_id: rank for rank, token in enumerate(label.top_tokens)} for label in (before, after)]
     texts = {token.token_id: token.text for token in (*before.top_tokens, *after.top_tokens)}
@@ -63,8 +86,8 @@ def compared_tokens(before: LabelAnswer, after: LabelAnswer) -> dict[str, list[R
             for id_ in ids
         ]
 
-    return {
-        "shared": ranked([id_ for id_ in ranks[1] if id_ in ranks[0]]),
-        "gained": ranked([id_ for id_ in ranks[1] if id_ not in ranks[0]]),
-        "lost": ranked([id_ for id_ in ranks[0] if id_ not in ranks[1]]),
-    }
+    return ComparedTokens(
+        shared=ranked([id_ for id_ in ranks[1] if id_ in ranks[0]]),
+        gained=ranked([id_ for id_ in ranks[1] if id_ not in ranks[0]]),
+        lost=ranked([id_ for id_ in ranks[0] if id_ not in ranks[1]]),
+    )

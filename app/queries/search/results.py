@@ -15,7 +15,7 @@ from app.labelfile.summary import Pair
 from app.labelfile.vocabulary import Vocabulary
 from app.queries.counterparts import LabelKey, counterparts, label_tokens
 from app.queries.lookup import neuron_ref
-from neuronym.contract import SearchResult, Side, Token
+from neuronym.contract import Counterpart, SearchResult, Side, Token
 from neuronym.label_tables import NAMED
 
 KEY = ("model", "layer", "neuron", "view", "lens")  # what makes a result one
@@ -59,20 +59,37 @@ def results(
     there = counterparts(labels, connection, keys, pair)
     under = _bottoms(labels, connection, zip(keys, found, strict=True))
     return [
-        SearchResult(
-            **dict(neuron_ref(key.model, key.layer, key.index)),
-            view=key.view,
-            lens=key.lens,
-            side=one.side,
-            **_matched(labels.vocabulary(key.model), one.matches),
-            strength=one.row.strength,
-            layer_z=one.row.layer_z,
-            top_tokens=_top(labels.vocabulary(key.model), one.row),
-            bottom_tokens=under.get(key) if one.side is Side.bottom else None,
-            counterpart=there.get(key),
-        )
+        _result(labels.vocabulary(key.model), key, one, under.get(key), there.get(key))
         for key, one in zip(keys, found, strict=True)
     ]
+
+
+def _result(
+    vocabulary: Vocabulary, key: LabelKey, found: Found, bottom: list[Token] | None, counterpart: Counterpart | None
+) -> SearchResult:
+    """A label that was found; `bottom` are its lowest tokens where those were searched."""
+    ref, best = neuron_ref(key.model, key.layer, key.index), found.matches[0]
+    return SearchResult(
+        model=ref.model,
+        neuron=ref.neuron,
+        layer=ref.layer,
+        index=ref.index,
+        view=key.view,
+        lens=key.lens,
+        side=found.side,
+        rank=best.rank,
+        token_id=best.token,
+        token=vocabulary.token(best.token).text,
+        score=best.score,
+        z=best.z,
+        matches=[vocabulary.token(one.token) for one in found.matches[1:]],
+        strength=found.row.strength,
+        layer_z=found.row.layer_z,
+        top_tokens=_top(vocabulary, found.row),
+        bottom_tokens=bottom if found.side is Side.bottom else None,
+        effect=best.effect,
+        counterpart=counterpart,
+    )
 
 
 def _bottoms(
@@ -87,19 +104,6 @@ def _bottoms(
     for model, keys in by_model.items():
         named |= label_tokens(labels, connection, model, keys, Side.bottom)
     return named
-
-
-def _matched(vocabulary: Vocabulary, matches: list[Match]) -> dict[str, Any]:
-    best = matches[0]
-    return {
-        "rank": best.rank,
-        "token_id": best.token,
-        "token": vocabulary.token(best.token).text,
-        "score": best.score,
-        "z": best.z,
-        "effect": best.effect,
-        "matches": [vocabulary.token(one.token) for one in matches[1:]],
-    }
 
 
 def _top(vocabulary: Vocabulary, row: Row) -> list[Token]:
