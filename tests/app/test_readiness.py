@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.cli.commands import main
@@ -97,7 +98,7 @@ def test_it_goes_once_the_model_can_be_loaded(address: str, halved: Halved) -> N
 
 
 def test_who_may_not_run_models_is_told_no_reason(planted_data: Path, worker: str) -> None:
-    settings = Settings(data=planted_data, worker_url=worker, token=TOKEN)
+    settings = Settings(data=planted_data, worker_url=worker, token=SecretStr(TOKEN))
     with TestClient(create_app(settings)) as client:
         assert "second half" not in client.get("/playground").text
         assert "second half" in client.get("/playground", headers={"Authorization": f"Bearer {TOKEN}"}).text

@@ -149,5 +149,5 @@ def test_bf16_is_for_gpus_that_are_made_for_it(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_memory_is_what_is_set_or_half_of_what_there_is() -> None:
-    assert model_memory(Settings(model_memory="3GB"), CPU) == 3_000_000_000
+    assert model_memory(Settings.model_validate({"model_memory": "3GB"}), CPU) == 3_000_000_000
     assert 0 < model_memory(Settings(), CPU) < 2**50

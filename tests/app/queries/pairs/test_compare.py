@@ -2,7 +2,7 @@
 
 from collections import Counter
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -211,12 +211,13 @@ def test_concepts_by_direction_and_view(paired: LabelFile, pairs: PairFile) -> N
     """Of the overwritten column: its old name is lost, its new one, which another neuron has, is gained."""
     place = (View.down, 3, 7)
     lost, gained = (pairs.labels(model, Lens.cosine)[place].top_ids[0] for model in ("before", "after"))
-    for direction, token, change in (("lost", lost, -1), ("gained", gained, 1)):
-        query = ConceptsQuery(view="down", direction=direction)
+    directions: list[tuple[Literal["lost", "gained"], int, int]] = [("lost", lost, -1), ("gained", gained, 1)]
+    for direction, token, change in directions:
+        query = ConceptsQuery(view=View.down, direction=direction)
         assert [(one.token_id, one.change) for one in concepts(paired, "before", "after", query).results] == [
             (token, change)
         ]
-        named = ConceptsQuery(view="down", concept=exactly(pairs, token))
+        named = ConceptsQuery(view=View.down, concept=exactly(pairs, token))
         assert [one.token_id for one in concepts(paired, "before", "after", named).results] == [token]
     top = compare(paired, "before", "after").concepts
     assert {one.change > 0 for one in top.gained} == {True}
