@@ -51,15 +51,16 @@ class FolderModel:
 
         try:
             with _telling(progress):
-                model: PreTrainedModel
-                model, info = AutoModelForCausalLM.from_pretrained(
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
                     self._folder, dtype=dtype, trust_remote_code=False, output_loading_info=True
                 )
         except Exception as error:
             raise CheckpointError(f"{self._spec} cannot be loaded: {_first_line(error)}") from error
-        if info["missing_keys"]:  # transformers would fill them with random numbers
+        model: PreTrainedModel = loaded[0]
+        missing: set[str] = loaded[1]["missing_keys"]
+        if missing:  # transformers would fill them with random numbers
             raise CheckpointError(
-                f"{self._spec} has no {min(info['missing_keys'])}, which its model needs. Give a complete checkpoint "
+                f"{self._spec} has no {min(missing)}, which its model needs. Give a complete checkpoint "
                 "of a model that writes text."
             )
         return model

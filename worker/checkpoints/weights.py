@@ -85,7 +85,8 @@ class SafetensorsFolder:
             if kind not in STORED:
                 raise CheckpointError(f"{file} stores {key!r} as {kind}, which has no values by itself. {UNQUANTISED}")
             if len(shape) == 1:
-                return tensors.get_tensor(key).float()
+                vector: torch.Tensor = tensors.get_tensor(key)
+                return vector.float()
             rows, width = shape
             stored = tensors.get_slice(key)[:1].dtype
         kept = as_stored and stored is torch.bfloat16

@@ -98,7 +98,7 @@ def test_a_browser_signs_in_once(guarded: TestClient) -> None:
 def test_a_browser_stays_signed_in_as_long_as_the_docs_say(planted_data: Path, scheme: str) -> None:
     promised = re.search(r"made of the token for (\d+) days", (ROOT / "docs" / "security.md").read_text())
     assert promised is not None
-    app = create_app(Settings(data=planted_data, token=TOKEN))
+    app = create_app(Settings(data=planted_data, token=SecretStr(TOKEN)))
     with TestClient(app, base_url=f"{scheme}://testserver") as client:
         answer = client.post("/sign-in", data={"token": TOKEN, "then": "/models"}, follow_redirects=False)
     cookie = answer.headers["Set-Cookie"].split("; ")

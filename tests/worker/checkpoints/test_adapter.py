@@ -100,7 +100,7 @@ def test_what_peft_saves_today_is_merged_as_peft_merges_it(tiny_llama: Path, tmp
         for name, parameter in tuned.named_parameters():
             if "lora_B" in name:
                 parameter.normal_()
-    tuned.save_pretrained(tmp_path / "lora")
+    tuned.save_pretrained(str(tmp_path / "lora"))
     merged = tuned.merge_and_unload()
     ours = open_checkpoint(f"{tiny_llama}+{tmp_path / 'lora'}")
     torch.testing.assert_close(ours.rows(View.up, 2), merged.get_parameter("model.layers.2.mlp.up_proj.weight"))

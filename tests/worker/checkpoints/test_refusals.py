@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_a_head_that_is_missing_is_not_taken_for_a_tied_one(untied: Path) -> Non
 
 def test_a_reward_model_is_neither_decoded_nor_clamped(untied: Path, tmp_path: Path) -> None:
     config = AutoModelForCausalLM.from_pretrained(untied).config
-    LlamaForSequenceClassification(config).save_pretrained(tmp_path / "reward")
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path / "reward")  # type: ignore[no-untyped-call]
     make_tokenizer().save_pretrained(tmp_path / "reward")
     assert "lm_head" in refused(tmp_path / "reward", lambda checkpoint: checkpoint.head())
     assert "lm_head" in refused(tmp_path / "reward", load)
@@ -149,7 +150,7 @@ def test_what_a_neuron_writes_passes_the_norm_behind_the_mlp(tmp_path: Path, fam
     with torch.no_grad():
         model.get_parameter(norm).copy_(torch.randn(model.config.hidden_size))
     model.save_pretrained(folder)
-    layer = model.get_submodule("model.layers.1")
+    layer: Any = model.get_submodule("model.layers.1")
     neuron = torch.zeros(1, 1, model.config.intermediate_size)
     neuron[..., 5] = 3.0
     written = layer.post_feedforward_layernorm(layer.mlp.down_proj(neuron))[0, 0].detach()
