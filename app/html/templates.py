@@ -1,6 +1,7 @@
-"""The Jinja environment of the HTML pages and of the error page, and how a page is answered: whole, or one block of it.
+"""The Jinja environment of the HTML pages and of the error page, and the response to a request for a page or a block.
 
 Knows the templates' filters and globals; knows no question and no route.
+
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for shown in (
+    for write in (
         text.number,
         text.count,
         text.percent,
@@ -39,7 +40,7 @@ def _environment() -> jinja2.Environment:
         text.pieces,
         text.flowing,
     ):
-        environment.filters[shown.__name__] = shown
+        environment.filters[write.__name__] = write
     environment.globals |= {"url": urls, "name_of": text.name, "outcome": outcome, "version": __version__}
     environment.globals["ui"] = environment.get_template("_ui.html").module  # macros, visible in every block
     return environment
@@ -49,13 +50,13 @@ templates = Jinja2Templates(env=_environment())
 
 
 def is_partial(request: Request) -> bool:
-    """Whether htmx asks for one block rather than the page."""
+    """Whether htmx asks for one block rather than the whole page."""
     return request.headers.get(VARY) == "partial"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fragment:
-    """What a template is given: its fields are the variables that the template, or one block of it, reads."""
+    """The variables of a template, or of one block of it, as dataclass fields."""
 
     template: ClassVar[str]
     block: ClassVar[str | None] = None
@@ -67,7 +68,7 @@ class Fragment:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Fragment):
-    """What a whole page is given; `run` is the id of the label file that it was answered from, if any."""
+    """The variables of a whole page; `run` is the id of the label file that answered, if any."""
 
     run: str | None = None
 
@@ -86,15 +87,15 @@ def page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
-    """The page, or only `block` of it for htmx. `twin` is the address of the same answer as JSON."""
+    """Respond with the page, or with `block` alone to htmx. `twin` is the address of the same answer as JSON."""
     values = {"request": request, "twin": twin, **context.values()}
-    sent = {"Vary": VARY}
+    response_headers = {"Vary": VARY}
     if twin:
-        sent["Link"] = f'<{twin}>; rel="alternate"; type="application/json"'
-    sent |= headers or {}
+        response_headers["Link"] = f'<{twin}>; rel="alternate"; type="application/json"'
+    response_headers |= headers or {}
     if block and is_partial(request):
-        return HTMLResponse(_render(context.template, block, values), status, sent)
-    return templates.TemplateResponse(request, context.template, values, status, sent)
+        return HTMLResponse(_render(context.template, block, values), status, response_headers)
+    return templates.TemplateResponse(request, context.template, values, status, response_headers)
 
 
 def _render(template: str, block: str | None, values: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""How tokens and numbers are written for people.
+"""Tokens and numbers as text for people.
 
 A token's text comes from a model's vocabulary and is untrusted: characters that move, hide or reorder text are shown
 as escapes, and very long tokens are cut. The module knows nothing of HTML; templates put its pieces into elements.
@@ -27,7 +27,7 @@ class Piece(NamedTuple):
 
 
 def pieces(text: str, length: int = TOKEN_LENGTH) -> list[Piece]:
-    """A token's text in the pieces it is shown by; at most `length` characters, then a piece saying how many more."""
+    """Split a token's text into pieces that are each shown in one way; cut it after `length` characters."""
     shown: list[Piece] = []
     for place, character in enumerate(text[:length]):
         piece = _piece(text, place, character)
@@ -41,7 +41,7 @@ def pieces(text: str, length: int = TOKEN_LENGTH) -> list[Piece]:
 
 
 def flowing(text: str) -> list[Piece]:
-    """A generated token in the flow of its text: spaces and line breaks stay what they are, the rest as in `pieces`."""
+    """The pieces of a generated token inside running text, where spaces, tabs and line breaks stay as they are."""
     plain_kinds = ("space", "newline", "tab")
     return [Piece("text", piece.text) if piece.kind in plain_kinds else piece for piece in pieces(text, 2_000)]
 
@@ -63,20 +63,20 @@ def _piece(text: str, place: int, character: str) -> Piece:
 
 
 def escape(character: str) -> str:
-    """The character's escape as source code writes it."""
+    """The character as an escape of source code, such as `\\u202e`."""
     value = ord(character)
     return f"\\x{value:02x}" if value < 256 else f"\\u{value:04x}" if value < 65_536 else f"\\U{value:08x}"
 
 
 def plain(text: str, length: int = TOKEN_LENGTH) -> str:
-    """A token on one line without marks for titles and labels."""
+    """A token as one line of plain text, for titles and labels."""
     marks = {"newline": "\\n", "tab": "\\t", "cut": "…"}
     line = "".join(marks.get(piece.kind, piece.text) for piece in pieces(text, length))
     return line.strip() or "space"
 
 
 def name(tokens: list[str], most: int = 3) -> str:
-    """A neuron's name: its first tokens that differ by more than case and the white space around them."""
+    """A neuron's name: its first `most` tokens that differ by more than case and surrounding white space."""
     words: dict[str, str] = {}
     for text in tokens:
         words.setdefault(plain(fold(text), 24), plain(text, 24))
@@ -84,7 +84,7 @@ def name(tokens: list[str], most: int = 3) -> str:
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
-    """A rounded number with a real minus sign; a dash for what is not measured."""
+    """A rounded number with a real minus sign; a dash if `value` is None or not finite."""
     if value is None or not math.isfinite(value):
         return NOTHING
     rounded = round(value, digits) + 0.0  # no minus zero
@@ -93,12 +93,12 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str
 
 
 def count(value: int) -> str:
-    """A whole number with its thousands apart."""
+    """A whole number with commas between the thousands."""
     return f"{value:,}"
 
 
 def percent(share: float | None) -> str:
-    """A share of one as a percentage with about three digits that say something."""
+    """A share between 0 and 1 as a percentage of about three significant digits; a dash if it is None."""
     if share is None or not math.isfinite(share):
         return NOTHING
     value = share * 100
@@ -109,16 +109,16 @@ def percent(share: float | None) -> str:
 
 
 def probability(logprob: float | None) -> str:
-    """A natural-log probability as a percentage."""
+    """A natural-log probability as a percentage; a dash if it is None."""
     return percent(None if logprob is None else math.exp(min(logprob, 0.0)))
 
 
 def ordinal(value: int) -> str:
-    """A place in an order, as 3rd."""
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
-    return f"{value:,}{'th' if value % 100 in (11, 12, 13) else ending}"
+    """A place in an order: 1st, 2nd, 3rd, 11th."""
+    suffix = {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    return f"{value:,}{'th' if value % 100 in (11, 12, 13) else suffix}"
 
 
-def plural(value: int, one: str, many: str | None = None) -> str:
-    """A count with its noun."""
-    return f"{value:,} {one if value == 1 else many or one + 's'}"
+def plural(value: int, singular: str, many: str | None = None) -> str:
+    """A count with its noun; the plural is `many`, or `singular` with an s."""
+    return f"{value:,} {singular if value == 1 else many or singular + 's'}"

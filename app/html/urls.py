@@ -1,7 +1,8 @@
-"""The one place that makes addresses: of pages, of their JSON twins, of static files.
+"""The addresses of pages, of their JSON twins and of static files.
 
-The page of a question is its API path without `/api/v1`; parameters at their default are left out, so that one
-question has one address.
+A page has the path of its API twin without `/api/v1`. Parameters at their default are left out, so that one question
+has one address.
+
 """
 
 import hashlib
@@ -26,8 +27,8 @@ METHOD = "/method"
 DOCS = "/docs"
 SIGN_IN = "/sign-in"
 READABLE = ":,?/"  # characters a query may hold unescaped
-TRUSTED_FIRST = {"sort": "trust"}  # what a person's search asks for unless told otherwise; a program's default is z
-LONGEST = 6_000  # characters of an address that every browser, proxy and chat window carries
+TRUSTED_FIRST = {"sort": "trust"}  # the default order of the pages; that of the API is z
+LONGEST = 6_000  # characters; every browser, proxy and chat window carries an address as long
 
 
 def _segment(value: object) -> str:
@@ -35,7 +36,7 @@ def _segment(value: object) -> str:
 
 
 def with_query(path: str, parameters: Mapping[str, Any]) -> str:
-    """`path` with those parameters that have a value; a list repeats its name, and may hold empty texts."""
+    """`path` with the parameters that have a value; a list repeats its name, and may hold empty texts."""
     pairs: list[tuple[str, str]] = []
     for name, value in parameters.items():
         if isinstance(value, list | tuple):
@@ -46,29 +47,31 @@ def with_query(path: str, parameters: Mapping[str, Any]) -> str:
     return f"{path}?{query}" if query else path
 
 
-def asked(path: str, question: Question, **changes: Any) -> str:
-    """The address of a question with some of its parameters changed; None takes one away."""
+def question_address(path: str, question: Question, **changes: Any) -> str:
+    """The address of a question with some of its parameters changed; None removes a parameter."""
     return with_query(path, question.model_dump(mode="json", exclude_defaults=True) | changes)
 
 
 def sign_in(then: str | None = None) -> str:
-    """Where a browser gives the token, to go on at `then` unless that is too long to be carried."""
+    """The sign-in page, which leads on to `then` unless that address is too long to be carried."""
     return with_query(SIGN_IN, {"then": then if len(then or "") < LONGEST else None})
 
 
 def search(text: str = "", **parameters: Any) -> str:
-    """Results for a text of the search language, trusted labels first."""
+    """Search results for a text of the search language, trusted labels first."""
     return with_query(SEARCH, {"q": text} | parameters | TRUSTED_FIRST)
 
 
 def export(form: str, question: Question | None = None, **changes: Any) -> str:
-    """All that a question is a page of, as a file."""
+    """All results of a question as a file of the format `form`, without the limits of a page."""
     path = EXPORT.format(format=form)
-    return asked(path, question, limit=None, offset=None, **changes) if question else with_query(path, changes)
+    return (
+        question_address(path, question, limit=None, offset=None, **changes) if question else with_query(path, changes)
+    )
 
 
 def exactly(text: str, **parameters: Any) -> str:
-    """Results for exactly this token text, trusted labels first."""
+    """Search results for exactly this token text, trusted labels first."""
     return search('"' + text.replace('"', '""') + '"', **parameters)
 
 
@@ -83,9 +86,9 @@ def neuron(model: str, layer: int, index: int) -> str:
 
 
 def named_neuron(model: str, name: str) -> str:
-    """The page of a neuron given as `L22N57`."""
-    named = _read(name)
-    return neuron(model, named.layer, named.index)
+    """The page of a neuron whose name is written as `L22N57`."""
+    parsed = _parse_name(name)
+    return neuron(model, parsed.layer, parsed.index)
 
 
 def layer(model: str, number: int, **parameters: Any) -> str:
@@ -99,51 +102,51 @@ def token(tokenizer: str, token_id: int) -> str:
 
 
 def compare(base: str, instruct: str) -> str:
-    """What tuning did to the labels of a model."""
+    """The comparison of a base model with its instruct model."""
     return f"{COMPARE}/{_segment(base)}/{_segment(instruct)}"
 
 
 def side_by_side(base: str, instruct: str, layer: int, index: int) -> str:
-    """A neuron in both models of a pair."""
+    """The page of one neuron in both models of a pair."""
     return f"{compare(base, instruct)}/{layer}/{index}"
 
 
 def named_side_by_side(base: str, instruct: str, name: str) -> str:
-    """The same of a neuron given as `L22N57`."""
-    named = _read(name)
-    return side_by_side(base, instruct, named.layer, named.index)
+    """The page of one neuron in both models of a pair; its name is written as `L22N57`."""
+    parsed = _parse_name(name)
+    return side_by_side(base, instruct, parsed.layer, parsed.index)
 
 
-def _read(name: str) -> NeuronName:
-    """A name out of an answer of the app."""
-    named = NeuronName.read(name)
-    assert named is not None, name
-    return named
+def _parse_name(name: str) -> NeuronName:
+    """Read a name that the app itself wrote; any other is a bug."""
+    parsed = NeuronName.read(name)
+    assert parsed is not None, name
+    return parsed
 
 
 def changed(base: str, instruct: str, **parameters: Any) -> str:
-    """The neurons whose label moved."""
+    """The list of neurons whose label changed between the models of a pair."""
     return with_query(f"{compare(base, instruct)}/changed", parameters)
 
 
 def concepts(base: str, instruct: str, **parameters: Any) -> str:
-    """The tokens that were gained and lost."""
+    """The list of tokens that the names of a pair gained and lost."""
     return with_query(f"{compare(base, instruct)}/concepts", parameters)
 
 
 def playground(**parameters: Any) -> str:
-    """The playground, filled in."""
+    """The playground with its form filled in."""
     return with_query(PLAYGROUND, parameters)
 
 
 def twin(address: str) -> str:
-    """The JSON of a page."""
+    """The JSON twin of a page address."""
     return API + address
 
 
 @cache
 def static(name: str) -> str:
-    """A file of frontend/static, with its content's hash so that a browser may keep it."""
+    """A file of frontend/static; the address carries the content's hash so that browsers may cache it for good."""
     content = (ROOT / "frontend" / "static" / name).read_bytes()
     return f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:10]}"
 

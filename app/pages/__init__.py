@@ -1,4 +1,4 @@
-"""The questions of the API as HTML, a whole page or one block of it, and the playground."""
+"""The pages: the questions of the API as HTML, whole or one block, and the playground."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""The pages about a pair: what tuning changed overall, neuron by neuron, and concept by concept."""
+"""The pages about a pair of models: what tuning changed overall, neuron by neuron, and concept by concept."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +14,7 @@ from app.labelfile.summary import Pair
 from app.pages.charts.layers import LayerChart, agreement_charts
 from app.pages.compare_neuron import Card, cards
 from app.pages.neuron_names import LENSES, ORDER
-from app.pages.paging import Turns, list_page, turns
+from app.pages.paging import PageLinks, list_page, page_links
 from app.queries.pairs.changed import ChangedQuery, changed
 from app.queries.pairs.compare import compare
 from app.queries.pairs.concepts import ConceptsQuery, concepts
@@ -37,14 +37,17 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, kw_only=True)
 class UnpairedPage(Page):
-    """How to map a pair, where none is."""
+    """Instructions to map a pair, where the label file holds none."""
 
     template = "unpaired.html"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparePage(Page):
-    """How many neurons kept their name; `ours` is this pair's figure for the paper's, `partly` are models in part."""
+    """How many neurons of a pair kept their name.
+
+    `ours` is this pair's figure beside the paper's; `partly` are the models of which only some layers are mapped.
+    """
 
     template = "compare.html"
     answer: CompareAnswer
@@ -60,30 +63,30 @@ class ComparePage(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class ChangedPage(Page):
-    """The neurons whose label moved; `views` are the choices of a view."""
+    """The neurons whose label changed; `views` are the choices of the view field."""
 
     template = "changed.html"
     answer: ChangedAnswer
     query: ChangedQuery
     views: list[tuple[str, str]]
-    turns: Turns
+    turns: PageLinks
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptsPage(Page):
-    """The tokens that were gained and lost; `views` are the choices of a view."""
+    """The tokens that names gained and lost; `views` are the choices of the view field."""
 
     template = "concepts.html"
     answer: ConceptsAnswer
     query: ConceptsQuery
     views: list[tuple[str, str]]
     tokenizer: str
-    turns: Turns
+    turns: PageLinks
 
 
 @dataclass(frozen=True, kw_only=True)
 class SideBySidePage(Page):
-    """A neuron in both models: its labels lens by lens, and what became of each view's name."""
+    """A neuron in both models: its labels by lens (`shown`), and how each view's name changed (`moved`)."""
 
     template = "side_by_side.html"
     answer: SideBySideAnswer
@@ -92,19 +95,19 @@ class SideBySidePage(Page):
     moved: list[tuple[View, DriftAnswer]]
 
 
-def in_order(measured: list[Agreement]) -> list[Agreement]:
-    """Lens by lens as they are shown, the views as the signal runs."""
-    return sorted(measured, key=lambda one: (LENSES.index(one.lens), ORDER.index(one.view)))
+def sort_agreements(agreements: list[Agreement]) -> list[Agreement]:
+    """Sort figures by lens as they are shown, then by view in the order gate, up, down."""
+    return sorted(agreements, key=lambda agreement: (LENSES.index(agreement.lens), ORDER.index(agreement.view)))
 
 
 def _views(labels: LabelFile, base: str) -> list[tuple[str, str]]:
-    """The choices of a view: any, or one of those that the pair was mapped under."""
+    """The choices of the view field: any, or one of the views that the pair is mapped under."""
     return [("", "any"), *((view.value, view.value) for view in labels.models[base].views)]
 
 
 @router.get(urls.COMPARE)
 def compare_start(request: Request, labels: Labels) -> Response:
-    """The first pair, or how to make one."""
+    """Redirect to the first pair, or explain how to map one."""
     for pair in labels.holdings.pairs.values():
         return RedirectResponse(urls.compare(pair.base, pair.instruct), 303)
     return page(request, UnpairedPage(run=labels.run))
@@ -121,11 +124,13 @@ def compare_page(request: Request, labels: Labels, base: str, instruct: str) -> 
         partly=[labels.models[name] for name in (base, instruct) if labels.models[name].mapped_layers],
         pairs=list(labels.holdings.pairs.values()),
         tokenizer=labels.models[base].tokenizer,
-        overall=in_order(answer.overall),
-        ours=next((one for one in answer.overall if (one.view, one.lens) == (paper.view, paper.lens)), None),
+        overall=sort_agreements(answer.overall),
+        ours=next(
+            (figure for figure in answer.overall if (figure.view, figure.lens) == (paper.view, paper.lens)), None
+        ),
         charts=agreement_charts(answer.by_layer),
-        by_layer={(one.lens, one.layer, one.view): one for one in answer.by_layer},
-        layers=sorted({one.layer for one in answer.by_layer}),
+        by_layer={(figure.lens, figure.layer, figure.view): figure for figure in answer.by_layer},
+        layers=sorted({figure.layer for figure in answer.by_layer}),
     )
     return page(request, context, twin=urls.twin(urls.compare(base, instruct)))
 
@@ -134,7 +139,7 @@ def compare_page(request: Request, labels: Labels, base: str, instruct: str) -> 
 def changed_page(
     request: Request, labels: Labels, base: str, instruct: str, query: Annotated[ChangedQuery, Query()]
 ) -> Response:
-    """The neurons whose label moved."""
+    """The neurons whose label changed."""
     answer = changed(labels, base, instruct, query)
     path = urls.changed(base, instruct)
     context = ChangedPage(
@@ -142,7 +147,7 @@ def changed_page(
         answer=answer,
         query=query,
         views=_views(labels, base),
-        turns=turns(path, query, answer),
+        turns=page_links(path, query, answer),
     )
     return list_page(request, context, path, query)
 
@@ -151,7 +156,7 @@ def changed_page(
 def concepts_page(
     request: Request, labels: Labels, base: str, instruct: str, query: Annotated[ConceptsQuery, Query()]
 ) -> Response:
-    """The tokens that were gained and lost."""
+    """The tokens that names gained and lost."""
     answer = concepts(labels, base, instruct, query)
     path = urls.concepts(base, instruct)
     context = ConceptsPage(
@@ -160,7 +165,7 @@ def concepts_page(
         query=query,
         views=_views(labels, base),
         tokenizer=labels.models[base].tokenizer,
-        turns=turns(path, query, answer),
+        turns=page_links(path, query, answer),
     )
     return list_page(request, context, path, query)
 

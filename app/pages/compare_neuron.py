@@ -1,6 +1,7 @@
-"""A neuron's label in two models, place by place: which tokens stayed, moved, came and went.
+"""A neuron's label in two models, rank by rank: which tokens stayed, moved, were gained or lost.
 
 Knows answers; knows nothing of HTML.
+
 """
 
 from collections.abc import Iterator
@@ -10,19 +11,19 @@ from typing import Literal, NamedTuple
 from app.pages.neuron_names import ORDER, Naming, naming
 from neuronym.contract import DriftAnswer, LabelAnswer, Lens, ScoredToken, SideBySideAnswer, View
 
-State = Literal["kept", "moved", "gained", "lost"]
+TokenState = Literal["kept", "moved", "gained", "lost"]
 
 
 class Cell(NamedTuple):
-    """A token of one model's label; `other` is its place in the other model's, from 0."""
+    """A token of one model's label; `other` is its rank in the other model's label, from 0, None if it is not there."""
 
     token: ScoredToken
-    state: State
+    state: TokenState
     other: int | None
 
 
-class Place(NamedTuple):
-    """The same place in both labels."""
+class RankPair(NamedTuple):
+    """The tokens at one rank of both labels; None where a label is shorter."""
 
     rank: int
     base: Cell | None
@@ -30,7 +31,7 @@ class Place(NamedTuple):
 
 
 class Card(NamedTuple):
-    """One view under one lens."""
+    """The labels of one view under one lens in both models."""
 
     view: View
     drift: DriftAnswer
@@ -38,16 +39,16 @@ class Card(NamedTuple):
     instruct: LabelAnswer
     base_name: Naming
     instruct_name: Naming
-    places: list[Place]
+    places: list[RankPair]
 
     @property
     def renamed(self) -> bool:
-        """Whether the names begin with another word, or stand at another end."""
+        """Whether the two names differ in their first word, or in the end of the label they come from."""
         return str(naming(self.base, 1)) != str(naming(self.instruct, 1))
 
 
 def cards(answer: SideBySideAnswer, lens: Lens) -> list[Card]:
-    """The views of a lens in the order the signal runs."""
+    """The cards of a lens, its views in the order gate, up, down."""
     return list(_cards(answer, lens))
 
 
@@ -60,17 +61,17 @@ def _cards(answer: SideBySideAnswer, lens: Lens) -> Iterator[Card]:
             yield Card(view, drift, base, instruct, *names, _places(drift, base, instruct))
 
 
-def _places(drift: DriftAnswer, base: LabelAnswer, instruct: LabelAnswer) -> list[Place]:
-    there = {token.token_id: (token.base_rank, token.instruct_rank) for token in drift.shared}
+def _places(drift: DriftAnswer, base: LabelAnswer, instruct: LabelAnswer) -> list[RankPair]:
+    ranks = {token.token_id: (token.base_rank, token.instruct_rank) for token in drift.shared}
     before = [
-        _cell(token, rank, there.get(token.token_id, (None, None))[1], "lost")
+        _cell(token, rank, ranks.get(token.token_id, (None, None))[1], "lost")
         for rank, token in enumerate(base.top_tokens)
     ]
     after = [
-        _cell(token, rank, there.get(token.token_id, (None, None))[0], "gained")
+        _cell(token, rank, ranks.get(token.token_id, (None, None))[0], "gained")
         for rank, token in enumerate(instruct.top_tokens)
     ]
-    return [Place(rank, *cells) for rank, cells in enumerate(zip_longest(before, after))]
+    return [RankPair(rank, *cells) for rank, cells in enumerate(zip_longest(before, after))]
 
 
 def _cell(token: ScoredToken, rank: int, other: int | None, alone: Literal["gained", "lost"]) -> Cell:

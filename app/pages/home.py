@@ -1,4 +1,4 @@
-"""The start page: the search box, a tour, and what is in the label file."""
+"""The start page: the search box, a tour, and the contents of the label file."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.pages.neuron_names import LENSES, ORDER
-from app.pages.tour import named, tour
+from app.pages.tour import first_word, tour
 from app.queries.pairs.compare import overall
 from neuronym.contract import Agreement, LayerNeuron, ModelSummary
 
@@ -21,7 +21,7 @@ GLANCES = 3  # pairs that the start page shows
 
 @dataclass(frozen=True, kw_only=True)
 class HomePage(Page):
-    """The start page; `tour_most` is the largest z of the tour, `notes` are those of the models by name."""
+    """The start page; `tour_most` is the largest z of the tour, `notes` are the models' notes by model name."""
 
     template = "home.html"
     models: list[ModelSummary]
@@ -34,7 +34,7 @@ class HomePage(Page):
 
 
 def first_model(labels: LabelFile) -> str:
-    """The model that is shown where none is chosen: one that chats and is nobody's base, if there is one."""
+    """The default model: the first chat model that is no base of a pair, else the first chat model, else the first."""
     chatting = [model.name for model in labels.models.values() if model.chat]
     return next(
         (name for name in chatting if name not in labels.holdings.bases), next(iter(chatting or labels.models), "")
@@ -42,13 +42,13 @@ def first_model(labels: LabelFile) -> str:
 
 
 def suggestions(labels: LabelFile) -> list[str]:
-    """Words that neurons of this file are named after."""
-    return [named(stop) for stop in tour(labels, first_model(labels))]
+    """Words to search for: names of neurons on the tour."""
+    return [first_word(stop) for stop in tour(labels, first_model(labels))]
 
 
 @router.get(urls.HOME)
 def home(request: Request, labels: Labels) -> Response:
-    """The search box, a tour, and what is in the file."""
+    """The search box, a tour, and the contents of the label file."""
     model = first_model(labels)
     stops = tour(labels, model)
     context = HomePage(
@@ -65,18 +65,21 @@ def home(request: Request, labels: Labels) -> Response:
 
 
 def notes(labels: LabelFile) -> dict[str, str]:
-    """What has to be known of a model wherever it is named, by its name."""
+    """The notes of the models that have one, such as that a model stands in for another, by model name."""
     return {model.name: model.note for model in labels.models.values() if model.note}
 
 
 def glances(labels: LabelFile) -> list[tuple[Pair, list[Agreement]]]:
-    """Of each of the first pairs, how many neurons kept their name, view by view under the lens that is shown first."""
+    """How many neurons kept their name, by view under the lens that is shown first, for each of the first pairs."""
     with labels.connect() as connection:
-        measured = [(pair, overall(connection, pair)) for pair in list(labels.holdings.pairs.values())[:GLANCES]]
-    return [(pair, shown_first(found)) for pair, found in measured]
+        by_pair = [(pair, overall(connection, pair)) for pair in list(labels.holdings.pairs.values())[:GLANCES]]
+    return [(pair, first_lens_agreements(agreements)) for pair, agreements in by_pair]
 
 
-def shown_first(measured: list[Agreement]) -> list[Agreement]:
-    """The measures under the first lens there is, the views as the signal runs."""
-    lens = next((lens for lens in LENSES if any(one.lens is lens for one in measured)), None)
-    return sorted((one for one in measured if one.lens is lens), key=lambda one: ORDER.index(one.view))
+def first_lens_agreements(agreements: list[Agreement]) -> list[Agreement]:
+    """The figures of the first lens that has any, their views in the order gate, up, down."""
+    lens = next((lens for lens in LENSES if any(agreement.lens is lens for agreement in agreements)), None)
+    return sorted(
+        (agreement for agreement in agreements if agreement.lens is lens),
+        key=lambda agreement: ORDER.index(agreement.view),
+    )

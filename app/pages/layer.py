@@ -9,14 +9,14 @@ from fastapi.responses import Response
 from app.html import urls
 from app.html.templates import Page
 from app.labelfile.catalog import Labels
-from app.pages.paging import Turns, list_page, turns
+from app.pages.paging import PageLinks, list_page, page_links
 from app.pages.strength import Meanings, meanings
 from app.queries.layers import LayerQuery, layer
 from neuronym.contract import LayerAnswer, ModelSummary
 
 router = APIRouter(include_in_schema=False)
 
-LAYER_ORDERS = {  # value -> what it is called, and what the page then says of itself
+LAYER_ORDERS = {  # value -> its name in the list of orders, and the words of the page's lead
     "z": ("z", "most specialised first"),
     "trust": ("trusted first", "trusted labels first"),
     "layer_z": ("z in layer", "those that stand out most in the layer first"),
@@ -27,7 +27,7 @@ LAYER_ORDERS = {  # value -> what it is called, and what the page then says of i
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPage(Page):
-    """The neurons of a layer; `lead` says in which order they stand."""
+    """The neurons of a layer; `lead` says in words how they are sorted."""
 
     template = "layer.html"
     answer: LayerAnswer
@@ -37,7 +37,7 @@ class LayerPage(Page):
     orders: list[tuple[str, str]]
     lead: str
     meanings: Meanings
-    turns: Turns
+    turns: PageLinks
 
 
 @router.get("/layers/{model}/{number}")
@@ -53,9 +53,9 @@ def layer_page(
         query=query,
         model=labels.models[model],
         views=[(view.value, view.value) for view in labels.models[model].views],
-        orders=[(value, called) for value, (called, _) in LAYER_ORDERS.items()],
+        orders=[(value, title) for value, (title, _) in LAYER_ORDERS.items()],
         lead=LAYER_ORDERS[query.sort][1],
         meanings=meanings(labels.holdings.measurements[model].control),
-        turns=turns(path, query, answer),
+        turns=page_links(path, query, answer),
     )
     return list_page(request, context, path, query)

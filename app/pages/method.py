@@ -1,4 +1,4 @@
-"""The page that says how neurons get their names."""
+"""The page that explains how neurons get their names."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, kw_only=True)
 class MethodPage(Page):
-    """How neurons get their names; `rules` as `strength.rules` gives them."""
+    """How neurons get their names; `rules` are those of `strength.rules`."""
 
     template = "method.html"
     rules: dict[str, tuple[ControlMeasurement, list[str]]]
@@ -25,7 +25,7 @@ class MethodPage(Page):
 
 @router.get(urls.METHOD)
 def method_page(request: Request) -> Response:
-    """How neurons get their names, with the strength rule of the label file that is served, if there is one."""
+    """Explain how neurons get their names, with the strength rules of the label file if there is one."""
     try:
         labels = served(request)
     except NoLabelFile:

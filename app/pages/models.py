@@ -10,7 +10,7 @@ from app.html import urls
 from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
 from app.pages.charts.layers import LayerChart, strong_charts, threshold_charts
-from app.pages.neuron_names import ORDER, layer_asked, lenses_shown
+from app.pages.neuron_names import ORDER, layer_link_parameters, lens_order
 from app.queries.models import model, models
 from app.steering.clamp import Worker, failure
 from neuronym.contract import (
@@ -29,7 +29,7 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsPage(Page):
-    """The models; `layer_asked` is by name what a link to a model's layer asks for."""
+    """The models; `layer_asked` holds by model name the parameters of links to its layers."""
 
     template = "models.html"
     answer: ModelsAnswer
@@ -38,7 +38,10 @@ class ModelsPage(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPage(Page):
-    """A model: `failed` says why the worker cannot run it, `charts` are of each lens its strengths and thresholds."""
+    """A model; `failed` says why the worker cannot run it.
+
+    `layer_asked` are the parameters of links to its layers; `charts` are the strengths and thresholds of each lens.
+    """
 
     template = "model.html"
     model: ModelAnswer
@@ -54,11 +57,13 @@ class ModelPage(Page):
 
 @router.get(urls.MODELS)
 def models_page(request: Request, labels: Labels) -> Response:
-    """What is mapped, and where it comes from."""
+    """The mapped models, and where they come from."""
     answer = models(labels)
     twin = urls.twin(urls.MODELS)
-    asked = {one.name: layer_asked(labels.holdings.first_shown(one.name)) for one in answer.models}
-    return page(request, ModelsPage(run=answer.run, answer=answer, layer_asked=asked), twin=twin)
+    parameters = {
+        summary.name: layer_link_parameters(labels.holdings.first_shown(summary.name)) for summary in answer.models
+    }
+    return page(request, ModelsPage(run=answer.run, answer=answer, layer_asked=parameters), twin=twin)
 
 
 async def _failure(worker: Worker, name: str) -> str | None:
@@ -73,18 +78,18 @@ def model_page(
     answer = model(labels, name)
     control, effect = answer.measurements.control, answer.measurements.effect
     first = labels.holdings.first_shown(name)
-    lenses = [lens for lens in lenses_shown(first) if lens in answer.lenses]
+    lenses = [lens for lens in lens_order(first) if lens in answer.lenses]
     layers = (control.result.layers if control else None) or []
     context = ModelPage(
         run=answer.run,
         model=answer,
         failed=failed,
-        layer_asked=layer_asked(first),
+        layer_asked=layer_link_parameters(first),
         control=control,
         effect=effect,
         order=[(view, lens) for lens in lenses for view in ORDER if view in answer.views],
-        counts={(one.view, one.lens): one for one in control.result.views} if control else {},
+        counts={(count.view, count.lens): count for count in control.result.views} if control else {},
         charts=list(zip(strong_charts(layers, lenses), threshold_charts(layers, lenses), strict=True)),
-        layers={(one.lens, one.layer, one.view): one for one in layers},
+        layers={(threshold.lens, threshold.layer, threshold.view): threshold for threshold in layers},
     )
     return page(request, context, twin=urls.twin(urls.model(name)))

@@ -1,4 +1,4 @@
-"""The page of a neuron: its labels, how far each can be trusted, what clamping does, where to go from it."""
+"""The page of a neuron: its labels, how far each can be trusted, its effects when clamped, and links to go on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +11,16 @@ from app.html import urls
 from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
-from app.pages.neuron_effects import Change, Trial, Tried, changes, clamps, trial, tried
-from app.pages.neuron_names import ORDER, Naming, layer_asked, lenses_shown, naming, namings
+from app.pages.neuron_effects import (
+    ClampedEnd,
+    EndChanges,
+    MeasuredClamp,
+    changes,
+    clamped_ends,
+    clamps,
+    measured_clamp,
+)
+from app.pages.neuron_names import ORDER, Naming, layer_link_parameters, lens_order, naming, namings
 from app.pages.playground.ranges import first_clamp
 from app.pages.strength import Meanings, meanings
 from app.queries.neuron import neuron
@@ -34,8 +42,8 @@ STATISTICS = (  # field, title, a word of explanation, digits
 )
 
 
-class Beside(NamedTuple):
-    """A model that the neuron can be compared with, and what became of each view's name in it."""
+class OtherModel(NamedTuple):
+    """A model that the neuron can be compared with, and the neuron's counterpart in it under each view."""
 
     other: str
     role: Role
@@ -46,7 +54,10 @@ class Beside(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronPage(Page):
-    """A neuron; `trial` and `counterpart` look up what is known of its label under a view and lens."""
+    """A neuron.
+
+    `trial` looks up the measured clamp of the label under a view and lens, `counterpart` the other model's label.
+    """
 
     template = "neuron.html"
     answer: NeuronAnswer
@@ -56,16 +67,16 @@ class NeuronPage(Page):
     naming: Callable[[LabelAnswer, int], Naming]
     layer_asked: dict[str, str]
     meanings: Meanings
-    trial: Callable[[View, Lens], Trial | None]
-    tried: list[Tried]
+    trial: Callable[[View, Lens], MeasuredClamp | None]
+    tried: list[ClampedEnd]
     clamps: list[tuple[Site, Direction]]
-    changes: list[Change]
+    changes: list[EndChanges]
     vocab: int
     tokenizer: str
     statistics: tuple[tuple[str, str, str, int], ...]
     clamp_at: str
     counterpart: Callable[[View, Lens], Counterpart | None]
-    beside: list[Beside]
+    beside: list[OtherModel]
     note: str | None
 
 
@@ -75,7 +86,7 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
     answer = neuron(labels, model, number, index)
     first = labels.holdings.first_shown(model)
     summary = labels.models[model]
-    lenses = [lens for lens in lenses_shown(first) if any(lens in view for view in answer.views.values())]
+    lenses = [lens for lens in lens_order(first) if any(lens in view for view in answer.views.values())]
     names = namings(answer, first=first)
     context = NeuronPage(
         run=answer.run,
@@ -84,58 +95,58 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
         names=names,
         name=names[0 if first else -1][1] if names else "",
         naming=naming,
-        layer_asked=layer_asked(first),
+        layer_asked=layer_link_parameters(first),
         meanings=meanings(labels.holdings.measurements[model].control),
-        trial=_trial(answer, summary.vocab),
-        tried=tried(answer, lenses[0], summary.vocab) if lenses else [],
+        trial=_clamp_lookup(answer, summary.vocab),
+        tried=clamped_ends(answer, lenses[0], summary.vocab) if lenses else [],
         clamps=clamps(answer),
         changes=changes(answer),
         vocab=summary.vocab,
         tokenizer=summary.tokenizer,
         statistics=STATISTICS,
         clamp_at=urls.playground(model=model, clamp=first_clamp(answer).written()),
-        counterpart=_counterpart(answer),
-        beside=_beside(labels, answer, lenses),
+        counterpart=_counterpart_lookup(answer),
+        beside=_other_models(labels, answer, lenses),
         note=summary.note,
     )
     return page(request, context, twin=urls.twin(urls.neuron(model, number, index)))
 
 
-def _trial(answer: NeuronAnswer, vocab: int) -> Callable[[View, Lens], Trial | None]:
-    """Looks up what clamping the neuron high did to the token that names it under a view and lens."""
+def _clamp_lookup(answer: NeuronAnswer, vocab: int) -> Callable[[View, Lens], MeasuredClamp | None]:
+    """A function that looks up the effect of clamping high on the label under a view and lens."""
 
-    def look(view: View, lens: Lens) -> Trial | None:
-        return trial(answer, view, lens, Direction.high, vocab)
+    def look_up(view: View, lens: Lens) -> MeasuredClamp | None:
+        return measured_clamp(answer, view, lens, Direction.high, vocab)
 
-    return look
+    return look_up
 
 
-def _counterpart(answer: NeuronAnswer) -> Callable[[View, Lens], Counterpart | None]:
-    """Looks up where the same neuron stands in the other model of the pair."""
+def _counterpart_lookup(answer: NeuronAnswer) -> Callable[[View, Lens], Counterpart | None]:
+    """A function that looks up the same label in the other model of the pair."""
 
-    def look(view: View, lens: Lens) -> Counterpart | None:
+    def look_up(view: View, lens: Lens) -> Counterpart | None:
         return answer.counterpart.views.get(view, {}).get(lens) if answer.counterpart else None
 
-    return look
+    return look_up
 
 
-def _beside(labels: LabelFile, answer: NeuronAnswer, lenses: list[Lens]) -> list[Beside]:
-    """The pairs this neuron can be compared in, the first with what became of each view's name."""
+def _other_models(labels: LabelFile, answer: NeuronAnswer, lenses: list[Lens]) -> list[OtherModel]:
+    """The models this neuron can be compared with; only the first has its counterparts listed."""
     return [
-        Beside(
+        OtherModel(
             other=pair.other(answer.model),
             role=pair.role(pair.other(answer.model)),
             note=labels.models[pair.other(answer.model)].note or (pair.note if answer.model == pair.instruct else None),
             address=urls.side_by_side(pair.base, pair.instruct, answer.layer, answer.index),
-            views=_moved(answer, lenses) if place == 0 else [],
+            views=_counterparts(answer, lenses) if place == 0 else [],
         )
         for place, pair in enumerate(labels.holdings.pairs_of(answer.model))
         if answer.layer in labels.models[pair.other(answer.model)].mapped
     ]
 
 
-def _moved(answer: NeuronAnswer, lenses: list[Lens]) -> list[tuple[View, Counterpart]]:
-    """The counterpart of each view, under the lens that is shown first."""
+def _counterparts(answer: NeuronAnswer, lenses: list[Lens]) -> list[tuple[View, Counterpart]]:
+    """The counterpart of each view under the lens that is shown first."""
     views = answer.counterpart.views if answer.counterpart else {}
     lens = next((lens for lens in lenses if any(lens in view for view in views.values())), Lens.cosine)
     return [(view, views[view][lens]) for view in ORDER if lens in views.get(view, {})]

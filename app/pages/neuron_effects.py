@@ -1,6 +1,7 @@
-"""What clamping a neuron did to the token that names it, as a page says it.
+"""The measured effects of clamping a neuron on the tokens that name it.
 
 Knows answers; knows nothing of HTML.
+
 """
 
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from neuronym.label_tables import Outcome, outcome
 from neuronym.sites import NATURAL_SITE
 
 
-class Trial(NamedTuple):
-    """One clamp and what became of one token; `place` counts from the token that moved furthest the same way."""
+class MeasuredClamp(NamedTuple):
+    """One clamp and its effect on one token.
+
+    `place` counts from the token that moved furthest in the same direction.
+    """
 
     site: Site
     direction: Direction
@@ -25,84 +29,93 @@ class Trial(NamedTuple):
     outcome: Outcome | None
 
 
-class Tried(NamedTuple):
-    """The end that names a view, clamped both ways at the view's natural site."""
+class ClampedEnd(NamedTuple):
+    """The end of a label that names a view, and the effects of clamping high and low at the view's natural site."""
 
     view: View
     side: Side
     token: Token
-    high: Trial | None
-    low: Trial | None
+    high: MeasuredClamp | None
+    low: MeasuredClamp | None
 
 
-class Change(NamedTuple):
-    """One end of one label, and its changes under each clamp, in the order of `clamps`."""
+class EndChanges(NamedTuple):
+    """One end of one label, and the change of its token under each clamp in the order of `clamps`."""
 
     view: View
     lens: Lens
     side: Side
     token: Token
-    deltas: list[float | None]
+    deltas: list[float | None]  # None where a clamp was not measured
 
 
-def trial(answer: NeuronAnswer, view: View, lens: Lens, direction: Direction, vocab: int) -> Trial | None:
-    """What a clamp at the view's natural site did to the first token of the end that names it; None if not measured."""
+def measured_clamp(
+    answer: NeuronAnswer, view: View, lens: Lens, direction: Direction, vocab: int
+) -> MeasuredClamp | None:
+    """The effect of a clamp at the view's natural site on the token that names the label; None if not measured."""
     site = NATURAL_SITE[view]
     label = answer.views.get(view, {}).get(lens)
     effect = (answer.effect or {}).get(site, {}).get(direction)
     if label is None or effect is None:
         return None
-    found = next((one for one in effect.labels if (one.view, one.lens, one.side) == (view, lens, label.named_by)), None)
-    if found is None:
+    key = view, lens, label.named_by
+    token_effect = next((of_end for of_end in effect.labels if _key(of_end) == key), None)
+    if token_effect is None:
         return None
-    return Trial(
+    return MeasuredClamp(
         site=site,
         direction=direction,
         value=effect.value,
-        token=found.token,
-        delta=found.delta,
-        control=found.control,
-        place=_place(found, vocab),
-        outcome=outcome(found.delta, found.side, direction),
+        token=token_effect.token,
+        delta=token_effect.delta,
+        control=token_effect.control,
+        place=_place_text(token_effect, vocab),
+        outcome=outcome(token_effect.delta, token_effect.side, direction),
     )
 
 
-def tried(answer: NeuronAnswer, lens: Lens, vocab: int) -> list[Tried]:
-    """The label of each view under a lens, where its neuron was clamped at the view's natural site."""
-    return list(_tried(answer, lens, vocab))
+def clamped_ends(answer: NeuronAnswer, lens: Lens, vocab: int) -> list[ClampedEnd]:
+    """The naming ends of all views under a lens whose neuron was clamped at the view's natural site."""
+    return list(_clamped_ends(answer, lens, vocab))
 
 
-def _tried(answer: NeuronAnswer, lens: Lens, vocab: int) -> Iterator[Tried]:
+def _clamped_ends(answer: NeuronAnswer, lens: Lens, vocab: int) -> Iterator[ClampedEnd]:
     for view in ORDER:
-        high, low = (trial(answer, view, lens, direction, vocab) for direction in Direction)
-        either = high or low
-        if either:
-            yield Tried(view, answer.views[view][lens].named_by, either.token, high, low)
+        high, low = (measured_clamp(answer, view, lens, direction, vocab) for direction in Direction)
+        measured = high or low
+        if measured:
+            yield ClampedEnd(view, answer.views[view][lens].named_by, measured.token, high, low)
 
 
 def clamps(answer: NeuronAnswer) -> list[tuple[Site, Direction]]:
-    """The clamps that were measured."""
+    """The sites and directions that were measured."""
     return [(site, direction) for site, directions in (answer.effect or {}).items() for direction in directions]
 
 
-def changes(answer: NeuronAnswer) -> list[Change]:
-    """Every label of the neuron, both ends, under every clamp."""
-    measured = [(answer.effect or {})[site][direction].labels for site, direction in clamps(answer)]
-    deltas = [{_key(one): one.delta for one in labels} for labels in measured]
-    named = {_key(one): one.token for labels in measured for one in labels}
-    return [Change(*key, token, [found.get(key) for found in deltas]) for key, token in named.items()]
+def changes(answer: NeuronAnswer) -> list[EndChanges]:
+    """The changes of both ends of every label of the neuron under every clamp."""
+    effects_by_clamp = [(answer.effect or {})[site][direction].labels for site, direction in clamps(answer)]
+    deltas = [{_key(effect): effect.delta for effect in effects} for effects in effects_by_clamp]
+    tokens = {_key(effect): effect.token for effects in effects_by_clamp for effect in effects}
+    return [
+        EndChanges(*key, token, [deltas_of_clamp.get(key) for deltas_of_clamp in deltas])
+        for key, token in tokens.items()
+    ]
 
 
-def _key(one: LabelEffect) -> tuple[View, Lens, Side]:
-    return one.view, one.lens, one.side
+def _key(effect: LabelEffect) -> tuple[View, Lens, Side]:
+    return effect.view, effect.lens, effect.side
 
 
-def _place(effect: LabelEffect, vocab: int) -> str:
-    """`rank` counts the tokens that rose more; of one that fell the place is counted from the other end."""
+def _place_text(effect: LabelEffect, vocab: int) -> str:
+    """The place of a token among those that moved the same way, the furthest first.
+
+    `rank` counts the tokens that rose more; the place of a token that fell is counted from the end of the vocabulary.
+    """
     return ordinal(effect.rank + 1 if effect.delta >= 0 else max(vocab - effect.rank, 1))
 
 
 def ordinal(place: int) -> str:
-    """A place in a row: 1st, 2nd, 3rd, 11th."""
-    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
-    return f"{place:,}{ending}"
+    """A place in an order: 1st, 2nd, 3rd, 11th."""
+    suffix = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place:,}{suffix}"

@@ -1,4 +1,4 @@
-"""What a neuron is called under a view and lens: the end of its label that stands further out.
+"""A neuron's name under a view and lens: the end of its label that stands further out.
 
 A weight vector has two ends, and the sign of a reading view says little by itself. Where the bottom tokens stand out
 more than the top ones, the neuron is named *against* them. Knows labels; knows nothing of HTML.
@@ -14,7 +14,7 @@ LENSES = (Lens.cosine, Lens.logit)  # in the order they are shown
 
 
 class Naming(NamedTuple):
-    """A name, its z, and whether it stands at the bottom of the label."""
+    """A name, its z, and whether it names the bottom end of the label (`against`)."""
 
     words: str
     z: float
@@ -25,12 +25,12 @@ class Naming(NamedTuple):
 
 
 def naming(label: LabelAnswer, most: int = 3) -> Naming:
-    """The name of one label; `most` words of it."""
-    words = name([token.text for token in standing_out(label)], most)
+    """The name of one label, of at most `most` words."""
+    words = name([token.text for token in naming_tokens(label)], most)
     return Naming(words, label.ends[label.named_by].z, label.named_by is Side.bottom)
 
 
-def standing_out(label: LabelAnswer) -> list[ScoredToken]:
+def naming_tokens(label: LabelAnswer) -> list[ScoredToken]:
     """The tokens of the end that names the neuron, strongest first."""
     return label.bottom_tokens if label.named_by is Side.bottom else label.top_tokens
 
@@ -38,26 +38,30 @@ def standing_out(label: LabelAnswer) -> list[ScoredToken]:
 def namings(answer: NeuronAnswer, most: int = 3, first: FirstShown | None = None) -> list[tuple[View, Naming]]:
     """The name of each view under the lens that is shown first.
 
-    In the order the signal runs, but for the view whose labels hold most often: where it is known it comes `first`.
+    Views come in the order gate, up, down; the view of `first`, whose labels hold most often, comes before the others.
     """
     order = [first.view, *(view for view in ORDER if view is not first.view)] if first else ORDER
     shown = [(view, answer.views[view]) for view in order if view in answer.views]
-    return [(view, naming(_shown(lenses, first), most)) for view, lenses in shown]
+    return [(view, naming(_first_label(lenses, first), most)) for view, lenses in shown]
 
 
-def lenses_shown(first: FirstShown | None) -> tuple[Lens, ...]:
+def lens_order(first: FirstShown | None) -> tuple[Lens, ...]:
     """The lenses in the order they are shown: the one whose labels hold most often, then the others."""
     return (first.lens, *(lens for lens in LENSES if lens is not first.lens)) if first else LENSES
 
 
-def layer_asked(first: FirstShown | None) -> dict[str, str]:
-    """What a link to a layer asks for, where it is known which labels hold most often: those, trusted first."""
+def layer_link_parameters(first: FirstShown | None) -> dict[str, str]:
+    """Query parameters of links to a layer: the view and lens whose labels hold most often, trusted first.
+
+    Empty where it is not known which labels hold most often.
+    """
     if first is None:
         return {}
-    default = {"view": View.up, "lens": Lens.cosine}  # of the question about a layer; an address leaves them out
-    asked = {"view": first.view, "lens": first.lens}
-    return {name: value.value for name, value in asked.items() if value is not default[name]} | {"sort": "trust"}
+    default = {"view": View.up, "lens": Lens.cosine}  # of `LayerQuery`; an address leaves defaults out
+    parameters = {"view": first.view, "lens": first.lens}
+    return {name: value.value for name, value in parameters.items() if value is not default[name]} | {"sort": "trust"}
 
 
-def _shown(lenses: dict[Lens, LabelAnswer], first: FirstShown | None) -> LabelAnswer:
-    return next(lenses[lens] for lens in lenses_shown(first) if lens in lenses)
+def _first_label(lenses: dict[Lens, LabelAnswer], first: FirstShown | None) -> LabelAnswer:
+    """The label under the first lens that has one."""
+    return next(lenses[lens] for lens in lens_order(first) if lens in lenses)

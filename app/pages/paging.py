@@ -1,4 +1,4 @@
-"""What pages of results have in common: links to the pages before and after, and how such a page is answered."""
+"""What all pages of results share: links to the previous and next page, and a response of the page or its results."""
 
 from typing import NamedTuple, Protocol
 
@@ -11,28 +11,28 @@ from app.queries.params import Question
 
 
 class Paged(Protocol):
-    """An answer of which a page is shown."""
+    """An answer that holds one page of its results."""
 
     total: int
     limit: int
     offset: int
 
 
-class Turns(NamedTuple):
-    """The addresses of the pages of results before and after, where there are any."""
+class PageLinks(NamedTuple):
+    """The addresses of the previous (`back`) and next (`on`) page of results; None at either end."""
 
     back: str | None
     on: str | None
 
 
-def turns(path: str, query: Question, answer: Paged) -> Turns:
-    """Where the results of a question go on, and where they come from."""
+def page_links(path: str, query: Question, answer: Paged) -> PageLinks:
+    """The links to the previous and next page of the results of a question."""
     before, after = answer.offset - answer.limit, answer.offset + answer.limit
-    back = urls.asked(path, query, offset=max(before, 0) or None) if answer.offset else None
-    return Turns(back, urls.asked(path, query, offset=after) if after < answer.total else None)
+    back = urls.question_address(path, query, offset=max(before, 0) or None) if answer.offset else None
+    return PageLinks(back, urls.question_address(path, query, offset=after) if after < answer.total else None)
 
 
 def list_page(request: Request, context: Page, path: str, query: Question) -> Response:
-    """The page of a question, or its results alone for htmx, with the question's address for the browser to show."""
-    here = urls.asked(path, query)
-    return page(request, context, block="results", twin=urls.twin(here), headers={"HX-Replace-Url": here})
+    """Respond with a question's page, or its results alone to htmx; the header gives the browser its address."""
+    address = urls.question_address(path, query)
+    return page(request, context, block="results", twin=urls.twin(address), headers={"HX-Replace-Url": address})

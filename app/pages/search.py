@@ -1,6 +1,7 @@
-"""The search page: results for a text as rows, or the way to a neuron that is named.
+"""The search page: results for a text as rows, or a redirect to the neuron that the text names.
 
-The same label in the models of a pair is one row; everything else is as in its JSON twin.
+Results for the same label in paired models share a row; all else is as in the JSON twin.
+
 """
 
 from collections.abc import Iterable
@@ -17,8 +18,8 @@ from app.html.templates import Page, is_partial
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
 from app.pages.home import first_model, notes, suggestions
-from app.pages.paging import Turns, list_page, turns
-from app.pages.strength import Meanings, meanings_of
+from app.pages.paging import PageLinks, list_page, page_links
+from app.pages.strength import Meanings, meanings_by_model
 from app.queries.search.search import SearchQuery, search
 from app.web.etag import fresh
 from neuronym.contract import ModelSummary, SearchAnswer, SearchResult, Side, Token, VocabularyToken
@@ -33,12 +34,12 @@ ORDERS = [  # of results, in the order they are offered
     ("layer_z", "z in layer"),
     ("neuron", "neuron"),
 ]
-UNFILTERED = {"q", "sort", "limit", "offset"}  # what leaves no label out
+UNFILTERED = {"q", "sort", "limit", "offset"}  # parameters that filter no labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPage(Page):
-    """Results for a text; `filtered`: a filter may have left labels out, `readings`: the text in pieces."""
+    """Results for a text; `filtered`: a filter may have left labels out, `readings`: the tokens the text is made of."""
 
     template = "search.html"
     models: list[ModelSummary]
@@ -48,13 +49,13 @@ class SearchPage(Page):
     meanings: dict[str, Meanings]
     query: SearchQuery
     answer: SearchAnswer
-    rows: list["Row"]
+    rows: list["ResultRow"]
     filtered: bool
     orders: list[tuple[str, str]]
     order: str
     readings: list[list[str]]
     suggestions: list[str]
-    turns: Turns
+    turns: PageLinks
 
 
 router.add_api_route(urls.EXPORT, get_export, dependencies=[Depends(fresh)])
@@ -62,49 +63,49 @@ router.add_api_route(urls.EXPORT, get_export, dependencies=[Depends(fresh)])
 
 @router.get(urls.SEARCH)
 def search_page(request: Request, labels: Labels, query: Annotated[SearchQuery, Query()]) -> Response:
-    """Results for a text; a neuron's name leads to the neuron."""
+    """Results for a text; a neuron's name redirects to the neuron."""
     answer = search(labels, query, folded=True)
-    if not is_partial(request) and (elsewhere := _elsewhere(request, labels, query, answer)):
-        return RedirectResponse(elsewhere, 303)
+    if not is_partial(request) and (address := _redirect_address(request, labels, query, answer)):
+        return RedirectResponse(address, 303)
     context = SearchPage(
         run=labels.run,
         models=list(labels.models.values()),
         model_choices=[("", "every model"), *((name, name) for name in labels.models)],
         pair_choices=[("", "any"), *((name, name) for name in labels.holdings.pairs)],
         notes=notes(labels),
-        meanings=meanings_of(labels),
+        meanings=meanings_by_model(labels),
         query=query,
         answer=answer,
-        rows=folded(labels, answer.results),
+        rows=fold_results(labels, answer.results),
         filtered=bool(query.model_dump(exclude_defaults=True).keys() - UNFILTERED),
         orders=ORDERS,
         order=query.sort if query.q.strip() else urls.TRUSTED_FIRST["sort"],
         readings=readings(answer.pieces),
         suggestions=[] if query.q.strip() else suggestions(labels),
-        turns=turns(urls.SEARCH, query, answer),
+        turns=page_links(urls.SEARCH, query, answer),
     )
     return list_page(request, context, urls.SEARCH, query)
 
 
 def readings(pieces: list[VocabularyToken]) -> list[list[str]]:
-    """The ways the vocabularies read a text in pieces, each once."""
+    """The different ways in which the vocabularies split a text into tokens."""
     by_tokenizer: dict[str, list[str]] = {}
     for piece in pieces:
         by_tokenizer.setdefault(piece.tokenizer, []).append(piece.text)
     return [list(reading) for reading in dict.fromkeys(map(tuple, by_tokenizer.values()))]
 
 
-def _elsewhere(request: Request, labels: LabelFile, query: SearchQuery, answer: SearchAnswer) -> str | None:
-    """Where a whole page is answered better: at a neuron, or at its own address without empty fields."""
+def _redirect_address(request: Request, labels: LabelFile, query: SearchQuery, answer: SearchAnswer) -> str | None:
+    """Where a whole page is redirected: to the named neuron, or to the address without empty fields; else None."""
     if answer.neurons and not answer.results:
         model = query.model or first_model(labels)
         ref = next((ref for ref in answer.neurons if ref.model == model), answer.neurons[0])
         return urls.neuron(ref.model, ref.layer, ref.index)
-    return urls.asked(urls.SEARCH, query) if "" in request.query_params.values() and query.q else None
+    return urls.question_address(urls.SEARCH, query) if "" in request.query_params.values() and query.q else None
 
 
-class Named(NamedTuple):
-    """What the label says in one model; `z` is of its best match, if it has one."""
+class ModelLabel(NamedTuple):
+    """The tokens of a label in one model; `rank` and `z` are of its best match, None if it has no match."""
 
     model: str
     tokens: list[Token]
@@ -114,55 +115,55 @@ class Named(NamedTuple):
     z: float | None
 
 
-class Row(NamedTuple):
-    """A label in all models that it was found in, and in the counterpart of the first of them where that differs.
+class ResultRow(NamedTuple):
+    """A label in all models where it matched, and in the counterpart of the first of them where that differs.
 
-    `best` is the best result, but one of a base only where there is no other.
+    `best` is the best result; a result of a base model only if there is no other.
     """
 
     best: SearchResult
     models: list[str]
-    names: list[Named]  # the first is the best; others only where they name other tokens
+    names: list[ModelLabel]  # the first is of `best`; others only where their tokens differ
     compare: str | None
 
 
-def folded(labels: LabelFile, results: Iterable[SearchResult]) -> list[Row]:
-    """Rows for results in which those of one label follow each other."""
+def fold_results(labels: LabelFile, results: Iterable[SearchResult]) -> list[ResultRow]:
+    """Make one row of the results for the same label in paired models, which have to follow each other."""
     families = labels.holdings.families(labels.models)
 
-    def label(one: SearchResult) -> tuple[object, ...]:
-        return families[one.model], one.layer, one.index, one.view, one.lens
+    def label(result: SearchResult) -> tuple[object, ...]:
+        return families[result.model], result.layer, result.index, result.view, result.lens
 
-    return [_row(labels, list(group)) for _, group in groupby(results, key=label)]
+    return [_result_row(labels, list(group)) for _, group in groupby(results, key=label)]
 
 
-def _row(labels: LabelFile, results: list[SearchResult]) -> Row:
-    led = sorted(results, key=lambda one: (one.model in labels.holdings.bases, -abs(one.z)))
-    best, models = led[0], [one.model for one in led]
-    names = [_named(one) for one in led]
-    there = best.counterpart
-    if there and there.model not in models and best.side is Side.top:  # its bottom tokens are not told
-        names.append(Named(there.model, there.top_tokens, _matched(best), None, None, None))
-    differing = [one for one in names[1:] if _differ(_ids(one.tokens), _ids(names[0].tokens))]
-    pair = labels.holdings.pair_between(best.model, there.model) if there else None
+def _result_row(labels: LabelFile, results: list[SearchResult]) -> ResultRow:
+    ordered = sorted(results, key=lambda result: (result.model in labels.holdings.bases, -abs(result.z)))
+    best, models = ordered[0], [result.model for result in ordered]
+    names = [_model_label(result) for result in ordered]
+    counterpart = best.counterpart
+    if counterpart and counterpart.model not in models and best.side is Side.top:  # a counterpart has no bottom tokens
+        names.append(ModelLabel(counterpart.model, counterpart.top_tokens, _matched(best), None, None, None))
+    differing = [name for name in names[1:] if _differ(_ids(name.tokens), _ids(names[0].tokens))]
+    pair = labels.holdings.pair_between(best.model, counterpart.model) if counterpart else None
     compare = urls.side_by_side(pair.base, pair.instruct, best.layer, best.index) if pair else None
-    return Row(best, models, [names[0], *differing], compare)
+    return ResultRow(best, models, [names[0], *differing], compare)
 
 
-def _differ(one: list[int], other: list[int]) -> bool:
-    """Whether two labels name different tokens; the same tokens in another order do not, but for the first."""
-    return one[:1] != other[:1] or set(one) != set(other)
+def _differ(ids: list[int], other: list[int]) -> bool:
+    """Whether two labels name different tokens: another set of tokens, or another first token."""
+    return ids[:1] != other[:1] or set(ids) != set(other)
 
 
-def _named(one: SearchResult) -> Named:
-    tokens = one.top_tokens if one.bottom_tokens is None else one.bottom_tokens
-    shown = one.token_id in _ids(tokens)
-    beyond = None if shown else Token(token_id=one.token_id, text=one.token)
-    return Named(one.model, tokens, _matched(one), beyond, one.rank, one.z)
+def _model_label(result: SearchResult) -> ModelLabel:
+    tokens = result.top_tokens if result.bottom_tokens is None else result.bottom_tokens
+    shown = result.token_id in _ids(tokens)
+    beyond = None if shown else Token(token_id=result.token_id, text=result.token)
+    return ModelLabel(result.model, tokens, _matched(result), beyond, result.rank, result.z)
 
 
-def _matched(one: SearchResult) -> list[int]:
-    return [one.token_id, *_ids(one.matches)]
+def _matched(result: SearchResult) -> list[int]:
+    return [result.token_id, *_ids(result.matches)]
 
 
 def _ids(tokens: Iterable[Token]) -> list[int]:

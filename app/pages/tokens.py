@@ -1,4 +1,4 @@
-"""The pages of tokens: those that match a text, and one of them."""
+"""The pages of tokens: those that match a text, and a single token."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,7 +11,7 @@ from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
 from app.pages.neuron_names import LENSES
 from app.pages.paging import list_page
-from app.pages.strength import Meanings, meanings_of
+from app.pages.strength import Meanings, meanings_by_model
 from app.queries.tokens import TokensQuery, token, tokens
 from neuronym.contract import Lens, TokenAnswer, TokenGroup, TokensAnswer
 
@@ -29,7 +29,7 @@ class TokensPage(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenPage(Page):
-    """A token with the neurons that name it, lens by lens; `several`: more than one model is mapped."""
+    """A token with the neurons that name it, by lens; `several` says whether more than one model is mapped."""
 
     template = "token.html"
     answer: TokenAnswer
@@ -40,7 +40,7 @@ class TokenPage(Page):
 
 @router.get(urls.TOKENS)
 def tokens_page(request: Request, labels: Labels, query: Annotated[TokensQuery, Query()]) -> Response:
-    """Tokens that match a text, or the pieces it is read in."""
+    """Tokens that match a text, or the tokens that the text is made of."""
     answer = tokens(labels, query)
     return list_page(request, TokensPage(run=answer.run, answer=answer, query=query), urls.TOKENS, query)
 
@@ -54,6 +54,6 @@ def token_page(request: Request, labels: Labels, tokenizer: str, token_id: int) 
         answer=answer,
         lenses={lens: [group for group in answer.groups if group.lens == lens] for lens in LENSES},
         several=len(labels.models) > 1,
-        meanings=meanings_of(labels),
+        meanings=meanings_by_model(labels),
     )
     return page(request, context, twin=urls.twin(urls.token(tokenizer, token_id)))

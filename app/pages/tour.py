@@ -1,6 +1,7 @@
-"""Neurons worth a first look, picked from the label file itself: late layers, word-like labels that can be trusted.
+"""Neurons worth a first look: late layers, and trusted labels made of whole words. Picked once for each label file.
 
-Picked once for each label file. Knows nothing of HTML.
+Knows nothing of HTML.
+
 """
 
 import re
@@ -15,16 +16,18 @@ from neuronym.label_tables import fold, holds
 
 WORD = re.compile(r" ?[^\W\d_]{4,}")
 STOPS = 6
-LOOKED_AT = 200  # neurons of each layer
-LAYERS = 5  # the last ones
+LOOKED_AT = 200  # neurons of each layer that are considered
+LAYERS = 5  # at the end of the model
 COMMON = 0.05  # share of the vocabulary taken for everyday words: byte-pair ids rise as tokens get rarer
 
 
-_picked: WeakKeyDictionary[LabelFile, dict[str, list[LayerNeuron]]] = WeakKeyDictionary()  # gone with its file
+_picked: WeakKeyDictionary[LabelFile, dict[str, list[LayerNeuron]]] = (
+    WeakKeyDictionary()
+)  # forgotten with the label file
 
 
 def tour(labels: LabelFile, model: str) -> list[LayerNeuron]:
-    """At most six neurons of a model, the latest layer first; each has another name. Empty if nothing is mapped."""
+    """At most six neurons of a mapped model, the latest layer first, with different names; else an empty list."""
     picked = _picked.setdefault(labels, {})
     if model not in picked and model in labels.models:
         picked[model] = _pick(labels, labels.models[model])
@@ -32,53 +35,53 @@ def tour(labels: LabelFile, model: str) -> list[LayerNeuron]:
 
 
 def _pick(labels: LabelFile, model: ModelSummary) -> list[LayerNeuron]:
-    late = sorted(_late(labels, model), key=lambda neuron: (not _trusted(neuron), -neuron.z))
+    late = sorted(_late_neurons(labels, model), key=lambda neuron: (not _is_trusted(neuron), -neuron.z))
     common = int(COMMON * model.vocab)
-    candidates = [neuron for neuron in late if _of_one_field(neuron, common)] or [
+    candidates = [neuron for neuron in late if _is_of_one_field(neuron, common)] or [
         neuron for neuron in late if WORD.fullmatch(neuron.top_tokens[0].text)
     ]
     chosen: dict[str, LayerNeuron] = {}
     for candidate in candidates:
         word = fold(candidate.top_tokens[0].text)
-        fresh = all(word[:4] != other[:4] and not _same(candidate, stop) for other, stop in chosen.items())
-        if fresh and _room(candidate, list(chosen.values())):
+        is_new = all(word[:4] != other[:4] and not _is_same_neuron(candidate, stop) for other, stop in chosen.items())
+        if is_new and _has_room(candidate, list(chosen.values())):
             chosen[word] = candidate
     return sorted(chosen.values(), key=lambda neuron: (-neuron.layer, neuron.index))
 
 
-def named(neuron: LayerNeuron) -> str:
+def first_word(neuron: LayerNeuron) -> str:
     """The neuron's first token as a word."""
     return plain(neuron.top_tokens[0].text)
 
 
-def _late(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
-    """The most specialised neurons of the last layers."""
+def _late_neurons(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
+    """The neurons with the highest z of the last layers, under every view."""
     for number in model.mapped[-LAYERS:]:
         for view in model.views:
             query = LayerQuery(view=view, sort="z", limit=LOOKED_AT)
             yield from layer(labels, model.name, number, query).results
 
 
-def _trusted(neuron: LayerNeuron) -> bool:
-    """Whether its highest tokens name it strongly, and rise when it is clamped high, as far as that was measured."""
+def _is_trusted(neuron: LayerNeuron) -> bool:
+    """Whether the top end names the neuron strongly, and the effect of clamping it, if measured, agrees."""
     strong = neuron.strength is Strength.strong and neuron.named_by is Side.top
     return strong and holds(neuron.effect, neuron.named_by) is not False
 
 
-def _of_one_field(neuron: LayerNeuron, common: int) -> bool:
-    """Whether the label is made of several words of one field, rather than of forms of one word or of pieces."""
+def _is_of_one_field(neuron: LayerNeuron, common: int) -> bool:
+    """Whether the label is made of whole words of different stems, rather than forms of one word or fragments."""
     texts = [token.text for token in neuron.top_tokens[:5]]
     stems = {fold(text)[:3] for text in texts}
     words = all(WORD.fullmatch(text) and text.isascii() for text in texts)
     return words and len(stems) >= 4 and neuron.top_tokens[0].token_id >= common
 
 
-def _same(one: LayerNeuron, other: LayerNeuron) -> bool:
-    return (one.layer, one.index) == (other.layer, other.index)
+def _is_same_neuron(neuron: LayerNeuron, other: LayerNeuron) -> bool:
+    return (neuron.layer, neuron.index) == (other.layer, other.index)
 
 
-def _room(candidate: LayerNeuron, chosen: list[LayerNeuron]) -> bool:
-    """Each view and layer may take its share only."""
+def _has_room(candidate: LayerNeuron, chosen: list[LayerNeuron]) -> bool:
+    """Whether the candidate's view and layer have not yet used up their share of the tour."""
     of_view = sum(neuron.view == candidate.view for neuron in chosen)
     of_layer = sum(neuron.layer == candidate.layer for neuron in chosen)
     share = STOPS // 2 if candidate.view == View.down else 2

@@ -1,4 +1,4 @@
-"""The parts of which every chart of lines is made."""
+"""The parts shared by all charts of lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ NAME_HEIGHT = 9.0  # per cent of the box that a name at the end of a line takes
 
 
 class Point(NamedTuple):
-    """A place in the box, from the left and from the top."""
+    """A point in the box, in per cent from the left and from the top."""
 
     x: float
     y: float
 
 
 class Line(NamedTuple):
-    """A line with its name, which stands at the right at `name_y`. `style` is the end of its CSS classes."""
+    """A line with its name, written at the right at `name_y`; `style` is the suffix of its CSS classes."""
 
     name: str
     style: str
@@ -28,12 +28,12 @@ class Line(NamedTuple):
 
     @property
     def drawn(self) -> str:
-        """The points as an SVG polyline has them."""
+        """The points in the format of an SVG polyline."""
         return " ".join(f"{x:g},{y:g}" for x, y in self.points)
 
 
-class Course(NamedTuple):
-    """What one line shows: its name, its style, and pairs of a value across and a value up, from left to right."""
+class Series(NamedTuple):
+    """The data of one line: name, style, and pairs of values on the lower and upright axis, from left to right."""
 
     name: str
     style: str
@@ -42,9 +42,9 @@ class Course(NamedTuple):
 
 @dataclass(frozen=True)
 class Chart:
-    """What `_chart.html` draws: lines between two axes, what the lower axis counts, and the whole in words.
+    """A chart as `_chart.html` draws it: lines between two axes, and the whole in words.
 
-    `subject` says what is drawn and `sentence` what is seen.
+    `counted` is what the lower axis counts; `subject` says what the chart shows and `sentence` what can be seen in it.
     """
 
     subject: str
@@ -55,13 +55,13 @@ class Chart:
     counted: str
 
 
-def lay_lines(courses: Sequence[Course], across: Axis, up: Axis) -> list[Line]:
+def lay_lines(series: Sequence[Series], across: Axis, up: Axis) -> list[Line]:
     """Lay lines between two axes, with names at their ends that do not cover each other."""
-    lines = [[Point(round(across.place(x), 2), round(up.place(y), 2)) for x, y in course.values] for course in courses]
+    lines = [[Point(round(across.place(x), 2), round(up.place(y), 2)) for x, y in row.values] for row in series]
     names = set_apart([points[-1].y for points in lines], NAME_HEIGHT, 0.0, 100.0)
     return [
-        Line(course.name, course.style, points, round(name_y, 2))
-        for course, points, name_y in zip(courses, lines, names, strict=True)
+        Line(row.name, row.style, points, round(name_y, 2))
+        for row, points, name_y in zip(series, lines, names, strict=True)
     ]
 
 
@@ -71,10 +71,10 @@ def upright(axis: Axis) -> Axis:
 
 
 def share_text(value: float) -> str:
-    """A share of one as the axes write it."""
+    """A share between 0 and 1 as a percentage for the axes."""
     return f"{100 * value:.4g}%"
 
 
 def value_text(value: float) -> str:
-    """A value as the axes write it."""
+    """A value as text for the axes."""
     return f"{value:g}".replace("-", MINUS)

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from math import exp
 
 from app.html.text import percent, plain
-from app.pages.charts.lines import Chart, Course, lay_lines, share_text, upright, value_text
+from app.pages.charts.lines import Chart, Series, lay_lines, share_text, upright, value_text
 from neuronym.chart.axis import Axis, exact_axis, round_axis
 from neuronym.contract import SweepAnswer, SweepCurve, SweptToken
 
-MOST = 6  # lines that can be told apart
+MOST = 6  # lines in a chart; more cannot be told apart
 NAME_LENGTH = 10
 
 
 @dataclass(frozen=True)
 class CurveChart(Chart):
-    """One model's curves. All charts of a sweep have the same axes."""
+    """One model's curves; all charts of a sweep have the same axes."""
 
     curve: SweepCurve
 
@@ -29,14 +29,14 @@ def curve_charts(answer: SweepAnswer) -> list[CurveChart]:
 
 def _chart(answer: SweepAnswer, curve: SweepCurve, across: Axis, up: Axis) -> CurveChart:
     tokens = sorted(curve.tokens, key=_highest, reverse=True)[:MOST]
-    courses = [
-        Course(plain(token.text, NAME_LENGTH), str(place), sorted(zip(answer.values, token.probabilities, strict=True)))
+    series = [
+        Series(plain(token.text, NAME_LENGTH), str(place), sorted(zip(answer.values, token.probabilities, strict=True)))
         for place, token in enumerate(tokens, 1)
     ]
     return CurveChart(
         subject=f"Probability of each token over the value of {answer.neuron}",
         sentence=_sentence(answer.values, tokens[0]),
-        lines=lay_lines(courses, across, up),
+        lines=lay_lines(series, across, up),
         up=up.ticks(share_text),
         across=across.ticks(value_text),
         counted=f"value of {answer.neuron}" + (", in units of its own range" if answer.unit == "range" else ""),

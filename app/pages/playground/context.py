@@ -21,7 +21,7 @@ from app.pages.playground.outcome import Finished
 from app.pages.playground.ranges import OwnRange, first_clamp, own_range
 from app.pages.playground.state import DEFAULTS, SWEEP, Composition, Row
 from app.pages.playground.token_count import Count
-from app.pages.tour import named, tour
+from app.pages.tour import first_word, tour
 from app.queries.neuron import neuron
 from neuronym.contract import ErrorAnswer, LayerNeuron, ModelSummary, NeuronAnswer, Site, SweepAnswer, View
 from neuronym.neuron_name import EXAMPLE, PATTERN
@@ -161,7 +161,7 @@ def _starts(labels: LabelFile, model: str) -> list[Start]:
 
 def _start(labels: LabelFile, stop: LayerNeuron) -> Start:
     row = first_clamp(neuron(labels, stop.model, stop.layer, stop.index), OWN_SITE[stop.view])
-    return Start(stop.neuron, stop.view, named(stop), urls.playground(model=stop.model, clamp=row.written()))
+    return Start(stop.neuron, stop.view, first_word(stop), urls.playground(model=stop.model, clamp=row.written()))
 
 
 def examples(labels: LabelFile, path: Path = FILE) -> list[Example]:

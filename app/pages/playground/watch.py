@@ -4,7 +4,7 @@ import re
 
 from app.errors import Problem
 from app.labelfile.label_file import LabelFile
-from app.pages.neuron_names import standing_out
+from app.pages.neuron_names import naming_tokens
 from app.pages.playground.state import Composition
 from app.queries.neuron import neuron
 from app.queries.tokens import TokensQuery, tokens
@@ -50,7 +50,7 @@ def _named(labels: LabelFile, composition: Composition) -> list[int | str]:
             continue  # the clamp itself will be refused with the reason
         for view in dict.fromkeys((View.down, _view_of(row.site))):
             label = views.get(view, {}).get(Lens.cosine)
-            found += [token.token_id for token in standing_out(label)[:NAMES]] if label else []
+            found += [token.token_id for token in naming_tokens(label)[:NAMES]] if label else []
     return found
 
 

@@ -15,10 +15,10 @@ NOT_GIVEN = {"layout.html", "_ui.html"}  # what pages extend, and macros that ar
 
 
 def contexts(kind: type[Fragment] = Fragment) -> Iterator[type[Fragment]]:
-    for one in kind.__subclasses__():
-        if hasattr(one, "template") and one.__module__.startswith("app."):
-            yield one
-        yield from contexts(one)
+    for subclass in kind.__subclasses__():
+        if hasattr(subclass, "template") and subclass.__module__.startswith("app."):
+            yield subclass
+        yield from contexts(subclass)
 
 
 def parsed(environment: jinja2.Environment, name: str) -> nodes.Template:
@@ -31,29 +31,30 @@ def scoped(environment: jinja2.Environment, body: Iterable[nodes.Node]) -> list[
 
 
 def unfolded(environment: jinja2.Environment, node: nodes.Node) -> nodes.Node:
-    """The node with what it includes in its place; what a branch of an `if` sets is forgotten after the branch."""
+    """Put included templates in place of their includes, and give each branch of an `if` a scope of its own."""
     if isinstance(node, nodes.Include):
         assert isinstance(node.template, nodes.Const)
         return nodes.Scope(scoped(environment, parsed(environment, node.template.value).body))
     if isinstance(node, nodes.If):
         node.body, node.else_ = scoped(environment, node.body), scoped(environment, node.else_)
-        node.elif_ = [branch for one in node.elif_ if isinstance(branch := unfolded(environment, one), nodes.If)]
+        node.elif_ = [branch for child in node.elif_ if isinstance(branch := unfolded(environment, child), nodes.If)]
         return node
     for name, value in node.iter_fields():
         if isinstance(value, list):
-            setattr(node, name, [unfolded(environment, one) if isinstance(one, nodes.Node) else one for one in value])
+            children = [unfolded(environment, child) if isinstance(child, nodes.Node) else child for child in value]
+            setattr(node, name, children)
         elif isinstance(value, nodes.Node):
             setattr(node, name, unfolded(environment, value))
     return node
 
 
 def read_by(environment: jinja2.Environment, name: str, block: str | None = None) -> set[str]:
-    """The variables that a template reads, or one block of it, with all that it includes and extends."""
+    """The variables read by a template, or by one block of it, and by all that it includes and extends."""
     tree = parsed(environment, name)
-    parents = [one.template.value for one in tree.find_all(nodes.Extends) if isinstance(one.template, nodes.Const)]
+    parents = [node.template.value for node in tree.find_all(nodes.Extends) if isinstance(node.template, nodes.Const)]
     macros = {node.name for node in tree.body if isinstance(node, nodes.Macro)}
     if block:
-        tree.body = next(one.body for one in tree.find_all(nodes.Block) if one.name == block)
+        tree.body = next(node.body for node in tree.find_all(nodes.Block) if node.name == block)
     unfolded(environment, tree)
     tree.set_environment(environment)  # of the nodes that were made here
     read = meta.find_undeclared_variables(tree) - macros
@@ -61,16 +62,16 @@ def read_by(environment: jinja2.Environment, name: str, block: str | None = None
 
 
 def differing(environment: jinja2.Environment, context: type[Fragment]) -> tuple[set[str], set[str]]:
-    """What is read but not given, and what is given but not read."""
-    given = {field.name for field in fields(context)} | (GIVEN_BY_PAGE if issubclass(context, Page) else set())
-    read = read_by(environment, context.template, context.block)
-    return read - given, given - read - GIVEN_BY_PAGE
+    """The names that are read but not fields of the context, and the fields that are not read."""
+    fields_given = {field.name for field in fields(context)} | (GIVEN_BY_PAGE if issubclass(context, Page) else set())
+    names_read = read_by(environment, context.template, context.block)
+    return names_read - fields_given, fields_given - names_read - GIVEN_BY_PAGE
 
 
 def shown_in(environment: jinja2.Environment, name: str) -> set[str]:
     """The template with all that it includes and extends."""
-    found = set(meta.find_referenced_templates(parsed(environment, name))) - {None}
-    return {name}.union(*(shown_in(environment, str(one)) for one in found))
+    references = set(meta.find_referenced_templates(parsed(environment, name))) - {None}
+    return {name}.union(*(shown_in(environment, str(reference)) for reference in references))
 
 
 @pytest.mark.parametrize("context", list(contexts()), ids=lambda context: context.__name__)
@@ -109,9 +110,9 @@ def test_reading_follows_includes_parents_and_scopes(name: str, block: str | Non
 
 def test_what_lacks_and_what_is_spare_is_found() -> None:
     @dataclass(frozen=True, kw_only=True)
-    class Row(Fragment):
+    class RowFragment(Fragment):
         template = "row.html"
         one: str
         spare: str
 
-    assert differing(jinja2.Environment(loader=jinja2.DictLoader(READING)), Row) == ({"answer"}, {"spare"})
+    assert differing(jinja2.Environment(loader=jinja2.DictLoader(READING)), RowFragment) == ({"answer"}, {"spare"})

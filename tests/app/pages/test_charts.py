@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from app.pages.charts.layers import strong_charts
-from app.pages.charts.lines import Course, lay_lines
+from app.pages.charts.lines import Series, lay_lines
 from neuronym.chart.axis import Axis
 from neuronym.contract import LayerThreshold, Lens, View
 
@@ -25,8 +25,8 @@ def rems(pattern: str) -> list[float]:
 def test_names_at_the_ends_of_lines_do_not_cover_each_other(seed: int) -> None:
     random = Random(seed)
     crowd = random.choice([0.01, 0.2, 1.0])
-    courses = [Course("name", str(line), [(0, 0), (1, random.uniform(0, crowd))]) for line in range(6)]
-    lines = lay_lines(courses, Axis(0, 1, 1), Axis(0, 1, 1).between(100, 0))
+    series = [Series("name", str(line), [(0, 0), (1, random.uniform(0, crowd))]) for line in range(6)]
+    lines = lay_lines(series, Axis(0, 1, 1), Axis(0, 1, 1).between(100, 0))
     (size,) = rems(r"--t-1: ([\d.]+)rem")
     least = min(rems(r"\.chart \{[^}]*\bheight: ([\d.]+)rem"))
     for line, other in combinations(lines, 2):

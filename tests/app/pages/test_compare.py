@@ -22,10 +22,10 @@ from tests.app.pair_files import NOTE, PairFile
 PAIR = "/compare/before/after"
 
 
-def one(page: BeautifulSoup | Tag, selector: str) -> Tag:
+def only(page: BeautifulSoup | Tag, selector: str) -> Tag:
     """The only element that is selected."""
-    (found,) = page.select(selector)
-    return found
+    (element,) = page.select(selector)
+    return element
 
 
 def words(tag: Tag) -> str:
@@ -53,7 +53,7 @@ def test_the_overview_shows_the_figures_of_its_twin(paired_client: TestClient) -
     ours, papers = page.select(".headline .large")
     assert ours.text == percent(answer["agreement"]["up"]["logit"])
     assert papers.text == "75.4%"
-    quoted = words(one(page, ".quoted"))
+    quoted = words(only(page, ".quoted"))
     assert "authors’ figure for Llama 3.1 8B" in quoted and "not measured here" in quoted
     overall = page.select("table.agreements")[0]
     rows = [[cell.text.strip() for cell in row.select("th, td")] for row in overall.select("tbody tr")]
@@ -71,8 +71,8 @@ def test_each_chart_has_its_sentence_and_its_numbers_in_a_table(paired_client: T
     cards = soup(paired_client, PAIR).select("figure.chart-card")
     assert len(cards) == 2
     for card, lens in zip(cards, ("cosine", "logit"), strict=True):
-        sentence = one(card, "figcaption").text
-        assert one(card, "svg[role=img]")["aria-label"] == f"{lens} lens. {sentence}"
+        sentence = only(card, "figcaption").text
+        assert only(card, "svg[role=img]")["aria-label"] == f"{lens} lens. {sentence}"
         measured = [row for row in answer["by_layer"] if row["lens"] == lens]
         assert percent(min(row["agreement"] for row in measured)) in sentence
         assert [len(line.select("circle")) for line in [card]] == [len(measured)]
@@ -80,9 +80,9 @@ def test_each_chart_has_its_sentence_and_its_numbers_in_a_table(paired_client: T
         for row in card.select("details table tbody tr"):
             layer, *cells = (cell.text for cell in row.select("th, td"))
             for place, view in enumerate(views):
-                (told,) = (one for one in measured if (one["layer"], one["view"]) == (int(layer), view))
-                assert cells[3 * place] == percent(told["agreement"])
-                assert cells[3 * place + 1] == percent(told["near_ties"])
+                (figures,) = (row for row in measured if (row["layer"], row["view"]) == (int(layer), view))
+                assert cells[3 * place] == percent(figures["agreement"])
+                assert cells[3 * place + 1] == percent(figures["near_ties"])
 
 
 def measured(layer: int, agreement: float, view: View = View.up) -> LayerAgreement:
@@ -131,22 +131,22 @@ def test_both_sides_stand_beside_each_other_place_by_place(paired_client: TestCl
     page = soup(paired_client, f"{PAIR}/1/3")
     for lens in ("cosine", "logit"):
         for view in ("gate", "up", "down"):
-            card = one(page, f'[aria-labelledby="{view}-{lens}"]')
+            card = only(page, f'[aria-labelledby="{view}-{lens}"]')
             rows = [row.select("td") for row in card.select("tbody tr")]
             drift = answer["views"][view][lens]
             for side, place in (("base", 0), ("instruct", 1)):
-                told = answer["sides"][side]["views"][view][lens]["top_tokens"]
-                assert [one(row[place], "a bdi").text for row in rows] == [
-                    token["text"] if token["text"].isprintable() else one(row[place], "a bdi").text
-                    for token, row in zip(told, rows, strict=True)
+                tokens = answer["sides"][side]["views"][view][lens]["top_tokens"]
+                assert [only(row[place], "a bdi").text for row in rows] == [
+                    token["text"] if token["text"].isprintable() else only(row[place], "a bdi").text
+                    for token, row in zip(tokens, rows, strict=True)
                 ]
             assert len(card.select("td:nth-of-type(2) .gained")) == len(drift["gained"])
             assert len(card.select("td:nth-of-type(1) .lost")) == len(drift["lost"])
             assert len(card.select(".step")) == sum(
                 token["base_rank"] != token["instruct_rank"] for token in drift["shared"]
             )
-            said = "near tie" if drift["near_tie"] else "same name" if drift["same_top"] else "renamed"
-            assert said in one(card, ".top .figure").text
+            verdict = "near tie" if drift["near_tie"] else "same name" if drift["same_top"] else "renamed"
+            assert verdict in only(card, ".top .figure").text
 
 
 def test_what_came_and_went_is_said_in_words_too(paired_client: TestClient) -> None:
@@ -180,19 +180,19 @@ def test_a_base_in_several_pairs_leads_to_each(paired_client: TestClient) -> Non
 def test_the_list_of_renamed_neurons_is_that_of_its_twin(paired_client: TestClient) -> None:
     address = f"{PAIR}/changed?lens=logit&include_near_ties=true&sort=layer"
     rows = soup(paired_client, address).select("table.found tbody tr")
-    told = paired_client.get("/api/v1" + address).json()["results"]
-    assert [(one(row, ".neuron").text, words(one(row, ".view")).split()[0]) for row in rows] == [
-        (result["neuron"], result["view"]) for result in told
+    results = paired_client.get("/api/v1" + address).json()["results"]
+    assert [(only(row, ".neuron").text, words(only(row, ".view")).split()[0]) for row in rows] == [
+        (result["neuron"], result["view"]) for result in results
     ]
-    assert [bool(row.select(".near")) for row in rows] == [result["near_tie"] for result in told]
-    assert one(rows[0], ".neuron")["href"] == f"{PAIR}/{told[0]['layer']}/{told[0]['index']}"
+    assert [bool(row.select(".near")) for row in rows] == [result["near_tie"] for result in results]
+    assert only(rows[0], ".neuron")["href"] == f"{PAIR}/{results[0]['layer']}/{results[0]['index']}"
 
 
 def test_filters_are_a_form_that_keeps_what_was_chosen(paired_client: TestClient) -> None:
     page = soup(paired_client, f"{PAIR}/changed?view=up&lens=logit&layer=2&include_near_ties=true&concept=dog")
-    chosen = {str(field["name"]): str(one(field, "[selected]")["value"]) for field in page.select("select")}
+    chosen = {str(field["name"]): str(only(field, "[selected]")["value"]) for field in page.select("select")}
     assert chosen == {"view": "up", "lens": "logit", "include_near_ties": "true", "sort": "drift"}
-    assert (one(page, "#layer")["value"], one(page, "#concept")["value"]) == ("2", "dog")
+    assert (only(page, "#layer")["value"], only(page, "#concept")["value"]) == ("2", "dog")
     block = paired_client.get(f"{PAIR}/changed?view=&layer=&concept=&include_near_ties=true", headers=PARTIAL)
     assert block.headers["HX-Replace-Url"] == f"{PAIR}/changed?include_near_ties=true"
     assert "<html" not in block.text
@@ -201,14 +201,14 @@ def test_filters_are_a_form_that_keeps_what_was_chosen(paired_client: TestClient
 
 def test_concepts_lead_to_the_neurons_behind_them(paired_client: TestClient) -> None:
     page = soup(paired_client, f"{PAIR}/concepts?view=down")
-    told = paired_client.get(f"/api/v1{PAIR}/concepts?view=down").json()["results"]
+    concepts = paired_client.get(f"/api/v1{PAIR}/concepts?view=down").json()["results"]
     links = page.select("table.concepts .change a")
-    assert len(links) == len(told) == 2
-    for link, concept in zip(links, told, strict=True):
+    assert len(links) == len(concepts) == 2
+    for link, concept in zip(links, concepts, strict=True):
         address = str(link["href"])
         assert parse_qs(urlsplit(address).query)["include_near_ties"] == ["true"]
-        found = paired_client.get("/api/v1" + address).json()["results"]
-        tops = [(result["base_tokens"][0], result["instruct_tokens"][0]) for result in found]
+        neurons = paired_client.get("/api/v1" + address).json()["results"]
+        tops = [(result["base_tokens"][0], result["instruct_tokens"][0]) for result in neurons]
         gained = sum(after["token_id"] == concept["token_id"] for _, after in tops)
         lost = sum(before["token_id"] == concept["token_id"] for before, _ in tops)
         assert gained - lost == concept["change"]
@@ -227,7 +227,7 @@ def test_the_stand_in_is_named_wherever_it_appears(paired_client: TestClient, cl
 def test_home_shows_agreement_at_a_glance(paired_client: TestClient) -> None:
     answer = paired_client.get("/api/v1" + PAIR).json()
     first = soup(paired_client, "/").select(".glance .card")[0]
-    assert one(first, ".where a")["href"] == PAIR
+    assert only(first, ".where a")["href"] == PAIR
     assert [figure.text for figure in first.select(".figure .num")] == [
         percent(answer["agreement"][view]["cosine"]) for view in ("gate", "up", "down")
     ]
@@ -243,13 +243,13 @@ def test_the_counterpart_of_a_result_is_what_the_other_label_says(paired: LabelF
             if result.model in ("other", "lone"):
                 assert result.counterpart is None
                 continue
-            there = "later" if pair or result.model == "later" else "after"
-            there = "before" if result.model != "before" else there
+            other = "later" if pair or result.model == "later" else "after"
+            other = "before" if result.model != "before" else other
             place = (result.view, result.layer, result.index)
-            label = pairs.labels(there, result.lens)[place]
+            label = pairs.labels(other, result.lens)[place]
             own = pairs.labels(result.model, result.lens)[place]
             assert result.counterpart is not None
-            assert result.counterpart.model == there
+            assert result.counterpart.model == other
             assert [token.token_id for token in result.counterpart.top_tokens] == label.top_ids[:5]
             assert result.counterpart.same_top == (label.top_ids[0] == own.top_ids[0])
 
@@ -264,8 +264,8 @@ def test_agreement_filters_a_search_in_the_pair_that_is_asked_for(
     for place, token in texts.items():
         ((text,),) = pairs.rows(f"SELECT text FROM token WHERE tokenizer = 0 AND id = {token}")
         query = SearchQuery(q='"' + text.replace('"', '""') + '"', pair=pair, agreement="changed", limit=500)
-        found = {(one.view, one.layer, one.index) for one in search(paired, query).results}
-        assert place in found and found <= moved
+        places = {(result.view, result.layer, result.index) for result in search(paired, query).results}
+        assert place in places and places <= moved
 
 
 def test_a_pair_is_one_row_however_it_is_paged(paired_client: TestClient, paired: LabelFile) -> None:
@@ -281,7 +281,7 @@ def test_a_pair_is_one_row_however_it_is_paged(paired_client: TestClient, paired
             names = {str(model.find(string=True)) for model in row.select(".named-model")}
             models += len(names)
             family = "family" if names & {"before", "after", "later"} else names.pop()
-            seen.append((one(row, ".neuron").text, words(one(row, ".view")), family))
+            seen.append((only(row, ".neuron").text, words(only(row, ".view")), family))
     assert len(seen) == len(set(seen)) == rows.total
     assert models == results.total
 
@@ -292,12 +292,12 @@ def test_a_row_shows_both_names_only_where_they_differ(paired_client: TestClient
     ((text,),) = pairs.rows(f"SELECT text FROM token WHERE tokenizer = 0 AND id = {token}")
     page = soup(paired_client, f"/search?q=%22{text}%22&pair=planted&view=gate&limit=500")
     for row in page.select("table.found tbody tr"):
-        renamed = "renamed" in one(row, "a.compared").text
-        moved = one(row, ".neuron").text == "L1N3"
+        renamed = "renamed" in only(row, "a.compared").text
+        moved = only(row, ".neuron").text == "L1N3"
         assert (bool(row.select(".also")), renamed) == (moved, moved)
         assert (
-            one(row, "a.compared")["href"]
-            == f"{PAIR}/{'1/3' if moved else one(row, '.neuron').text[1:].replace('N', '/')}"
+            only(row, "a.compared")["href"]
+            == f"{PAIR}/{'1/3' if moved else only(row, '.neuron').text[1:].replace('N', '/')}"
         )
 
 
@@ -306,21 +306,21 @@ def test_rows_are_led_by_the_tuned_model_and_sorted_by_its_z(paired_client: Test
     leaders = [[str(model.find(string=True)) for model in row.select(".named-model")] for row in rows]
     assert ["after", "before"] in leaders
     assert {tuple(names) for names in leaders} <= {("after", "before"), ("after",), ("before",)}
-    shown = [float(one(row, ".z .num").text) for row in rows]
+    shown = [float(only(row, ".z .num").text) for row in rows]
     assert shown == sorted(shown, reverse=True)
     for row, names in zip(rows, leaders, strict=True):
-        assert str(one(row, ".neuron")["href"]).startswith(f"/neurons/{names[0]}/")
+        assert str(only(row, ".neuron")["href"]).startswith(f"/neurons/{names[0]}/")
 
 
 def test_a_tuned_model_is_shown_where_none_is_chosen(paired_client: TestClient) -> None:
-    assert one(soup(paired_client, "/"), "#tour-title").text == "Some neurons of after"
+    assert only(soup(paired_client, "/"), "#tour-title").text == "Some neurons of after"
     answer = paired_client.get("/search?q=L2N5", follow_redirects=False)
     assert answer.headers["Location"] == "/neurons/after/2/5"
 
 
 def test_a_near_tie_is_called_one_from_either_side(paired_client: TestClient) -> None:
     for model in ("before", "after"):
-        card = one(soup(paired_client, f"/neurons/{model}/0/3"), '[aria-labelledby="up-logit"]')
-        assert "near tie" in one(card, ".counterpart").text
-    there = paired_client.get("/api/v1/neurons/after/0/3").json()["counterpart"]["views"]["up"]
-    assert (there["logit"]["near_tie"], there["logit"]["same_top"], there["cosine"]["near_tie"]) == (True, False, False)
+        card = only(soup(paired_client, f"/neurons/{model}/0/3"), '[aria-labelledby="up-logit"]')
+        assert "near tie" in only(card, ".counterpart").text
+    views = paired_client.get("/api/v1/neurons/after/0/3").json()["counterpart"]["views"]["up"]
+    assert (views["logit"]["near_tie"], views["logit"]["same_top"], views["cosine"]["near_tie"]) == (True, False, False)

@@ -8,8 +8,8 @@ from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
 from app.main import create_app
-from app.pages.neuron_names import layer_asked
-from app.pages.tour import named, tour
+from app.pages.neuron_names import layer_link_parameters
+from app.pages.tour import first_word, tour
 from neuronym.contract import Lens, Strength, View
 from neuronym.settings import Settings
 from tests.app.conftest import opened
@@ -50,7 +50,7 @@ def test_links_to_layers_ask_for_what_holds_most_often(site: TestClient, client:
         assert soup(site, page).select(f'a[href="{address}"]'), page
     assert site.get(address).status_code == 200
     assert soup(client, "/models/tiny-chat").select('a[href="/layers/tiny-chat/2"]')
-    assert layer_asked(None) == {}
+    assert layer_link_parameters(None) == {}
 
 
 def test_a_models_page_says_what_holds_most_often(site: TestClient) -> None:
@@ -78,5 +78,5 @@ def test_a_tour_begins_with_labels_that_can_be_trusted(tmp_path: Path) -> None:
             plan.strength[key] = strength
     write_label_file(tmp_path, plan)
     for labels in opened(tmp_path):
-        assert {named(stop) for stop in tour(labels, "tiny-chat")} >= {"puppy", "Dogs"}
-        assert "california" not in {named(stop) for stop in tour(labels, "tiny-chat")}
+        assert {first_word(stop) for stop in tour(labels, "tiny-chat")} >= {"puppy", "Dogs"}
+        assert "california" not in {first_word(stop) for stop in tour(labels, "tiny-chat")}

@@ -108,7 +108,7 @@ def test_results_are_those_of_the_twin(client: TestClient) -> None:
         for row in rows
         for model in row.select(".named-model")
     ]
-    assert sorted(shown) == sorted((one["neuron"], one["view"], one["model"]) for one in expected)
+    assert sorted(shown) == sorted((result["neuron"], result["view"], result["model"]) for result in expected)
     assert [(neuron, model) for neuron, _, model in shown[:3]] == [
         ("L2N1", "tiny-chat"),
         ("L2N1", "tiny-second"),
@@ -182,16 +182,16 @@ def test_a_neuron_shows_effect_activity_and_the_other_model(client: TestClient) 
 def test_every_link_leads_somewhere(client: TestClient) -> None:
     seen, waiting = {"/"}, deque(["/"])
     while waiting and len(seen) < 150:
-        here = waiting.popleft()
-        answer = client.get(here)
-        assert answer.status_code == 200, here
+        address = waiting.popleft()
+        answer = client.get(address)
+        assert answer.status_code == 200, address
         if "html" not in answer.headers["Content-Type"]:
             continue
         for link in BeautifulSoup(answer.text, "html.parser").select("a[href], link[href], script[src]"):
-            there = urljoin(here, str(link.get("href") or link.get("src"))).split("#")[0]
-            if there not in seen:
-                seen.add(there)
-                waiting.append(there)
+            target = urljoin(address, str(link.get("href") or link.get("src"))).split("#")[0]
+            if target not in seen:
+                seen.add(target)
+                waiting.append(target)
     assert len(seen) > 50
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.pages.tour import named, tour
+from app.pages.tour import first_word, tour
 from neuronym.contract import Lens, View
 from tests.app import label_files
 from tests.app.conftest import opened
@@ -56,7 +56,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_tour_has_six_stops_at_most_the_latest_layer_first(data: Path) -> None:
     for labels in opened(data):
-        stops = [(stop.view, stop.layer, stop.index, named(stop)) for stop in tour(labels, "tiny-chat")]
+        stops = [(stop.view, stop.layer, stop.index, first_word(stop)) for stop in tour(labels, "tiny-chat")]
     assert stops == [stop[:4] for stop in sorted(PLANTED, key=lambda stop: (-stop[1], stop[2])) if stop[4]]
     assert len(stops) == 6
 

@@ -30,7 +30,7 @@ FORM = {"act": "run", "model": "tiny-chat", "kind": "text", "text": "a", "neuron
 
 @pytest.fixture
 def guarded(planted_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(sign_in, "WRONG", 0)
+    monkeypatch.setattr(sign_in, "WRONG_KEY_DELAY", 0)
     with TestClient(
         create_app(Settings(data=planted_data, token=SecretStr(TOKEN))), raise_server_exceptions=False
     ) as client:
