@@ -104,7 +104,7 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
         vocab=summary.vocab,
         tokenizer=summary.tokenizer,
         statistics=STATISTICS,
-        clamp_at=urls.playground(model=model, clamp=first_clamp(answer).written()),
+        clamp_at=urls.playground(model=model, clamp=first_clamp(answer).parameter()),
         counterpart=_counterpart_lookup(answer),
         beside=_other_models(labels, answer, lenses),
         note=summary.note,

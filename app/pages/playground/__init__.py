@@ -1,1 +1,1 @@
-"""The playground."""
+"""The playground: a form for clamps, and the run that it starts."""

@@ -1,6 +1,7 @@
-"""What the playground's page shows: the form as it is filled in, the names of its neurons, and where to begin.
+"""The variables of the playground's page: the form as it is filled in, the names of its neurons, and where to begin.
 
-Solved examples were found by `neuronym-worker steer-test`, with what it measured.
+The solved examples were found by `neuronym-worker steer-test`, and show what it measured.
+
 """
 
 import json
@@ -17,10 +18,10 @@ from app.labelfile.label_file import LabelFile
 from app.pages.charts.sweep import CurveChart
 from app.pages.home import first_model
 from app.pages.neuron_names import Naming, namings
-from app.pages.playground.outcome import Finished
+from app.pages.playground.outcome import FinishedRun
 from app.pages.playground.ranges import OwnRange, first_clamp, own_range
-from app.pages.playground.state import DEFAULTS, SWEEP, Composition, Row
-from app.pages.playground.token_count import Count
+from app.pages.playground.state import DEFAULTS, SWEEP, ClampRow, Composition
+from app.pages.playground.token_count import TokenCount
 from app.pages.tour import first_word, tour
 from app.queries.neuron import neuron
 from neuronym.contract import ErrorAnswer, LayerNeuron, ModelSummary, NeuronAnswer, Site, SweepAnswer, View
@@ -39,7 +40,7 @@ FILE = Path(__file__).with_name("examples.json")
 
 
 class RowName(NamedTuple):
-    """What a row's neuron is named, or why it has no name."""
+    """The names of a row's neuron, or the `problem` why it has none."""
 
     answer: NeuronAnswer | None = None
     names: Sequence[tuple[View, Naming]] = ()
@@ -47,8 +48,8 @@ class RowName(NamedTuple):
     problem: str | None = None
 
 
-class Start(NamedTuple):
-    """A neuron to begin with, as a filled-in form."""
+class StartingNeuron(NamedTuple):
+    """A neuron to begin with; `address` is the form filled in with a clamp of it."""
 
     neuron: str
     view: View
@@ -56,8 +57,8 @@ class Start(NamedTuple):
     address: str
 
 
-class Example(NamedTuple):
-    """A link with what it shows and what was measured of it."""
+class PlaygroundExample(NamedTuple):
+    """A solved example: its title, what was measured of it, and the form filled in with it."""
 
     title: str
     measured: str
@@ -68,8 +69,9 @@ class Example(NamedTuple):
 class PlaygroundPage(Page):
     """The form as it is filled in, and at most one outcome.
 
-    That is a `problem`, a `sweep` with its `charts`, or a run that is `done`; without one it says where to begin.
-    `focus` is the field to go on with: a row's number, `text` or `assistant`. `obstacle` says why nothing can be run.
+    The outcome is a `problem`, a `sweep` with its `charts`, or a run that is `done`; without one the page says where to
+    begin. `focus` is the field to go on with: a row's number, `text` or `assistant`. `obstacle` is the reason why
+    nothing can be run.
     """
 
     template = "playground/page.html"
@@ -83,8 +85,8 @@ class PlaygroundPage(Page):
     tuned: bool
     sweeping: bool
     paired: bool
-    tour: list[Start]
-    examples: list[Example]
+    tour: list[StartingNeuron]
+    examples: list[PlaygroundExample]
     focus: int | str | None = None
     obstacle: str | None = None
     concept: str = ""
@@ -93,12 +95,12 @@ class PlaygroundPage(Page):
     then: str | None = None
     sweep: SweepAnswer | None = None
     charts: Sequence[CurveChart] = ()
-    done: Finished | None = None
+    done: FinishedRun | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowNamePart(Fragment):
-    """What the neuron of the row `at` is named."""
+    """The name of the neuron in row `at`."""
 
     template = "playground/_row_name.html"
     named: RowName
@@ -107,25 +109,25 @@ class RowNamePart(Fragment):
 
 @dataclass(frozen=True, kw_only=True)
 class CountPart(Fragment):
-    """How many tokens the input has, where somebody knows."""
+    """The number of tokens of the input; None if it is not known."""
 
     template = "playground/_count.html"
-    count: Count | None
+    count: TokenCount | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObstaclePart(Fragment):
-    """Why nothing can be run with a model, if so."""
+    """The reason why nothing can be run with a model; None if it can."""
 
     template = "playground/_obstacle.html"
     obstacle: str | None
 
 
-_starting: WeakKeyDictionary[LabelFile, dict[str, list[Start]]] = WeakKeyDictionary()  # gone with its file
+_by_file: WeakKeyDictionary[LabelFile, dict[str, list[StartingNeuron]]] = WeakKeyDictionary()  # forgotten with its file
 
 
-def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
-    """Look a row's neuron up."""
+def row_name(labels: LabelFile, model: str, row: ClampRow) -> RowName:
+    """Look up the names of a row's neuron."""
     name = row.neuron_name()
     if name is None:
         return RowName(problem=f"Write a neuron as {EXAMPLE}." if row.neuron else None)
@@ -136,7 +138,7 @@ def row_name(labels: LabelFile, model: str, row: Row) -> RowName:
         return RowName(problem=str(problem))
 
 
-def filling(labels: LabelFile, composition: Composition) -> PlaygroundPage:
+def fill_page(labels: LabelFile, composition: Composition) -> PlaygroundPage:
     """The page with its form filled in; nothing is run yet."""
     return PlaygroundPage(
         run=labels.run,
@@ -146,28 +148,29 @@ def filling(labels: LabelFile, composition: Composition) -> PlaygroundPage:
         tuned=dict(composition.knobs) != DEFAULTS,
         sweeping=dict(composition.sweep) != SWEEP,
         paired=bool(composition.model in labels.models and labels.models[composition.model].pairs),
-        tour=_starts(labels, composition.model or first_model(labels)),
+        tour=_starting_neurons(labels, composition.model or first_model(labels)),
         examples=examples(labels),
     )
 
 
-def _starts(labels: LabelFile, model: str) -> list[Start]:
+def _starting_neurons(labels: LabelFile, model: str) -> list[StartingNeuron]:
     """Neurons to begin with; looked up once for each label file."""
-    known = _starting.setdefault(labels, {})
+    known = _by_file.setdefault(labels, {})
     if model not in known and model in labels.models:
-        known[model] = [_start(labels, stop) for stop in tour(labels, model)]
+        known[model] = [_starting_neuron(labels, stop) for stop in tour(labels, model)]
     return known.get(model, [])
 
 
-def _start(labels: LabelFile, stop: LayerNeuron) -> Start:
+def _starting_neuron(labels: LabelFile, stop: LayerNeuron) -> StartingNeuron:
     row = first_clamp(neuron(labels, stop.model, stop.layer, stop.index), OWN_SITE[stop.view])
-    return Start(stop.neuron, stop.view, first_word(stop), urls.playground(model=stop.model, clamp=row.written()))
+    address = urls.playground(model=stop.model, clamp=row.parameter())
+    return StartingNeuron(stop.neuron, stop.view, first_word(stop), address)
 
 
-def examples(labels: LabelFile, path: Path = FILE) -> list[Example]:
+def examples(labels: LabelFile, path: Path = FILE) -> list[PlaygroundExample]:
     """The examples whose model is mapped."""
     return [
-        Example(one["title"], one["measured"], urls.playground(**one["state"]))
-        for one in json.loads(path.read_text())
-        if one["state"]["model"] in labels.models
+        PlaygroundExample(example["title"], example["measured"], urls.playground(**example["state"]))
+        for example in json.loads(path.read_text())
+        if example["state"]["model"] in labels.models
     ]

@@ -1,6 +1,7 @@
-"""What a run of the playground came to, and what stands beside it.
+"""The outcome of a run of the playground, and what is shown beside it.
 
 Knows answers; draws nothing.
+
 """
 
 from collections.abc import Callable, Mapping
@@ -13,15 +14,15 @@ from neuronym.contract import ClampAnswer, ClampEnd, GeneratedText, Watched
 Run = Literal["baseline", "clamped"]
 
 RUNS: tuple[Run, ...] = ("baseline", "clamped")
-SEEN = 0.0005  # change of a probability that is worth a sentence
-REPEATED = 0.2  # share of repeated 4-grams above which a text is said to go round in circles
+SEEN = 0.0005  # the least change of a probability that is worth a sentence
+REPEATED = 0.2  # share of repeated 4-grams above which the page says that a text goes round in circles
 
 
-def parting(runs: Mapping[str, list[int]]) -> int | None:
-    """Where the two runs part: the first place with different tokens, or where only one goes on."""
+def parting_place(runs: Mapping[str, list[int]]) -> int | None:
+    """The first place where two runs have different tokens, or where only one goes on; None if they are equal."""
     baseline, clamped = (runs.get(run, []) for run in RUNS)
-    for place, (one, other) in enumerate(zip(baseline, clamped, strict=False)):
-        if one != other:
+    for place, (baseline_id, clamped_id) in enumerate(zip(baseline, clamped, strict=False)):
+        if baseline_id != clamped_id:
             return place
     return None if len(baseline) == len(clamped) else min(len(baseline), len(clamped))
 
@@ -30,28 +31,30 @@ def _no_reply(_: str) -> None:
     return None
 
 
-class Gentler(NamedTuple):
-    """The same run with gentler values: its address, and what it changes in words."""
+class GentlerRun(NamedTuple):
+    """The same run with gentler values: its address, and the changed values in words."""
 
     address: str
     words: str
 
 
 class Aside(NamedTuple):
-    """What stands beside a run: itself as a script, and the same with gentler values.
+    """What is shown beside a run: the run as a script, and the same run with gentler values.
 
-    `reply` gives the address of the chat that goes on from an answer, None where there is none.
+    `reply` gives the address of the chat that continues an answer, None where there is none.
     """
 
     scripts: Scripts
-    gentler: Gentler | None
+    gentler: GentlerRun | None
     reply: Callable[[str], str | None] = _no_reply
 
 
-class Summary(NamedTuple):
-    """What a run came to; `most` is the largest change of a watched token, `counts` are tokens by run.
+class RunSummary(NamedTuple):
+    """The outcome of a run in figures.
 
-    `repeated` is the share of the clamped text that goes round in circles, None where it does not.
+    `most` is the largest change of a watched token, `counts` are the numbers of tokens by run, `parts` is where the
+    runs part, `strongest` the token whose probability changed most. `repeated` is the share of repeated text in the
+    clamped run, None where it does not go round in circles.
     """
 
     watch: list[Watched]
@@ -61,26 +64,26 @@ class Summary(NamedTuple):
     parts: int | None
     strongest: Watched | None
     repeated: float | None
-    gentler: Gentler | None
+    gentler: GentlerRun | None
 
 
-class Finished(NamedTuple):
-    """A run that has ended; `replies` are by run the addresses of the chats that go on from it."""
+class FinishedRun(NamedTuple):
+    """A run that has ended; `replies` are the addresses of the chats that continue it, by run."""
 
     names: list[Run]
     runs: Mapping[Run, GeneratedText]
-    summary: Summary
+    summary: RunSummary
     parts: int | None
     aside: Aside | None
     replies: Mapping[Run, str | None]
 
 
-def finished(answer: ClampAnswer, aside: Aside | None = None) -> Finished:
-    """A run as `_run.html` shows it."""
+def finished_run(answer: ClampAnswer, aside: Aside | None = None) -> FinishedRun:
+    """A finished run from its whole answer, as `_run.html` shows it."""
     ids: dict[str, list[int]] = {run: [token.token_id for token in text.tokens] for run, text in answer.runs.items()}
-    parts = parting(ids) if len(ids) == 2 else None
+    parts = parting_place(ids) if len(ids) == 2 else None
     counts = {run: len(tokens) for run, tokens in ids.items()}
-    return Finished(
+    return FinishedRun(
         names=[run for run in RUNS if run in answer.runs],
         runs=answer.runs,
         summary=sum_up(answer, counts, parts, {run: text.repeated for run, text in answer.runs.items()}, aside),
@@ -96,27 +99,27 @@ def sum_up(
     parts: int | None,
     repeated: Mapping[str, float],
     aside: Aside | None,
-) -> Summary:
-    """Sum a run up: from its whole answer, or from the last event of its stream."""
-    return Summary(
+) -> RunSummary:
+    """Sum up a run from its whole answer, or from the last event of its stream."""
+    return RunSummary(
         watch=end.watch,
         most=max((abs(watched.delta or 0.0) for watched in end.watch), default=0.0),
         seconds=end.seconds,
         counts=counts,
         parts=parts,
         strongest=_strongest(end.watch),
-        repeated=_circles(repeated),
+        repeated=_repeated_share(repeated),
         gentler=aside.gentler if aside else None,
     )
 
 
-def _circles(repeated: Mapping[str, float]) -> float | None:
-    """The repeated share of the clamped text where it goes round in circles, more than the baseline does anyway."""
+def _repeated_share(repeated: Mapping[str, float]) -> float | None:
+    """The share of repeated text in the clamped run; None where it is small, or no larger than in the baseline."""
     share = repeated.get("clamped", 0.0)
     return share if share > REPEATED and share > repeated.get("baseline", 0.0) else None
 
 
 def _strongest(watch: list[Watched]) -> Watched | None:
-    """The token whose probability moved most; a large change of next to nothing is next to nothing."""
-    moved = {abs(exp(one.clamped) - exp(one.baseline)): one for one in watch if one.baseline is not None}
+    """The token whose probability changed most; None where no change is worth a sentence."""
+    moved = {abs(exp(token.clamped) - exp(token.baseline)): token for token in watch if token.baseline is not None}
     return moved[max(moved)] if moved and max(moved) >= SEEN else None

@@ -1,37 +1,38 @@
-"""A neuron's own range in the playground: the unit a slider counts in, and the value a neuron is first clamped at.
+"""A neuron's own range in the playground: the unit of its slider, and the value it is first clamped at.
 
 Knows what is measured of a neuron; draws nothing.
+
 """
 
 from math import ceil
 from typing import NamedTuple
 
-from app.pages.playground.state import Row, number_of
+from app.pages.playground.state import ClampRow, number_of
 from app.queries.clamps import HIGH
 from neuronym.contract import NeuronAnswer, Site
 from neuronym.label_tables import QUANTILES
 
 LOW = QUANTILES.index(0.001)
-REACH = 8  # units that a slider goes to either side, at least
-FURTHEST = 1000  # units; a neuron whose range lies below 0 has a small unit
-TIMES = 4  # its own range: once is hardly seen in a text, and twice as much breaks some
-UNMEASURED = 20.0
+REACH = 8  # units to either side, at least, on a slider
+FURTHEST = 1000  # units to either side, at most; a neuron whose range lies below 0 has a tiny unit
+TIMES = 4  # times its own range: one range hardly changes a text, and eight break some
+UNMEASURED = 20.0  # the first value of a clamp whose neuron has no measured range
 
 
 class OwnRange(NamedTuple):
-    """What one unit is, and how many of them a slider goes to either side."""
+    """The size of one unit, and how many units a slider goes to either side."""
 
     unit: float
     reach: int
 
     @property
     def step(self) -> float:
-        """What one press of a key moves, in units."""
+        """The change of one key press, in units."""
         return round(0.1 * ceil(self.reach / REACH), 1)
 
 
-def own_range(answer: NeuronAnswer, row: Row) -> OwnRange | None:
-    """The range at the row's site; None where nothing is measured, or the row's value is a factor."""
+def own_range(answer: NeuronAnswer, row: ClampRow) -> OwnRange | None:
+    """The neuron's range at the row's site; None where nothing is measured, or the row's value is a factor."""
     measured = (answer.activity or {}).get(Site(row.site)) if row.site in list(Site) else None
     if measured is None or not measured.q[HIGH] or row.mode == "scale":
         return None
@@ -41,10 +42,11 @@ def own_range(answer: NeuronAnswer, row: Row) -> OwnRange | None:
     return OwnRange(unit, max(REACH, ceil(min(furthest, FURTHEST))))
 
 
-def first_clamp(answer: NeuronAnswer, site: Site | None = None) -> Row:
-    """The clamp to begin with: the site and the end of its range that raised its name most, `TIMES` over.
+def first_clamp(answer: NeuronAnswer, site: Site | None = None) -> ClampRow:
+    """The clamp to begin with, at `TIMES` the end of the range that raised the neuron's name most.
 
-    `site`: this one alone. Where no effect is measured it is the high end of the range, else `UNMEASURED`.
+    With `site` only effects at this site count. Without a measured effect the clamp is at `TIMES` the high end of the
+    range, without a measured range at `UNMEASURED`.
     """
     effects = {
         (effect.delta, place, effect.value)
@@ -54,11 +56,11 @@ def first_clamp(answer: NeuronAnswer, site: Site | None = None) -> Row:
     }
     if effects:
         _, place, value = max(effects)
-        return _set(answer, place, value)
+        return _set_clamp(answer, place, value)
     place = site or Site.up
     measured = (answer.activity or {}).get(place)
-    return _set(answer, place, measured.q[HIGH] if measured else UNMEASURED / TIMES)
+    return _set_clamp(answer, place, measured.q[HIGH] if measured else UNMEASURED / TIMES)
 
 
-def _set(answer: NeuronAnswer, site: Site, value: float) -> Row:
-    return Row(answer.neuron, site.value, "set", f"{TIMES * value:.3g}")
+def _set_clamp(answer: NeuronAnswer, site: Site, value: float) -> ClampRow:
+    return ClampRow(answer.neuron, site.value, "set", f"{TIMES * value:.3g}")

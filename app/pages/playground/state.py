@@ -1,6 +1,7 @@
-"""What the playground's form holds: read from an address or a form, written back as an address.
+"""The contents of the playground's form: read from an address or a form, written back as an address.
 
-Values stay as they were typed until they are asked for as a request, so that a form with a mistake comes back whole.
+Values stay as they were typed until a request is made of them, so that a form with a mistake comes back whole.
+
 """
 
 import zlib
@@ -25,15 +26,15 @@ EXAMPLE_PROMPT = "My favourite animal is the"
 
 
 def number_of(typed: str) -> float | None:
-    """What was typed as a number, with a hyphen or a minus sign; None if it is none."""
+    """The number that was typed, with a hyphen or a minus sign; None if it is not a number."""
     try:
         return float(typed.replace("\N{MINUS SIGN}", "-"))
     except ValueError:
         return None
 
 
-class Row(NamedTuple):
-    """One clamp as typed. In an address: `L29N808:up:set:20`."""
+class ClampRow(NamedTuple):
+    """One clamp as typed; written in an address as `L29N808:up:set:20`."""
 
     neuron: str = ""
     site: str = "up"
@@ -41,93 +42,94 @@ class Row(NamedTuple):
     value: str = ""
 
     @classmethod
-    def read(cls, text: str) -> "Row":
-        """From an address; parts that are missing have their defaults."""
+    def read(cls, text: str) -> "ClampRow":
+        """Read a row from an address; missing parts have their defaults."""
         parts = text.split(":", 3)
         return cls(*(part or default for part, default in zip(parts, cls(), strict=False)))
 
-    def written(self) -> str:
-        """For an address."""
+    def parameter(self) -> str:
+        """The row as a parameter of an address; empty if nothing was typed."""
         return ":".join(self) if self.neuron or self.value else ""
 
-    def gentler(self) -> "Row":
-        """The same with its value halfway back to no change, which is 1 for a factor."""
+    def gentler(self) -> "ClampRow":
+        """The row with its value halfway back to no change, which is 1 for a factor and 0 for all else."""
         value = number_of(self.value)
         if value is None:
             return self
         return self._replace(value=f"{(value + 1) / 2 if self.mode == 'scale' else value / 2:.4g}")
 
     def neuron_name(self) -> NeuronName | None:
-        """The neuron, or None while what was typed names none."""
+        """The neuron, or None if what was typed is not the name of one."""
         return NeuronName.read(self.neuron)
 
 
 @dataclass(frozen=True)
 class Composition:
-    """The state of the playground."""
+    """The contents of the form."""
 
     model: str = ""
     kind: str = "chat"
     text: str = ""
     system: str = ""
-    earlier: tuple[str, ...] = ()  # turns of the chat before the text: the user's and the assistant's, by turns
-    rows: tuple[Row, ...] = (Row(),)
+    earlier: tuple[str, ...] = ()  # the chat before the text: the user's and the assistant's messages in turn
+    rows: tuple[ClampRow, ...] = (ClampRow(),)
     knobs: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULTS))
     watch: str = ""
     sweep: Mapping[str, str] = field(default_factory=lambda: dict(SWEEP))
 
     def address(self) -> str:
-        """The address that reproduces this state."""
+        """The address that reproduces these contents."""
         settings = {**self.knobs, **self.sweep}
-        kept = {name: value for name, value in settings.items() if value != (DEFAULTS | SWEEP)[name]}
-        rows = [row.written() for row in self.rows] if self.rows != (Row(),) else []
+        changed = {name: value for name, value in settings.items() if value != (DEFAULTS | SWEEP)[name]}
+        rows = [row.parameter() for row in self.rows] if self.rows != (ClampRow(),) else []
         texts = [*self.earlier, self.text] if self.kind == "chat" else [self.text]
-        state = {"model": self.model, self.kind: texts, "system": self.system, "clamp": rows, **kept}
+        state = {"model": self.model, self.kind: texts, "system": self.system, "clamp": rows, **changed}
         return urls.playground(**state, watch=self.watch)
 
     def link(self) -> str:
-        """The same, packed where it would be too long for browsers and chats to carry."""
+        """The address, packed if it is too long for some browsers and chats."""
         address = self.address()
         return address if len(address) <= urls.LONGEST else urls.playground(packed=pack(address))
 
     def gentler(self) -> "Composition | None":
-        """With every value halfway back to no change; None if there is none that is a number."""
+        """The form with every value halfway back to no change; None if no value is a number."""
         rows = tuple(row.gentler() for row in self.rows)
         return replace(self, rows=rows) if rows != self.rows else None
 
     def exchanges(self) -> list[tuple[str, str]]:
-        """The earlier turns, each with its answer."""
+        """The earlier turns of the chat: pairs of what the user and the assistant wrote."""
         return list(zip(self.earlier[::2], self.earlier[1::2], strict=False))
 
-    def replied(self, answer: str = "") -> "Composition":
-        """With the text answered so, and room for the next one."""
+    def with_answer(self, answer: str = "") -> "Composition":
+        """The chat with `answer` as the reply to the text, and an empty text for the next turn."""
         return replace(self, kind="chat", earlier=(*self.earlier, self.text, answer), text="")
 
     def without_turn(self, place: int) -> "Composition":
-        """One earlier turn less, with its answer."""
-        kept = [pair for at, pair in enumerate(self.exchanges()) if at != place]
-        return replace(self, earlier=tuple(text for pair in kept for text in pair))
+        """The chat without an earlier turn and its answer."""
+        exchanges = [exchange for number, exchange in enumerate(self.exchanges()) if number != place]
+        return replace(self, earlier=tuple(text for exchange in exchanges for text in exchange))
 
     def with_row(self) -> "Composition":
-        """One more empty row."""
-        return replace(self, rows=(*self.rows, Row())) if len(self.rows) < MAX_CLAMPS else self
+        """The form with one more empty row, unless it is full."""
+        return replace(self, rows=(*self.rows, ClampRow())) if len(self.rows) < MAX_CLAMPS else self
 
-    def with_rows(self, rows: Iterable[Row]) -> "Composition":
-        """With these rows, as many as may be clamped."""
+    def with_rows(self, rows: Iterable[ClampRow]) -> "Composition":
+        """The form with these rows, cut to as many as may be clamped."""
         return replace(self, rows=tuple(rows)[:MAX_CLAMPS])
 
     def without_row(self, place: int) -> "Composition":
-        """One row less; at least one stays."""
-        return replace(self, rows=tuple(row for at, row in enumerate(self.rows) if at != place) or (Row(),))
+        """The form without a row; one row always stays."""
+        rows = tuple(row for number, row in enumerate(self.rows) if number != place)
+        return replace(self, rows=rows or (ClampRow(),))
 
 
 def pack(address: str) -> str:
-    """The query of an address as one parameter."""
+    """Compress an address's query to the value of one parameter."""
     return urlsafe_b64encode(zlib.compress(urlsplit(address).query.encode(), 9)).decode().rstrip("=")
 
 
 def unpack(packed: str) -> str:
-    """The query that was packed. Unprocessable: it is not whole, or larger than any that is made here."""
+    """The query of a packed link. Unprocessable: it is not whole, or larger than any that the app packs."""
     inflate = zlib.decompressobj()
     try:
         query = inflate.decompress(urlsafe_b64decode(packed + "=" * (-len(packed) % 4)), LARGEST)
@@ -145,7 +147,7 @@ def from_address(query: QueryParams, models: Mapping[str, ModelSummary]) -> Comp
     model = query.get("model") or next(iter(models), "")
     chats = model in models and models[model].chat
     kind = "prompt" if "prompt" in query or ("chat" not in query and not chats) else "chat"
-    rows = tuple(Row.read(text) for text in query.getlist("clamp")[:MAX_CLAMPS])
+    rows = tuple(ClampRow.read(text) for text in query.getlist("clamp")[:MAX_CLAMPS])
     texts = query.getlist(kind) or [EXAMPLE_CHAT if kind == "chat" else EXAMPLE_PROMPT]
     if kind == "chat" and not len(texts) % 2:
         texts.append("")  # the last turn is the assistant's: the next is to be written
@@ -155,7 +157,7 @@ def from_address(query: QueryParams, models: Mapping[str, ModelSummary]) -> Comp
         text=texts[-1],
         system=query.get("system", ""),
         earlier=tuple(texts[:-1]) if kind == "chat" else (),
-        rows=rows or (Row(),),
+        rows=rows or (ClampRow(),),
         knobs={name: query.get(name, default) for name, default in DEFAULTS.items()},
         watch=", ".join(query.getlist("watch")),
         sweep={name: query.get(name, default) for name, default in SWEEP.items()},
@@ -179,7 +181,7 @@ def from_form(form: FormData) -> Composition:
         text=text("text"),
         system=text("system"),
         earlier=tuple(turns[: len(turns) // 2 * 2]),
-        rows=tuple(Row(*(part.strip() for part in row)) for row in columns)[:MAX_CLAMPS] or (Row(),),
+        rows=tuple(ClampRow(*(part.strip() for part in row)) for row in columns)[:MAX_CLAMPS] or (ClampRow(),),
         knobs={name: text(name, default).strip() or default for name, default in DEFAULTS.items()},
         watch=text("watch").strip(),
         sweep={name: text(name, default).strip() or default for name, default in SWEEP.items()},

@@ -11,7 +11,7 @@ from typing import Literal
 from fastapi.sse import format_sse_event
 
 from app.html.templates import Fragment, fragment
-from app.pages.playground.outcome import RUNS, Aside, Summary, sum_up
+from app.pages.playground.outcome import RUNS, Aside, RunSummary, sum_up
 from neuronym.contract import (
     ClampDone,
     ClampEnd,
@@ -26,7 +26,7 @@ from neuronym.contract import (
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingPart(Fragment):
-    """What the run waits for; said aloud the `first` time."""
+    """The reason for waiting; read out by screen readers if `first`."""
 
     template = "playground/_stream.html"
     block = "waiting"
@@ -36,7 +36,7 @@ class WaitingPart(Fragment):
 
 @dataclass(frozen=True, kw_only=True)
 class StartedPart(Fragment):
-    """The columns, still empty."""
+    """The columns of the texts, still empty."""
 
     template = "playground/_stream.html"
     block = "started"
@@ -46,7 +46,7 @@ class StartedPart(Fragment):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenPart(Fragment):
-    """A token; `twin` is the other run's at the same place, where that is known."""
+    """A token; `twin` is the other run's token at the same place, None if there is none yet."""
 
     template = "playground/_stream.html"
     block = "token"
@@ -57,7 +57,7 @@ class TokenPart(Fragment):
 
 @dataclass(frozen=True, kw_only=True)
 class DonePart(Fragment):
-    """The end of one text; `reply` is the address of the chat that goes on from it."""
+    """The end of one text; `reply` is the address of the chat that continues it."""
 
     template = "playground/_stream.html"
     block = "done"
@@ -69,16 +69,16 @@ class DonePart(Fragment):
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryPart(Fragment):
-    """What the run came to."""
+    """The outcome of the run."""
 
     template = "playground/_stream.html"
     block = "summary"
-    summary: Summary
+    summary: RunSummary
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedPart(Fragment):
-    """A failure before the first token; `then` is where signing in would lead, and no stream needs that."""
+    """A failure before the first token; `then`, where signing in would lead, is always None in a stream."""
 
     template = "playground/_stream.html"
     block = "refused"
@@ -88,13 +88,13 @@ class RefusedPart(Fragment):
 
 @dataclass(frozen=True, kw_only=True)
 class FailedPart(RefusedPart):
-    """A failure after it, below what was written."""
+    """A failure after the first token, shown below the text so far."""
 
     block = "failed"
 
 
-class Unrolling:
-    """Writes the events of one stream; remembers the tokens so far to mark where the runs part."""
+class RunWriter:
+    """Writes the events of one run as HTML; remembers the tokens so far to mark where the runs part."""
 
     def __init__(self, baseline: bool = True, aside: Aside | None = None) -> None:
         self.aside = aside
@@ -108,10 +108,10 @@ class Unrolling:
 
     def __call__(self, event: ClampEvent) -> bytes:
         """One event of the worker as one event of the page."""
-        return format_sse_event(data_str=self.written(event))
+        return format_sse_event(data_str=self.write(event))
 
-    def written(self, event: ClampEvent) -> str:
-        """The fragment that shows an event."""
+    def write(self, event: ClampEvent) -> str:
+        """Render the fragment that shows an event."""
         match event:
             case ClampWaiting():
                 return self._waiting(event)
@@ -129,7 +129,7 @@ class Unrolling:
                 return fragment(FailedPart(answer=event) if self.started else RefusedPart(answer=event))
 
     def _waiting(self, event: ClampWaiting) -> str:
-        """What is waited for; announced once for the queue and once for the model, however often it changes."""
+        """Show what the run waits for; announce the queue and the loading of the model once each."""
         kind = "queue" if event.position else "model"
         first = kind not in self.waited_for
         self.waited_for.add(kind)
@@ -150,7 +150,7 @@ class Unrolling:
         return fragment(TokenPart(token=event, parts_here=parts_here, twin=twin))
 
     def _compare(self, event: ClampToken) -> tuple[bool, ClampToken | None]:
-        """Whether the runs part at this token, and the other run's token at the same place, if it has one."""
+        """Whether the runs part at this token, and the other run's token at the same place, None before it has one."""
         for name in self.names:
             if name != event.run:
                 tokens = self.tokens[name]

@@ -1,6 +1,7 @@
-"""How many tokens the playground's input comes to, as the model reads it, and how many it can hold.
+"""The number of tokens in the playground's input, as the model reads it, and the number the model can hold.
 
-Says nothing where nobody knows: the worker is away or has not loaded the model, or the chat template refuses the chat.
+There is no count where the worker is away or has not loaded the model, or the chat template refuses the chat.
+
 """
 
 from typing import NamedTuple
@@ -12,8 +13,8 @@ from app.pages.playground.state import Composition
 from app.steering.clamp import Steering, tokenize
 
 
-class Count(NamedTuple):
-    """Tokens of the input, of those the model can hold, and new ones asked for."""
+class TokenCount(NamedTuple):
+    """The numbers of tokens in the input (`tokens`), in the context of the model, and to be generated (`new`)."""
 
     tokens: int
     context: int
@@ -21,12 +22,12 @@ class Count(NamedTuple):
 
     @property
     def over(self) -> bool:
-        """Whether they are too many."""
+        """Whether the input and the new tokens exceed the context."""
         return self.tokens + self.new > self.context
 
 
-async def counted(labels: LabelFile, worker: Steering, composition: Composition) -> Count | None:
-    """The count, or None where nobody knows."""
+async def count_tokens(labels: LabelFile, worker: Steering, composition: Composition) -> TokenCount | None:
+    """Count the tokens of the input; None if they cannot be counted."""
     if composition.model not in labels.models:
         return None
     try:
@@ -34,4 +35,4 @@ async def counted(labels: LabelFile, worker: Steering, composition: Composition)
     except Problem:
         return None
     new = composition.knobs["max_new_tokens"]
-    return Count(len(answer.tokens), answer.context, int(new) if new.isdecimal() else 0)
+    return TokenCount(len(answer.tokens), answer.context, int(new) if new.isdecimal() else 0)

@@ -1,4 +1,4 @@
-"""Which tokens a run watches: those that are typed, or else what the clamped neurons are named after."""
+"""The tokens that a run watches: those that are typed, or else those that the clamped neurons are named after."""
 
 import re
 
@@ -15,31 +15,32 @@ ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*))\s*(?:,|$)')
 NAMES = 2  # label tokens of each clamped neuron
 
 
-def watched(labels: LabelFile, composition: Composition) -> list[int | str]:
-    """Token ids and texts to watch; none if the model is not in the file."""
+def watched_tokens(labels: LabelFile, composition: Composition) -> list[int | str]:
+    """Token ids and texts to watch; empty if the model is not in the label file."""
     if composition.model not in labels.models:
         return []
-    typed = [_typed(labels, composition.model, exact, bare.strip()) for exact, bare in ENTRY.findall(composition.watch)]
-    found = [entry for entry in typed if entry is not None] or _named(labels, composition)
-    return list(dict.fromkeys(found))[:MAX_WATCH]
+    texts = ENTRY.findall(composition.watch)
+    typed = [_parse_entry(labels, composition.model, exact, bare.strip()) for exact, bare in texts]
+    entries = [entry for entry in typed if entry is not None] or _name_tokens(labels, composition)
+    return list(dict.fromkeys(entries))[:MAX_WATCH]
 
 
-def _typed(labels: LabelFile, model: str, exact: str, bare: str) -> int | str | None:
-    """`"exact"` as it is, `#12` by id, a bare word as the token that starts a word."""
+def _parse_entry(labels: LabelFile, model: str, exact: str, bare: str) -> int | str | None:
+    """Read a typed entry: `"exact"` as it is, `#12` as an id, a bare word as the token that starts a word."""
     if exact:
         return exact.replace('""', '"')
     if bare.startswith("#") and bare[1:].isdecimal():
         return int(bare[1:])
     if not bare:
         return None
-    found = tokens(labels, TokensQuery(q=bare, tokenizer=labels.models[model].tokenizer)).tokens
-    by_text = {token.text: token.token_id for token in found}
+    matches = tokens(labels, TokensQuery(q=bare, tokenizer=labels.models[model].tokenizer)).tokens
+    by_text = {token.text: token.token_id for token in matches}
     return by_text.get(f" {bare}", by_text.get(bare, bare))
 
 
-def _named(labels: LabelFile, composition: Composition) -> list[int | str]:
-    """The first label tokens of each clamped neuron: of what it writes, then of the view its site belongs to."""
-    found: list[int | str] = []
+def _name_tokens(labels: LabelFile, composition: Composition) -> list[int | str]:
+    """The first label tokens of each clamped neuron: of the down view, then of the view its site belongs to."""
+    token_ids: list[int | str] = []
     for row in composition.rows:
         name = row.neuron_name()
         if name is None:
@@ -50,10 +51,10 @@ def _named(labels: LabelFile, composition: Composition) -> list[int | str]:
             continue  # the clamp itself will be refused with the reason
         for view in dict.fromkeys((View.down, _view_of(row.site))):
             label = views.get(view, {}).get(Lens.cosine)
-            found += [token.token_id for token in naming_tokens(label)[:NAMES]] if label else []
-    return found
+            token_ids += [token.token_id for token in naming_tokens(label)[:NAMES]] if label else []
+    return token_ids
 
 
 def _view_of(site: str) -> View:
-    """The view a typed site belongs to; a site that there is not is refused with the clamp."""
+    """The view of a typed site; up for an unknown site, which is refused with the clamp."""
     return VIEW_OF_SITE[Site(site)] if site in list(Site) else View.up

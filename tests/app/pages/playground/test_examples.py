@@ -14,10 +14,10 @@ from neuronym.contract import MAX_CLAMPS
 
 
 def test_each_example_is_a_request() -> None:
-    for one in json.loads(FILE.read_text()):
-        assert set(one) >= {"title", "measured", "state"}
-        assert ("says" in one) != ("silent" in one)
-        assert 0 < len(one["state"]["clamp"]) <= MAX_CLAMPS
+    for example in json.loads(FILE.read_text()):
+        assert set(example) >= {"title", "measured", "state"}
+        assert ("says" in example) != ("silent" in example)
+        assert 0 < len(example["state"]["clamp"]) <= MAX_CLAMPS
 
 
 def test_an_example_is_shown_where_its_model_is_mapped(labels: LabelFile, tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_an_example_is_shown_where_its_model_is_mapped(labels: LabelFile, tmp_pa
     state = json.loads(FILE.read_text())[0]["state"] | {"model": "tiny-chat"}
     file = tmp_path / "examples.json"
     file.write_text(json.dumps([{"title": "t", "measured": "m", "state": state}]))
-    (found,) = examples(labels, file)
-    asked = to_request(from_address(QueryParams(urlsplit(found.address).query), labels.models), [])
-    assert len(asked.clamps) == len(state["clamp"])
-    assert asked.positions == state["positions"]
+    (example,) = examples(labels, file)
+    request = to_request(from_address(QueryParams(urlsplit(example.address).query), labels.models), [])
+    assert len(request.clamps) == len(state["clamp"])
+    assert request.positions == state["positions"]

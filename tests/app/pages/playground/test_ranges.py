@@ -8,12 +8,12 @@ from starlette.testclient import TestClient
 
 from app.labelfile.label_file import LabelFile
 from app.pages.playground.ranges import OwnRange, first_clamp, own_range
-from app.pages.playground.state import Row
+from app.pages.playground.state import ClampRow
 from app.queries.neuron import neuron
 from neuronym.contract import ActivityAnswer, NeuronAnswer, Site
 
 PARTIAL = {"HX-Request-Type": "partial"}
-SET = Row("L2N1", "up", "set", "18")
+SET = ClampRow("L2N1", "up", "set", "18")
 
 
 @pytest.fixture
@@ -29,22 +29,22 @@ def test_the_unit_is_the_high_end_of_the_range(measured: NeuronAnswer) -> None:
 
 
 @pytest.mark.parametrize("row", [SET._replace(site="gate"), SET._replace(mode="scale"), SET._replace(site="side")])
-def test_where_there_is_no_unit(measured: NeuronAnswer, row: Row) -> None:
+def test_where_there_is_no_unit(measured: NeuronAnswer, row: ClampRow) -> None:
     assert own_range(measured, row) is None
 
 
 def test_a_neuron_of_which_nothing_is_measured(labels: LabelFile) -> None:
     nobody = neuron(labels, "tiny-chat", 0, 0)
     assert own_range(nobody, SET) is None
-    assert first_clamp(nobody) == Row("L0N0", "up", "set", "20")
+    assert first_clamp(nobody) == ClampRow("L0N0", "up", "set", "20")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e300"])
 def test_a_slider_stays_usable(measured: NeuronAnswer, value: str) -> None:
     assert own_range(measured, SET._replace(value=value)) == OwnRange(9.0, 8)
     low = measured.model_copy(update={"activity": {Site.up: _activity(low=-20.0, high=-1e-300)}})
-    found = own_range(low, SET)
-    assert found is not None and found.reach == 1000
+    slider = own_range(low, SET)
+    assert slider is not None and slider.reach == 1000
     flat = measured.model_copy(update={"activity": {Site.up: _activity(low=0.0, high=0.0)}})
     assert own_range(flat, SET) is None
 
@@ -65,8 +65,8 @@ def test_a_slider_stays_usable(measured: NeuronAnswer, value: str) -> None:
 def test_a_slider_reaches_its_own_low_end_twice_over_and_what_is_typed(
     measured: NeuronAnswer, low: float, typed: str, reach: int
 ) -> None:
-    asked = measured.model_copy(update={"activity": {Site.up: _activity(low=low, high=2.0)}})
-    assert own_range(asked, SET._replace(value=typed)) == OwnRange(2.0, reach)
+    answer = measured.model_copy(update={"activity": {Site.up: _activity(low=low, high=2.0)}})
+    assert own_range(answer, SET._replace(value=typed)) == OwnRange(2.0, reach)
 
 
 @pytest.mark.parametrize(("reach", "step"), [(8, 0.1), (9, 0.2), (16, 0.2), (17, 0.3), (100, 1.3), (1000, 12.5)])
@@ -82,10 +82,10 @@ def _activity(low: float, high: float) -> ActivityAnswer:
 
 
 def test_the_first_clamp_is_where_the_name_rises_most(measured: NeuronAnswer) -> None:
-    assert first_clamp(measured) == Row("L2N1", "act", "set", "12")
-    assert first_clamp(measured, Site.up) == Row("L2N1", "up", "set", "12")
-    assert first_clamp(measured.model_copy(update={"effect": None})) == Row("L2N1", "up", "set", "36")
-    assert first_clamp(measured, Site.gate) == Row("L2N1", "gate", "set", "20")
+    assert first_clamp(measured) == ClampRow("L2N1", "act", "set", "12")
+    assert first_clamp(measured, Site.up) == ClampRow("L2N1", "up", "set", "12")
+    assert first_clamp(measured.model_copy(update={"effect": None})) == ClampRow("L2N1", "up", "set", "36")
+    assert first_clamp(measured, Site.gate) == ClampRow("L2N1", "gate", "set", "20")
 
 
 def test_the_neurons_page_links_to_its_own_first_clamp(client: TestClient) -> None:

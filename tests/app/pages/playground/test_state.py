@@ -9,9 +9,9 @@ from starlette.datastructures import FormData, QueryParams, UploadFile
 from app.errors import Unprocessable
 from app.html import urls
 from app.labelfile.label_file import LabelFile
-from app.pages.playground.requests import in_words, to_request
-from app.pages.playground.state import Composition, Row, from_address, from_form, pack
-from app.pages.playground.watch import watched
+from app.pages.playground.requests import reword_refusal, to_request
+from app.pages.playground.state import ClampRow, Composition, from_address, from_form, pack
+from app.pages.playground.watch import watched_tokens
 from neuronym.contract import ErrorAnswer, Mode, Site
 
 LINK = (
@@ -28,7 +28,7 @@ def test_an_address_comes_back_as_itself(labels: LabelFile) -> None:
     composition = read(LINK, labels)
     again = read(urlsplit(composition.address()).query, labels)
     assert again == composition
-    assert composition.rows == (Row("L2N1", "act", "add", "-1.5"), Row("L1N0", "up", "set", "20"))
+    assert composition.rows == (ClampRow("L2N1", "act", "add", "-1.5"), ClampRow("L1N0", "up", "set", "20"))
 
 
 def test_a_form_says_what_its_address_says(labels: LabelFile) -> None:
@@ -97,7 +97,7 @@ def test_a_form_of_several_turns_says_what_its_address_says(labels: LabelFile) -
 
 
 def test_turns_come_and_go() -> None:
-    chat = Composition(text="One?").replied("1").replied("what is this")
+    chat = Composition(text="One?").with_answer("1").with_answer("what is this")
     assert chat.exchanges() == [("One?", "1"), ("", "what is this")]
     assert chat.without_turn(0).earlier == ("", "what is this")
     assert chat.without_turn(7) == chat
@@ -135,37 +135,37 @@ def test_a_mistake_is_named_by_its_field(labels: LabelFile, query: str, sentence
 
 
 def test_a_refusal_of_the_request_is_told_in_the_forms_words() -> None:
-    said = [
+    errors = [
         "clamps.1.layer: 9 is not one.",
         "clamps.0: no unit.",
         "clamps.0.site should be 'up'.",
         "messages: no; send `prompt`.",
         "Busy.",
     ]
-    rows = (Row(), Row("L1N1", value="1"), Row("L9N1", value="1"))
-    found = in_words(ErrorAnswer(error=" ".join(said), errors=said, status=422), Composition(rows=rows))
-    assert found.errors == [
+    rows = (ClampRow(), ClampRow("L1N1", value="1"), ClampRow("L9N1", value="1"))
+    refusal = reword_refusal(ErrorAnswer(error=" ".join(errors), errors=errors, status=422), Composition(rows=rows))
+    assert refusal.errors == [
         "Clamp 3, layer: 9 is not one.",
         "Clamp 2: no unit.",
         "Clamp 2: site should be 'up'.",
         "Messages: no; choose plain text.",
         "Busy.",
     ]
-    assert (found.error, found.status) == (" ".join(found.errors), 422)
+    assert (refusal.error, refusal.status) == (" ".join(refusal.errors), 422)
 
 
 def test_rows_come_and_go() -> None:
-    composition = Composition(rows=(Row("L1N1"), Row("L1N2")))
-    assert composition.with_row().rows == (Row("L1N1"), Row("L1N2"), Row())
-    assert composition.without_row(0).rows == (Row("L1N2"),)
-    assert Composition(rows=(Row("L1N1"),)).without_row(0).rows == (Row(),)
+    composition = Composition(rows=(ClampRow("L1N1"), ClampRow("L1N2")))
+    assert composition.with_row().rows == (ClampRow("L1N1"), ClampRow("L1N2"), ClampRow())
+    assert composition.without_row(0).rows == (ClampRow("L1N2"),)
+    assert Composition(rows=(ClampRow("L1N1"),)).without_row(0).rows == (ClampRow(),)
 
 
 def watch_texts(labels: LabelFile, query: str) -> list[str]:
     """The watched tokens of an address, as texts."""
     vocabulary = labels.vocabulary("tiny-chat")
-    found = watched(labels, read(f"model=tiny-chat&{query}", labels))
-    return [entry if isinstance(entry, str) else vocabulary.token(entry).text for entry in found]
+    entries = watched_tokens(labels, read(f"model=tiny-chat&{query}", labels))
+    return [entry if isinstance(entry, str) else vocabulary.token(entry).text for entry in entries]
 
 
 def test_a_word_to_watch_is_the_token_that_starts_a_word(labels: LabelFile) -> None:
@@ -192,7 +192,11 @@ def test_a_link_that_was_cut_is_refused(labels: LabelFile, packed: str) -> None:
 
 
 def test_gentler_values_are_halfway_back() -> None:
-    rows = (Row("L1N1", "up", "set", "30"), Row("L1N2", "up", "scale", "5"), Row("L1N3", "up", "set", "x"))
+    rows = (
+        ClampRow("L1N1", "up", "set", "30"),
+        ClampRow("L1N2", "up", "scale", "5"),
+        ClampRow("L1N3", "up", "set", "x"),
+    )
     gentler = Composition(rows=rows).gentler()
     assert gentler is not None and [row.value for row in gentler.rows] == ["15", "3", "x"]
     assert Composition().gentler() is None

@@ -49,8 +49,8 @@ def count(site: httpx2.Client, **fields: Any) -> str:
 
 def read(site: httpx2.Client, **fields: Any) -> int:
     """How many tokens a run of one new token reads."""
-    asked = {"model": "tiny-chat", "max_new_tokens": 1, "stream": True} | fields
-    with site.stream("POST", "/api/v1/clamp", json=asked) as response:
+    request = {"model": "tiny-chat", "max_new_tokens": 1, "stream": True} | fields
+    with site.stream("POST", "/api/v1/clamp", json=request) as response:
         start = next(sent for sent in httpx2.EventSource(response) if sent.event == "start")
     return len(json.loads(start.data)["prompt_tokens"])
 
