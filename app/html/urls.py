@@ -27,7 +27,7 @@ METHOD = "/method"
 DOCS = "/docs"
 SIGN_IN = "/sign-in"
 READABLE = ":,?/"  # characters a query may hold unescaped
-TRUSTED_FIRST = {"sort": "trust"}  # the default order of the pages; that of the API is z
+TRUSTED_FIRST = {"sort": "trust"}  # how pages sort a search by default; the API sorts by z
 LONGEST = 6_000  # characters; every browser, proxy and chat window carries an address as long
 
 

@@ -13,7 +13,7 @@ from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.pages.charts.layers import LayerChart, agreement_charts
 from app.pages.compare_neuron import Card, cards
-from app.pages.neuron_names import LENSES, ORDER
+from app.pages.neuron_names import LENSES, VIEW_ORDER
 from app.pages.paging import PageLinks, list_page, page_links
 from app.queries.pairs.changed import ChangedQuery, changed
 from app.queries.pairs.compare import compare
@@ -97,7 +97,7 @@ class SideBySidePage(Page):
 
 def sort_agreements(agreements: list[Agreement]) -> list[Agreement]:
     """Sort figures by lens as they are shown, then by view in the order gate, up, down."""
-    return sorted(agreements, key=lambda agreement: (LENSES.index(agreement.lens), ORDER.index(agreement.view)))
+    return sorted(agreements, key=lambda agreement: (LENSES.index(agreement.lens), VIEW_ORDER.index(agreement.view)))
 
 
 def _views(labels: LabelFile, base: str) -> list[tuple[str, str]]:
@@ -181,6 +181,6 @@ def side_by_side_page(request: Request, labels: Labels, base: str, instruct: str
         answer=answer,
         tokenizer=summary.tokenizer,
         shown={lens: cards(answer, lens) for lens in lenses},
-        moved=[(view, answer.views[view][lenses[0]]) for view in ORDER if lenses[0] in answer.views.get(view, {})],
+        moved=[(view, answer.views[view][lenses[0]]) for view in VIEW_ORDER if lenses[0] in answer.views.get(view, {})],
     )
     return page(request, context, twin=urls.twin(urls.side_by_side(base, instruct, number, index)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
-from app.pages.neuron_names import ORDER, Naming, naming
+from app.pages.neuron_names import VIEW_ORDER, Naming, naming
 from neuronym.contract import DriftAnswer, LabelAnswer, Lens, ScoredToken, SideBySideAnswer, View
 
 TokenState = Literal["kept", "moved", "gained", "lost"]
@@ -53,7 +53,7 @@ def cards(answer: SideBySideAnswer, lens: Lens) -> list[Card]:
 
 
 def _cards(answer: SideBySideAnswer, lens: Lens) -> Iterator[Card]:
-    for view in ORDER:
+    for view in VIEW_ORDER:
         drift = answer.views.get(view, {}).get(lens)
         if drift:
             base, instruct = (side.views[view][lens] for side in (answer.sides.base, answer.sides.instruct))

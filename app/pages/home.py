@@ -10,7 +10,7 @@ from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
-from app.pages.neuron_names import LENSES, ORDER
+from app.pages.neuron_names import LENSES, VIEW_ORDER
 from app.pages.tour import first_word, tour
 from app.queries.pairs.compare import overall
 from neuronym.contract import Agreement, LayerNeuron, ModelSummary
@@ -81,5 +81,5 @@ def first_lens_agreements(agreements: list[Agreement]) -> list[Agreement]:
     lens = next((lens for lens in LENSES if any(agreement.lens is lens for agreement in agreements)), None)
     return sorted(
         (agreement for agreement in agreements if agreement.lens is lens),
-        key=lambda agreement: ORDER.index(agreement.view),
+        key=lambda agreement: VIEW_ORDER.index(agreement.view),
     )

@@ -10,7 +10,7 @@ from app.html import urls
 from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
 from app.pages.charts.layers import LayerChart, strong_charts, threshold_charts
-from app.pages.neuron_names import ORDER, layer_link_parameters, lens_order
+from app.pages.neuron_names import VIEW_ORDER, layer_link_parameters, lens_order
 from app.queries.models import model, models
 from app.steering.clamp import Worker, failure
 from neuronym.contract import (
@@ -87,7 +87,7 @@ def model_page(
         layer_asked=layer_link_parameters(first),
         control=control,
         effect=effect,
-        order=[(view, lens) for lens in lenses for view in ORDER if view in answer.views],
+        order=[(view, lens) for lens in lenses for view in VIEW_ORDER if view in answer.views],
         counts={(count.view, count.lens): count for count in control.result.views} if control else {},
         charts=list(zip(strong_charts(layers, lenses), threshold_charts(layers, lenses), strict=True)),
         layers={(threshold.lens, threshold.layer, threshold.view): threshold for threshold in layers},

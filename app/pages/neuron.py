@@ -20,7 +20,7 @@ from app.pages.neuron_effects import (
     clamps,
     measured_clamp,
 )
-from app.pages.neuron_names import ORDER, Naming, layer_link_parameters, lens_order, naming, namings
+from app.pages.neuron_names import VIEW_ORDER, Naming, layer_link_parameters, lens_order, naming, namings
 from app.pages.playground.ranges import first_clamp
 from app.pages.strength import Meanings, meanings
 from app.queries.neuron import neuron
@@ -149,4 +149,4 @@ def _counterparts(answer: NeuronAnswer, lenses: list[Lens]) -> list[tuple[View, 
     """The counterpart of each view under the lens that is shown first."""
     views = answer.counterpart.views if answer.counterpart else {}
     lens = next((lens for lens in lenses if any(lens in view for view in views.values())), Lens.cosine)
-    return [(view, views[view][lens]) for view in ORDER if lens in views.get(view, {})]
+    return [(view, views[view][lens]) for view in VIEW_ORDER if lens in views.get(view, {})]

@@ -7,7 +7,7 @@ Knows answers; knows nothing of HTML.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from app.pages.neuron_names import ORDER
+from app.pages.neuron_names import VIEW_ORDER
 from neuronym.contract import Direction, LabelEffect, Lens, NeuronAnswer, Side, Site, Token, View
 from neuronym.label_tables import Outcome, outcome
 from neuronym.sites import NATURAL_SITE
@@ -46,7 +46,7 @@ class EndChanges(NamedTuple):
     lens: Lens
     side: Side
     token: Token
-    deltas: list[float | None]  # None where a clamp was not measured
+    deltas: list[float | None]  # None where a clamp was not measured at this end
 
 
 def measured_clamp(
@@ -80,7 +80,7 @@ def clamped_ends(answer: NeuronAnswer, lens: Lens, vocab: int) -> list[ClampedEn
 
 
 def _clamped_ends(answer: NeuronAnswer, lens: Lens, vocab: int) -> Iterator[ClampedEnd]:
-    for view in ORDER:
+    for view in VIEW_ORDER:
         high, low = (measured_clamp(answer, view, lens, direction, vocab) for direction in Direction)
         measured = high or low
         if measured:
@@ -110,7 +110,7 @@ def _key(effect: LabelEffect) -> tuple[View, Lens, Side]:
 def _place_text(effect: LabelEffect, vocab: int) -> str:
     """The place of a token among those that moved the same way, the furthest first.
 
-    `rank` counts the tokens that rose more; the place of a token that fell is counted from the end of the vocabulary.
+    `rank` counts the tokens that rose more, so for a token that fell it is counted from the last of the vocabulary.
     """
     return ordinal(effect.rank + 1 if effect.delta >= 0 else max(vocab - effect.rank, 1))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from app.html.text import name
 from neuronym.contract import FirstShown, LabelAnswer, Lens, NeuronAnswer, ScoredToken, Side, View
 
-ORDER = (View.gate, View.up, View.down)  # as the signal runs
+VIEW_ORDER = (View.gate, View.up, View.down)  # in the order of the computation
 LENSES = (Lens.cosine, Lens.logit)  # in the order they are shown
 
 
@@ -40,7 +40,7 @@ def namings(answer: NeuronAnswer, most: int = 3, first: FirstShown | None = None
 
     Views come in the order gate, up, down; the view of `first`, whose labels hold most often, comes before the others.
     """
-    order = [first.view, *(view for view in ORDER if view is not first.view)] if first else ORDER
+    order = [first.view, *(view for view in VIEW_ORDER if view is not first.view)] if first else VIEW_ORDER
     shown = [(view, answer.views[view]) for view in order if view in answer.views]
     return [(view, naming(_first_label(lenses, first), most)) for view, lenses in shown]
 

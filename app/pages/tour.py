@@ -21,9 +21,7 @@ LAYERS = 5  # at the end of the model
 COMMON = 0.05  # share of the vocabulary taken for everyday words: byte-pair ids rise as tokens get rarer
 
 
-_picked: WeakKeyDictionary[LabelFile, dict[str, list[LayerNeuron]]] = (
-    WeakKeyDictionary()
-)  # forgotten with the label file
+_picked: WeakKeyDictionary[LabelFile, dict[str, list[LayerNeuron]]] = WeakKeyDictionary()  # forgotten with its file
 
 
 def tour(labels: LabelFile, model: str) -> list[LayerNeuron]:

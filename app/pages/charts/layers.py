@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from app.html.text import number, percent
 from app.pages.charts.lines import Chart, Series, lay_lines, share_text, upright, value_text
-from app.pages.neuron_names import LENSES, ORDER
+from app.pages.neuron_names import LENSES, VIEW_ORDER
 from neuronym.chart.axis import Axis, count_axis, round_axis
 from neuronym.contract import LayerAgreement, LayerThreshold, Lens, View
 
@@ -90,7 +90,9 @@ def _chart(
 ) -> LayerChart:
     """Draw `value` over the layers, a line for each view."""
     across, up = count_axis(max(figure.layer for figure in figures), LAYERS_NAMED), upright(up)
-    by_view = [(view, [(figure.layer, value(figure)) for figure in figures if figure.view is view]) for view in ORDER]
+    by_view = [
+        (view, [(figure.layer, value(figure)) for figure in figures if figure.view is view]) for view in VIEW_ORDER
+    ]
     return LayerChart(
         subject=f"{lens} lens",
         sentence=sentence,

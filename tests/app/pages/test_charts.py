@@ -1,4 +1,4 @@
-"""What all charts of lines have in common: names that can be read, and axes that begin where they may."""
+"""All charts of lines: names do not cover each other, and axes do not begin below 0."""
 
 import re
 from itertools import combinations
@@ -17,7 +17,7 @@ PIXELS = 16  # a rem
 
 
 def rems(pattern: str) -> list[float]:
-    """The sizes a pattern finds in the stylesheet."""
+    """The sizes in rem that a pattern matches in the stylesheet."""
     return [float(size) for size in re.findall(pattern, CSS.read_text())]
 
 

@@ -23,7 +23,7 @@ PAIR = "/compare/before/after"
 
 
 def only(page: BeautifulSoup | Tag, selector: str) -> Tag:
-    """The only element that is selected."""
+    """The single element that matches the selector."""
     (element,) = page.select(selector)
     return element
 
@@ -234,7 +234,7 @@ def test_home_shows_agreement_at_a_glance(paired_client: TestClient) -> None:
 
 
 def test_the_counterpart_of_a_result_is_what_the_other_label_says(paired: LabelFile, pairs: PairFile) -> None:
-    """Over all results of every word there is, in the first pair of each model and in a pair that is asked for."""
+    """Check all results of every token text, in the first pair of each model and in a pair that the query names."""
     every = ",".join(f'"{text}"' for (text,) in pairs.rows("SELECT DISTINCT text FROM token") if '"' not in text)
     for pair in (None, "second"):
         answer = search(paired, SearchQuery(q=every[:9_000], limit=500, pair=pair))
@@ -269,7 +269,7 @@ def test_agreement_filters_a_search_in_the_pair_that_is_asked_for(
 
 
 def test_a_pair_is_one_row_however_it_is_paged(paired_client: TestClient, paired: LabelFile) -> None:
-    """Every label of the family stands in one row of one page, and no two rows are about the same."""
+    """Every label of the family is in exactly one row of one page."""
     results = search(paired, SearchQuery(q="dog, cat"))
     rows = search(paired, SearchQuery(q="dog, cat"), folded=True)
     assert 30 < rows.total < results.total

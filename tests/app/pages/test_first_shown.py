@@ -68,7 +68,7 @@ def test_the_apis_defaults_do_not_follow(site: TestClient) -> None:
 
 
 def test_a_tour_begins_with_labels_that_can_be_trusted(tmp_path: Path) -> None:
-    """Two neurons of a layer are shown at most: the strong ones, not the one that stands out most."""
+    """A tour shows at most two neurons of a layer: the strong ones, though another one has a higher z."""
     plan = Plan()
     planted = [(" california", 30.0, None), (" puppy", 9.0, Strength.strong), (" Dogs", 8.0, Strength.strong)]
     for index, (text, z, strength) in enumerate(planted):

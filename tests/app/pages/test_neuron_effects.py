@@ -1,4 +1,4 @@
-"""What clamping did to a label, in the answer and in the page's words."""
+"""The effects of clamping on a label, in the answer and in the words of the page."""
 
 import pytest
 from bs4 import BeautifulSoup
@@ -17,7 +17,7 @@ environment = templates.env
 
 @pytest.fixture(scope="module")
 def answer(labels: LabelFile) -> NeuronAnswer:
-    """L2N1 of tiny-chat, whose planted changes are the places of its labels."""
+    """L2N1 of tiny-chat, whose planted effects are the `label_place` of each label."""
     return neuron(labels, "tiny-chat", 2, 1)
 
 

@@ -1,4 +1,4 @@
-"""A neuron's own range: the unit of the playground's slider, and the value a neuron is first tried with."""
+"""A neuron's own range: the unit of the playground's slider, and the value of its first clamp."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +18,7 @@ SET = ClampRow("L2N1", "up", "set", "18")
 
 @pytest.fixture
 def measured(labels: LabelFile) -> NeuronAnswer:
-    """The neuron whose quantiles are their own places: its unit is 9, at the sites up and act."""
+    """A neuron whose quantiles are planted as their indices, so that its unit is 9, at the sites up and act."""
     return neuron(labels, "tiny-chat", 2, 1)
 
 

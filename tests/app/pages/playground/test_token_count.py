@@ -28,7 +28,7 @@ PARTIAL = {"HX-Request-Type": "partial"}
 
 @pytest.fixture(scope="module")
 def site(planted_data: Path, tiny_llama: Path) -> Iterator[httpx2.Client]:
-    """App and worker; of the worker's two models one is loaded."""
+    """An app with a worker that has loaded one of its two models."""
     opener = partial(open_checkpoint, str(tiny_llama))
     service = create_service(Settings(), {"tiny-chat": opener, "tiny-second": opener})
     with (
@@ -41,14 +41,14 @@ def site(planted_data: Path, tiny_llama: Path) -> Iterator[httpx2.Client]:
 
 
 def count(site: httpx2.Client, **fields: Any) -> str:
-    """What the page says of the input, markup included."""
+    """The HTML of the input's token count."""
     response = site.post("/playground", data=FORM | fields)
     assert response.status_code == 200
     return response.text.strip()
 
 
 def read(site: httpx2.Client, **fields: Any) -> int:
-    """How many tokens a run of one new token reads."""
+    """The number of prompt tokens that a run reports."""
     request = {"model": "tiny-chat", "max_new_tokens": 1, "stream": True} | fields
     with site.stream("POST", "/api/v1/clamp", json=request) as response:
         start = next(sent for sent in httpx2.EventSource(response) if sent.event == "start")
