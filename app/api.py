@@ -15,7 +15,7 @@ from app.labelfile.catalog import Labels
 from app.queries.layers import LayerQuery, layer
 from app.queries.models import model, models
 from app.queries.neuron import neuron
-from app.queries.pairs.changed import ChangedQuery, changed
+from app.queries.pairs.changed import ChangedQuery, changed_neurons
 from app.queries.pairs.compare import compare
 from app.queries.pairs.concepts import ConceptsQuery, concepts
 from app.queries.pairs.side_by_side import side_by_side
@@ -125,7 +125,7 @@ def get_compare(labels: Labels, base: str, instruct: str) -> CompareAnswer:
 @questions.get("/compare/{base}/{instruct}/changed", responses=_NO_PAIR)
 def get_changed(labels: Labels, base: str, instruct: str, query: Annotated[ChangedQuery, Query()]) -> ChangedAnswer:
     """Neurons whose label moved: those with another top token, under one view and lens."""
-    return changed(labels, base, instruct, query)
+    return changed_neurons(labels, base, instruct, query)
 
 
 @questions.get("/compare/{base}/{instruct}/concepts", responses=_NO_PAIR)

@@ -15,7 +15,7 @@ from app.pages.charts.layers import LayerChart, agreement_charts
 from app.pages.compare_neuron import Card, cards
 from app.pages.neuron_names import LENSES, VIEW_ORDER
 from app.pages.paging import PageLinks, list_page, page_links
-from app.queries.pairs.changed import ChangedQuery, changed
+from app.queries.pairs.changed import ChangedQuery, changed_neurons
 from app.queries.pairs.compare import compare
 from app.queries.pairs.concepts import ConceptsQuery, concepts
 from app.queries.pairs.side_by_side import side_by_side
@@ -140,7 +140,7 @@ def changed_page(
     request: Request, labels: Labels, base: str, instruct: str, query: Annotated[ChangedQuery, Query()]
 ) -> Response:
     """The neurons whose label changed."""
-    answer = changed(labels, base, instruct, query)
+    answer = changed_neurons(labels, base, instruct, query)
     path = urls.changed(base, instruct)
     context = ChangedPage(
         run=answer.run,

@@ -12,7 +12,7 @@ from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.pages.neuron_names import LENSES, VIEW_ORDER
 from app.pages.tour import first_word, tour
-from app.queries.pairs.compare import overall
+from app.queries.pairs.compare import overall_agreement
 from neuronym.contract import Agreement, LayerNeuron, ModelSummary
 
 router = APIRouter(include_in_schema=False)
@@ -72,7 +72,9 @@ def notes(labels: LabelFile) -> dict[str, str]:
 def glances(labels: LabelFile) -> list[tuple[Pair, list[Agreement]]]:
     """How many neurons kept their name, by view under the lens that is shown first, for each of the first pairs."""
     with labels.connect() as connection:
-        by_pair = [(pair, overall(connection, pair)) for pair in list(labels.holdings.pairs.values())[:GLANCES]]
+        by_pair = [
+            (pair, overall_agreement(connection, pair)) for pair in list(labels.holdings.pairs.values())[:GLANCES]
+        ]
     return [(pair, first_lens_agreements(agreements)) for pair, agreements in by_pair]
 
 

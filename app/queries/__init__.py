@@ -1,4 +1,4 @@
-"""The questions the app answers: one module a question, one function behind a page and its JSON.
+"""The questions that the app answers: a module for each, with one function behind a page and its JSON.
 
 Modules here read the label file through `app.labelfile.label_file.LabelFile` and return types of `neuronym.contract`.
 They know nothing of HTTP.

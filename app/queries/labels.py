@@ -1,6 +1,6 @@
-"""Labels as they are answered: their tokens, their figures, and which of their two ends names the neuron.
+"""Rows of the table `label` as answers: tokens, figures, and which of a label's two ends names the neuron.
 
-Shared by the questions about a neuron and about a layer. Knows rows of `label`.
+Shared by the questions about a neuron and about a layer.
 """
 
 from math import exp
@@ -12,27 +12,27 @@ from app.labelfile.label_file import LabelFile
 from app.labelfile.vocabulary import Vocabulary
 from neuronym.contract import LabelAnswer, LabelEnd, LayerThreshold, Lens, ScoredToken, Side, Strength, View
 
-Row = sa.Row[Any]
-Labels = dict[View, dict[Lens, LabelAnswer]]
+LabelRow = sa.Row[Any]
+LabelsByView = dict[View, dict[Lens, LabelAnswer]]
 
 
-def label_answers(labels: LabelFile, model: str, rows: list[Row]) -> Labels:
+def label_answers(labels: LabelFile, model: str, rows: list[LabelRow]) -> LabelsByView:
     """The labels of one neuron by view and lens."""
     vocabulary, thresholds = labels.vocabulary(model), labels.holdings.thresholds[model]
-    by_view: Labels = {}
+    by_view: LabelsByView = {}
     for row in sorted(rows, key=lambda row: (list(View).index(row.view), list(Lens).index(row.lens))):
         threshold = thresholds.get((row.view, row.lens, row.layer))
-        by_view.setdefault(row.view, {})[row.lens] = _label(row, vocabulary, threshold)
+        by_view.setdefault(row.view, {})[row.lens] = _label_answer(row, vocabulary, threshold)
     return by_view
 
 
-def _label(row: Row, vocabulary: Vocabulary, threshold: LayerThreshold | None) -> LabelAnswer:
-    logit = row.logsumexp is not None and row.top_scores
+def _label_answer(row: LabelRow, vocabulary: Vocabulary, threshold: LayerThreshold | None) -> LabelAnswer:
+    has_probability = row.logsumexp is not None and row.top_scores
     named_by = naming_side(row)
     return LabelAnswer(
-        top_tokens=scored(vocabulary, row.top_ids, row.top_scores),
-        bottom_tokens=scored(vocabulary, row.bottom_ids, row.bottom_scores),
-        probability=exp(row.top_scores[0] - row.logsumexp) if logit else None,
+        top_tokens=scored_tokens(vocabulary, row.top_ids, row.top_scores),
+        bottom_tokens=scored_tokens(vocabulary, row.bottom_ids, row.bottom_scores),
+        probability=exp(row.top_scores[0] - row.logsumexp) if has_probability else None,
         named_by=named_by,
         ends={
             side: LabelEnd(z=z, strength=row.strength if side is named_by else grade(z, threshold))
@@ -52,20 +52,20 @@ def _label(row: Row, vocabulary: Vocabulary, threshold: LayerThreshold | None) -
     )
 
 
-def end_zs(row: Row) -> dict[Side, float]:
-    """Of the first token at each end, how far it stands from the mean of the vocabulary in standard deviations."""
+def end_zs(row: LabelRow) -> dict[Side, float]:
+    """The z of the first token at each end: its score's distance from the mean score, in standard deviations."""
     bottom = (row.bottom_scores[0] - row.mean) / row.std if row.bottom_scores and row.std > 0 else 0.0
     return {Side.top: row.z, Side.bottom: bottom}
 
 
-def naming_side(row: Row) -> Side:
-    """The end of a label that stands further out; the top one where they stand alike."""
+def naming_side(row: LabelRow) -> Side:
+    """The end of a label with the larger |z|; the top one where they are equal."""
     zs = end_zs(row)
     return Side.bottom if abs(zs[Side.bottom]) > abs(zs[Side.top]) else Side.top
 
 
 def grade(z: float, threshold: LayerThreshold | None) -> Strength | None:
-    """How strong an end of a label is that stands this far out; None without a control."""
+    """The strength of a label's end with this z; None where the layer has no control."""
     if threshold is None:
         return None
     if abs(z) > threshold.strong_above:
@@ -73,7 +73,7 @@ def grade(z: float, threshold: LayerThreshold | None) -> Strength | None:
     return Strength.weak if abs(z) > threshold.weak_above else Strength.noise
 
 
-def scored(vocabulary: Vocabulary, ids: list[int], scores: list[float]) -> list[ScoredToken]:
+def scored_tokens(vocabulary: Vocabulary, ids: list[int], scores: list[float]) -> list[ScoredToken]:
     """Token ids with their texts and scores."""
     return [
         ScoredToken(token_id=id_, text=vocabulary.token(id_).text, score=score)

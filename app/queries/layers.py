@@ -8,8 +8,8 @@ from pydantic import Field
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.vocabulary import Vocabulary
-from app.queries.labels import end_zs, naming_side, scored
-from app.queries.lookup import check_view, find_layer, find_model, neuron_ref
+from app.queries.labels import end_zs, naming_side, scored_tokens
+from app.queries.lookup import check_layer, check_view, find_model, neuron_ref
 from app.queries.params import Limit, Offset, Question
 from app.queries.ranking import trust
 from app.queries.sql import Number, equal
@@ -35,13 +35,13 @@ class LayerQuery(Question):
 def layer(labels: LabelFile, model: str, layer: int, query: LayerQuery) -> LayerAnswer:
     """The neurons of `layer`; NotFound names the models or the range of layers."""
     summary = find_model(labels, model)
-    find_layer(summary, layer)
+    check_layer(summary, layer)
     check_view([summary], query.view, query.lens)
-    id_ = labels.holdings.model_ids[model]
-    chosen = list(_chosen(id_, layer, query))
+    model_id = labels.holdings.model_ids[model]
+    conditions = list(_conditions(model_id, layer, query))
     with labels.connect() as connection:
-        total = connection.execute(sa.select(sa.func.count()).select_from(label).where(*chosen)).scalar_one()
-        rows = connection.execute(_page(id_, layer, chosen, query)).all()
+        total = connection.execute(sa.select(sa.func.count()).select_from(label).where(*conditions)).scalar_one()
+        rows = connection.execute(_select_page(model_id, layer, conditions, query)).all()
     vocabulary = labels.vocabulary(model)
     return LayerAnswer(
         run=labels.run,
@@ -53,11 +53,11 @@ def layer(labels: LabelFile, model: str, layer: int, query: LayerQuery) -> Layer
         total=total,
         limit=query.limit,
         offset=query.offset,
-        results=[_neuron(model, row, vocabulary) for row in rows],
+        results=[_layer_neuron(model, row, vocabulary) for row in rows],
     )
 
 
-def _chosen(model: int, layer: int, query: LayerQuery) -> Iterator[sa.ColumnElement[bool]]:
+def _conditions(model: int, layer: int, query: LayerQuery) -> Iterator[sa.ColumnElement[bool]]:
     yield equal(label.c.model, model)
     yield equal(label.c.view, query.view)
     yield equal(label.c.lens, query.lens)
@@ -66,47 +66,51 @@ def _chosen(model: int, layer: int, query: LayerQuery) -> Iterator[sa.ColumnElem
         yield equal(label.c.strength, query.strength)
 
 
-def _page(model: int, layer: int, chosen: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
-    """Sorted by narrow columns first: whole lists are read only for the neurons that are shown."""
-    narrow = _narrow(model, layer, chosen, query).cte("layer").prefix_with("MATERIALIZED")
+def _select_page(model: int, layer: int, conditions: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
+    """Select one page. Narrow columns are sorted first: lists are read only for the neurons that are shown."""
+    narrow = _select_sort_columns(model, layer, conditions, query).cte("layer").prefix_with("MATERIALIZED")
     page = sa.select(narrow).order_by(*_order(narrow, query)).limit(query.limit).offset(query.offset).cte("page")
-    shown = sa.select(label, page.c.effect).join(page, page.c.neuron == label.c.neuron).where(*chosen)
+    shown = sa.select(label, page.c.effect).join(page, page.c.neuron == label.c.neuron).where(*conditions)
     return shown.order_by(*_order(page, query))
 
 
-def _narrow(model: int, layer: int, chosen: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
-    """What neurons are sorted by; `effect` is that on the end which names the neuron."""
-    tried: dict[str, Number] = {
+def _select_sort_columns(
+    model: int, layer: int, conditions: list[sa.ColumnElement[bool]], query: LayerQuery
+) -> sa.Select[Any]:
+    """Select the columns that neurons are sorted by; `effect` is that on the end that names the neuron."""
+    intervention: dict[str, Number] = {
         "model": model,
         "site": NATURAL_SITE[query.view],
         "direction": Direction.high,
         "layer": layer,
     }
     high = (
-        sa.select(effect.c.neuron, *(_of_end(query, side).label(side) for side in Side))
-        .where(*(equal(effect.c[name], value) for name, value in tried.items()))
+        sa.select(effect.c.neuron, *(_end_effect(query, side).label(side) for side in Side))
+        .where(*(equal(effect.c[name], value) for name, value in intervention.items()))
         .subquery("high")
     )
-    under = (label.c.mean - sa.func.list_extract(label.c.bottom_scores, _FIRST, type_=sa.REAL)) / label.c.std
-    named_under = sa.func.coalesce(sa.and_(label.c.std > _ZERO, under > label.c.z), sa.false())
+    bottom_z = (label.c.mean - sa.func.list_extract(label.c.bottom_scores, _FIRST, type_=sa.REAL)) / label.c.std
+    named_by_bottom = sa.func.coalesce(sa.and_(label.c.std > _ZERO, bottom_z > label.c.z), sa.false())
     bottom, top = high.c[Side.bottom], high.c[Side.top]
     return (
         sa.select(
             *(label.c[name] for name in ("neuron", "z", "layer_z", "margin", "strength")),
-            sa.case((named_under, under), else_=label.c.z).label("reach"),
-            sa.case((named_under, bottom), else_=top).label("effect"),
-            sa.case((named_under, column_holds(bottom, Side.bottom)), else_=column_holds(top, Side.top)).label("holds"),
+            sa.case((named_by_bottom, bottom_z), else_=label.c.z).label("reach"),
+            sa.case((named_by_bottom, bottom), else_=top).label("effect"),
+            sa.case((named_by_bottom, column_holds(bottom, Side.bottom)), else_=column_holds(top, Side.top)).label(
+                "holds"
+            ),
         )
         .select_from(label.outerjoin(high, high.c.neuron == label.c.neuron))
-        .where(*chosen)
+        .where(*conditions)
     )
 
 
 _FIRST, _ZERO = (sa.literal_column(number, sa.Integer) for number in ("1", "0"))
 
 
-def _of_end(query: LayerQuery, side: Side) -> sa.ColumnElement[float]:
-    """The change of the first token at this end of the label, out of the lists of `effect`."""
+def _end_effect(query: LayerQuery, side: Side) -> sa.ColumnElement[float]:
+    """The measured change of the first token at this end of the label, from the lists of the table `effect`."""
     place = sa.literal_column(str(label_place(query.view, query.lens, side) + 1), sa.Integer)
     return sa.func.list_extract(effect.c.deltas, place, type_=sa.REAL)
 
@@ -119,7 +123,7 @@ def _order(table: sa.FromClause, query: LayerQuery) -> list[sa.ColumnElement[Any
     return [table.c[query.sort].desc().nulls_last(), table.c.neuron]
 
 
-def _neuron(model: str, row: sa.Row[Any], vocabulary: Vocabulary) -> LayerNeuron:
+def _layer_neuron(model: str, row: sa.Row[Any], vocabulary: Vocabulary) -> LayerNeuron:
     ref, named_by = neuron_ref(model, row.layer, row.neuron), naming_side(row)
     return LayerNeuron(
         model=ref.model,
@@ -135,6 +139,6 @@ def _neuron(model: str, row: sa.Row[Any], vocabulary: Vocabulary) -> LayerNeuron
         named_by=named_by,
         named_z=end_zs(row)[named_by],
         effect=row.effect,
-        top_tokens=scored(vocabulary, row.top_ids[:NAMED], row.top_scores[:NAMED]),
-        bottom_tokens=scored(vocabulary, row.bottom_ids[:NAMED], row.bottom_scores[:NAMED]),
+        top_tokens=scored_tokens(vocabulary, row.top_ids[:NAMED], row.top_scores[:NAMED]),
+        bottom_tokens=scored_tokens(vocabulary, row.bottom_ids[:NAMED], row.bottom_scores[:NAMED]),
     )

@@ -1,4 +1,4 @@
-"""Places that exist: a model, a pair, a layer, a neuron, a view. What does not is refused by naming what does."""
+"""Find a model or a pair, and check that a layer, a neuron or a view exists; errors name those that do."""
 
 from collections.abc import Iterable
 
@@ -10,27 +10,27 @@ from neuronym.neuron_name import NeuronName
 
 
 def neuron_ref(model: str, layer: int, index: int) -> NeuronRef:
-    """A neuron's whole address."""
+    """The full address of a neuron: its model, its name, its layer and its index."""
     return NeuronRef(model=model, neuron=str(NeuronName(layer, index)), layer=layer, index=index)
 
 
 def find_model(labels: LabelFile, name: str) -> ModelSummary:
-    """A mapped model; NotFound names the models that are."""
+    """Find a mapped model; NotFound names the mapped models."""
     if name not in labels.models:
-        raise NotFound(f"No model “{clip(name)}” is mapped. Mapped models: {_listed(labels.models)}.")
+        raise NotFound(f"No model “{clip(name)}” is mapped. Mapped models: {_join_names(labels.models)}.")
     return labels.models[name]
 
 
 def find_pair(labels: LabelFile, name: str) -> Pair:
-    """A mapped pair; NotFound names the pairs that are."""
+    """Find a mapped pair; NotFound names the mapped pairs."""
     pairs = labels.holdings.pairs
     if name not in pairs:
-        raise NotFound(f"No pair “{clip(name)}” is mapped. Mapped pairs: {_listed(pairs) or 'none'}.")
+        raise NotFound(f"No pair “{clip(name)}” is mapped. Mapped pairs: {_join_names(pairs) or 'none'}.")
     return pairs[name]
 
 
-def find_layer(model: ModelSummary, layer: int) -> None:
-    """NotFound when `model` has no such layer, or it is not mapped."""
+def check_layer(model: ModelSummary, layer: int) -> None:
+    """Raise NotFound when `model` has no such layer, or the layer is not mapped."""
     if not 0 <= layer < model.layers:
         raise NotFound(f"{model.name} has no layer {layer}: its layers are 0 to {model.layers - 1}.")
     if layer not in model.mapped:
@@ -40,9 +40,9 @@ def find_layer(model: ModelSummary, layer: int) -> None:
         )
 
 
-def find_neuron(model: ModelSummary, layer: int, index: int) -> None:
-    """NotFound when `model` has no such neuron, or its layer is not mapped."""
-    find_layer(model, layer)
+def check_neuron(model: ModelSummary, layer: int, index: int) -> None:
+    """Raise NotFound when `model` has no such neuron, or its layer is not mapped."""
+    check_layer(model, layer)
     if not 0 <= index < model.neurons:
         raise NotFound(f"{model.name} has no neuron {index} in a layer: its neurons are 0 to {model.neurons - 1}.")
 
@@ -53,19 +53,19 @@ def has_neuron(model: ModelSummary, layer: int, index: int) -> bool:
 
 
 def check_view(models: Iterable[ModelSummary], view: View, lens: Lens | None) -> None:
-    """Unprocessable when none of `models` was mapped under this view and lens; the sentence says what there is."""
-    asked = list(models)
-    if not any(view in model.views for model in asked):
-        raise Unprocessable(*(_no_view(model, view) for model in asked))
-    if lens and not any(lens in model.lenses for model in asked):
-        mapped = "; ".join(f"{model.name} under {_listed(model.lenses)}" for model in asked)
+    """Raise Unprocessable when none of `models` was mapped under this view or lens; it names the mapped ones."""
+    candidates = list(models)
+    if not any(view in model.views for model in candidates):
+        raise Unprocessable(*(_missing_view(model, view) for model in candidates))
+    if lens and not any(lens in model.lenses for model in candidates):
+        mapped = "; ".join(f"{model.name} under {_join_names(model.lenses)}" for model in candidates)
         raise Unprocessable(f"lens: nothing is mapped under {lens.value}. Mapped: {mapped}.")
 
 
-def _no_view(model: ModelSummary, view: View) -> str:
-    why = "was mapped without it" if model.gated or view is not View.gate else "its MLP is ungated"
-    return f"view: {model.name} has no view {view.value} ({why}); its views are {_listed(model.views)}."
+def _missing_view(model: ModelSummary, view: View) -> str:
+    reason = "was mapped without it" if model.gated or view is not View.gate else "its MLP is ungated"
+    return f"view: {model.name} has no view {view.value} ({reason}); its views are {_join_names(model.views)}."
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     return ", ".join(str(name) for name in names)

@@ -6,7 +6,7 @@ from neuronym.contract import ModelAnswer, ModelsAnswer
 
 
 def models(labels: LabelFile) -> ModelsAnswer:
-    """What the label file holds."""
+    """All mapped models; their measurements are those of whole models, without layers."""
     return ModelsAnswer(run=labels.run, models=list(labels.models.values()))
 
 

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.vocabulary import Vocabulary
-from app.queries.counterparts import LabelKey, counterparts
-from app.queries.labels import Labels, label_answers
-from app.queries.lookup import find_model, find_neuron, neuron_ref
+from app.queries.counterparts import LabelKey, find_counterparts
+from app.queries.labels import LabelsByView, label_answers
+from app.queries.lookup import check_neuron, find_model, neuron_ref
 from app.queries.sql import equal
 from neuronym.contract import (
     ActivityAnswer,
@@ -32,43 +32,43 @@ from neuronym.label_tables import QUANTILES, activity, effect, label, label_plac
 from neuronym.neuron_name import NeuronName
 from neuronym.sites import VIEW_OF_SITE
 
-Row = sa.Row[Any]
+TableRow = sa.Row[Any]
 
 
 def neuron(labels: LabelFile, model: str, layer: int, index: int) -> NeuronAnswer:
     """A neuron's labels, activity, effect and neighbours; NotFound names the models or the range."""
     summary = find_model(labels, model)
-    find_neuron(summary, layer, index)
+    check_neuron(summary, layer, index)
     ref = neuron_ref(model, layer, index)
     with labels.connect() as connection:
-        rows = {table: _rows(labels, connection, table, model, layer, index) for table in _TABLES}
-        found = label_answers(labels, model, rows[label])
+        rows = {table: _read_rows(labels, connection, table, model, layer, index) for table in _TABLES}
+        views = label_answers(labels, model, rows[label])
         return NeuronAnswer(
             run=labels.run,
             model=ref.model,
             neuron=ref.neuron,
             layer=ref.layer,
             index=ref.index,
-            views=found,
+            views=views,
             activity=_activity(rows[activity]),
             effect=effect_answers(rows[effect], summary, labels.vocabulary(model)),
             neighbours=_neighbours(rows[neighbour], summary, layer, index),
-            counterpart=_counterpart(labels, connection, found, model, layer, index),
+            counterpart=_counterpart(labels, connection, views, model, layer, index),
         )
 
 
 _TABLES = (label, activity, effect, neighbour)
 
 
-def _rows(
+def _read_rows(
     labels: LabelFile, connection: sa.Connection, table: sa.Table, model: str, layer: int, index: int
-) -> list[Row]:
+) -> list[TableRow]:
     place = {"model": labels.holdings.model_ids[model], "layer": layer, "neuron": index}
-    here = (equal(table.c[name], value) for name, value in place.items())
-    return list(connection.execute(sa.select(table).where(*here)))
+    conditions = (equal(table.c[name], value) for name, value in place.items())
+    return list(connection.execute(sa.select(table).where(*conditions)))
 
 
-def _activity(rows: list[Row]) -> dict[Site, ActivityAnswer] | None:
+def _activity(rows: list[TableRow]) -> dict[Site, ActivityAnswer] | None:
     answers = {
         row.site: ActivityAnswer(
             p=list(QUANTILES), q=row.quantiles, fires=row.fires, contexts=json.loads(row.contexts or "[]")
@@ -78,47 +78,50 @@ def _activity(rows: list[Row]) -> dict[Site, ActivityAnswer] | None:
     return answers or None
 
 
-def _neighbours(rows: list[Row], model: ModelSummary, layer: int, index: int) -> Neighbours:
+def _neighbours(rows: list[TableRow], model: ModelSummary, layer: int, index: int) -> Neighbours:
     similar = [
-        SimilarNeuron(neuron=str(NeuronName(layer, near)), view=row.view, cosine=cosine)
+        SimilarNeuron(neuron=str(NeuronName(layer, similar_index)), view=row.view, cosine=cosine)
         for row in rows
-        for near, cosine in zip(row.neurons, row.cosines, strict=True)
+        for similar_index, cosine in zip(row.neurons, row.cosines, strict=True)
     ]
     place = layer * model.neurons + index
-    return Neighbours(previous=_at(model, place - 1), next=_at(model, place + 1), similar=similar)
+    return Neighbours(previous=_name_at(model, place - 1), next=_name_at(model, place + 1), similar=similar)
 
 
-def _at(model: ModelSummary, place: int) -> str | None:
-    """The neuron at a place in the whole model, counted through its layers; None where nothing is mapped."""
+def _name_at(model: ModelSummary, place: int) -> str | None:
+    """The name of the neuron at this place, counted through all layers; None where its layer is not mapped."""
     layer, index = divmod(place, model.neurons)
     return str(NeuronName(layer, index)) if layer in model.mapped else None
 
 
 def _counterpart(
-    labels: LabelFile, connection: sa.Connection, found: Labels, model: str, layer: int, index: int
+    labels: LabelFile, connection: sa.Connection, views: LabelsByView, model: str, layer: int, index: int
 ) -> CounterpartNeuron | None:
     pairs = labels.holdings.pairs_of(model)
     if not pairs or layer not in labels.models[pairs[0].other(model)].mapped:
         return None
-    keys = [LabelKey(model, layer, index, view, lens) for view, lenses in found.items() for lens in lenses]
-    there = counterparts(labels, connection, keys)
-    views = {view: {key.lens: there[key] for key in keys if key.view == view and key in there} for view in found}
+    keys = [LabelKey(model, layer, index, view, lens) for view, lenses in views.items() for lens in lenses]
+    counterparts = find_counterparts(labels, connection, keys)
+    by_view = {
+        view: {key.lens: counterparts[key] for key in keys if key.view == view and key in counterparts}
+        for view in views
+    }
     pair = pairs[0]
-    return CounterpartNeuron(model=pair.other(model), pair=pair.name, role=pair.role(pair.other(model)), views=views)
+    return CounterpartNeuron(model=pair.other(model), pair=pair.name, role=pair.role(pair.other(model)), views=by_view)
 
 
 def effect_answers(
-    rows: list[Row], model: ModelSummary, vocabulary: Vocabulary
+    rows: list[TableRow], model: ModelSummary, vocabulary: Vocabulary
 ) -> dict[Site, dict[Direction, EffectAnswer]] | None:
-    """The effects of one neuron by site and direction; None if none was measured."""
+    """The effects of one neuron by site and direction; None where no effect was measured."""
     by_site: dict[Site, dict[Direction, EffectAnswer]] = {}
     for row in sorted(rows, key=lambda row: (list(Site).index(row.site), list(Direction).index(row.direction))):
-        by_site.setdefault(row.site, {})[row.direction] = _answer(row, model, vocabulary)
+        by_site.setdefault(row.site, {})[row.direction] = _effect_answer(row, model, vocabulary)
     return by_site or None
 
 
-def _answer(row: Row, model: ModelSummary, vocabulary: Vocabulary) -> EffectAnswer:
-    place = _place(model, row.site)
+def _effect_answer(row: TableRow, model: ModelSummary, vocabulary: Vocabulary) -> EffectAnswer:
+    place = _own_label_place(model, row.site)
     return EffectAnswer(
         value=row.value,
         token=vocabulary.token(row.tokens[place]),
@@ -128,12 +131,12 @@ def _answer(row: Row, model: ModelSummary, vocabulary: Vocabulary) -> EffectAnsw
         kl=row.kl,
         moved=vocabulary.token(row.moved),
         moved_delta=row.moved_delta,
-        labels=list(_labels(row, vocabulary)),
+        labels=list(_label_effects(row, vocabulary)),
     )
 
 
-def _labels(row: Row, vocabulary: Vocabulary) -> Iterator[LabelEffect]:
-    """Both ends of every label that the model has."""
+def _label_effects(row: TableRow, vocabulary: Vocabulary) -> Iterator[LabelEffect]:
+    """The effects on the first tokens of both ends of each label that the model has."""
     for view, lens, side in product(View, Lens, Side):
         place = label_place(view, lens, side)
         if place < len(row.tokens) and row.tokens[place] >= 0:
@@ -148,7 +151,7 @@ def _labels(row: Row, vocabulary: Vocabulary) -> Iterator[LabelEffect]:
             )
 
 
-def _place(model: ModelSummary, site: Site) -> int:
-    """Where an effect's lists hold the label of the site's own view; cosine where the model has it."""
+def _own_label_place(model: ModelSummary, site: Site) -> int:
+    """The place in an effect's lists of the label of the site's own view, under cosine where the model has it."""
     view = VIEW_OF_SITE[site] if VIEW_OF_SITE[site] in model.views else model.views[0]
     return label_place(view, Lens.cosine if Lens.cosine in model.lenses else model.lenses[0])

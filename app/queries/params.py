@@ -1,6 +1,6 @@
-"""What every question has in common: how its parameters are read.
+"""How the parameters of a question are read.
 
-A question is a pydantic model taken from the query string, so that a route, a page and the command line agree.
+A question is a pydantic model of the query string, which a route, a page and the command line share.
 """
 
 from typing import Annotated, Any
@@ -18,13 +18,13 @@ Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Results to skip.
 
 
 class Question(BaseModel):
-    """Parameters of a question. Unknown ones are refused; an empty one is unset, as HTML forms send it."""
+    """The parameters of a question. Unknown ones are refused; an empty one is unset, as HTML forms send it."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
-    def _read(cls, values: Any) -> Any:
+    def _read_parameters(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         unknown = [name for name in values if name not in cls.model_fields]
@@ -34,7 +34,7 @@ class Question(BaseModel):
         return {name: value for name, value in values.items() if value != ""}
 
 
-class Text(Question):
-    """A text in the language of the search box (`app.queries.search.language`)."""
+class TextQuestion(Question):
+    """A question with a text in the language of the search box (`app.queries.search.language`)."""
 
     q: Annotated[str, Field(max_length=MAX_QUERY, description='A word, `"exact"`, `pre*`, `a, b`, or `L22N57`.')] = ""

@@ -1,6 +1,6 @@
 """The order of label rows by how far a label is to be trusted.
 
-Knows columns of `label_by_token`, wherever they come from; knows no filter. Numbers stand in the statement (see
+Made of columns like those of `label_by_token`, from any table or subquery. Numbers stand in the statement (see
 `app.queries.sql`).
 """
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from neuronym.label_tables import NAMED
 
-_NONE, _NEVER_JUDGED, _TWICE, _NAMED, _NAMES_IT, _ABOVE_NOISE = (
+_ZERO, _UNJUDGED, _TWICE, _NAMED, _NAMES_TOKEN, _ABOVE_NOISE = (
     sa.literal_column(str(number), sa.Integer) for number in (0, -1, 2, NAMED, 10, 100)
 )
 
@@ -18,13 +18,18 @@ _NONE, _NEVER_JUDGED, _TWICE, _NAMED, _NAMES_IT, _ABOVE_NOISE = (
 def trust(
     strength: sa.ColumnElement[Any], holds: sa.ColumnElement[bool], rank: sa.ColumnElement[Any] | None = None
 ) -> sa.ColumnElement[int]:
-    """The larger, the more a label is to be trusted: by strength, unjudged last; within that those that hold first.
+    """A number that is larger the more a label is to be trusted.
 
-    Where a token is sought, of the labels above noise those that name it, its `rank` among the first, come before those
-    that merely list it.
+    It grows with strength, labels without one being last, and within a strength with whether the label `holds`. With
+    the `rank` of a searched token, labels above noise come first, and labels with the token among their first come
+    before labels that list it further down.
     """
-    grade = sa.func.coalesce(sa.type_coerce(strength, sa.SmallInteger), _NEVER_JUDGED)
-    judged = _TWICE * grade + sa.func.coalesce(sa.cast(holds, sa.Integer), _NONE)
+    grade = sa.func.coalesce(sa.type_coerce(strength, sa.SmallInteger), _UNJUDGED)
+    by_strength = _TWICE * grade + sa.func.coalesce(sa.cast(holds, sa.Integer), _ZERO)
     if rank is None:
-        return judged
-    return judged + _ABOVE_NOISE * sa.cast(grade > _NONE, sa.Integer) + _NAMES_IT * sa.cast(rank < _NAMED, sa.Integer)
+        return by_strength
+    return (
+        by_strength
+        + _ABOVE_NOISE * sa.cast(grade > _ZERO, sa.Integer)
+        + _NAMES_TOKEN * sa.cast(rank < _NAMED, sa.Integer)
+    )

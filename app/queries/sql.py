@@ -1,8 +1,8 @@
 """Conditions whose values stand in the statement itself.
 
 DuckDB's Python client looks for pandas anew at every bound parameter, 0.1 ms each where there is none, and a search has
-a hundred of them. These values are numbers and enumerations of ours, spelled by SQLAlchemy from the column's type;
-nothing from outside is ever text in a statement.
+a hundred of them. These values are numbers and members of our enumerations, spelled by SQLAlchemy from the
+column's type; no text from outside ever stands in a statement.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ Number = int | float | bool | StrEnum
 
 
 def literal(column: sa.ColumnElement[object], value: Number) -> sa.BindParameter[object]:
-    """`value` as the column's type spells it."""
+    """A value in the statement itself, spelled as the column's type spells it."""
     return sa.bindparam(None, value, type_=column.type, literal_execute=True)
 
 

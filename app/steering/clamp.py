@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from app.labelfile.label_file import LabelFile
-from app.queries.clamps import checked
+from app.queries.clamps import check_clamps
 from app.steering.worker_client import UNKNOWN, WorkerAway, WorkerClient, understood
 from app.web import auth
 from app.web.sse import EventStream
@@ -72,7 +72,7 @@ Worker = Annotated[Steering, Depends(steering)]
 
 async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> ClampAnswer:
     """Run to the end. Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After)."""
-    asked = await run_in_threadpool(checked, labels, request.model_copy(update={"stream": False}))
+    asked = await run_in_threadpool(check_clamps, labels, request.model_copy(update={"stream": False}))
     result = understood(await worker.post(_CLAMP, asked), ClampResult)
     return ClampAnswer(
         run=labels.run,
@@ -86,7 +86,7 @@ async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> C
 
 async def clamp_events(labels: LabelFile, worker: Steering, request: ClampRequest) -> "ClampStream":
     """Open a stream; everything that can be refused is refused here, before a status line is sent."""
-    asked = await run_in_threadpool(checked, labels, request.model_copy(update={"stream": True}))
+    asked = await run_in_threadpool(check_clamps, labels, request.model_copy(update={"stream": True}))
     return ClampStream(await worker.post(_CLAMP, asked, stream=True), labels.run)
 
 

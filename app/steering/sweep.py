@@ -6,7 +6,7 @@ Knows nothing of torch or of HTML. The JSON route, the command line and the play
 from starlette.concurrency import run_in_threadpool
 
 from app.labelfile.label_file import LabelFile
-from app.queries.clamps import swept
+from app.queries.clamps import check_sweep
 from app.steering.clamp import Steering
 from app.steering.worker_client import understood
 from neuronym.contract import SweepAnswer, SweepCurve, SweepRequest
@@ -17,7 +17,7 @@ _SWEEP = "/v1/sweep"
 
 async def sweep(labels: LabelFile, worker: Steering, request: SweepRequest) -> SweepAnswer:
     """The curves. Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After)."""
-    asked = await run_in_threadpool(swept, labels, request)
+    asked = await run_in_threadpool(check_sweep, labels, request)
     clamp = request.clamps[request.clamp]
     return SweepAnswer(
         run=labels.run,

@@ -13,8 +13,8 @@ from app.labelfile.catalog import Catalog
 from app.labelfile.label_file import LabelFile
 from app.main import create_app
 from app.pages.tour import tour
-from app.queries.clamps import checked
-from app.queries.lookup import find_layer
+from app.queries.clamps import check_clamps
+from app.queries.lookup import check_layer
 from app.queries.neuron import neuron
 from neuronym.contract import Clamp, ClampRequest
 from neuronym.settings import Settings
@@ -80,7 +80,7 @@ def test_a_layer_the_model_does_not_have_is_still_told_apart(client: TestClient)
 
 def test_one_mapped_layer_is_named_as_one(labels: LabelFile) -> None:
     with pytest.raises(NotFound, match="Layer 0 of lone is not mapped, only layer 3 of 4: "):
-        find_layer(labels.models["lone"], 0)
+        check_layer(labels.models["lone"], 0)
 
 
 def test_models_say_which_layers_are_mapped(client: TestClient) -> None:
@@ -144,7 +144,7 @@ def test_a_search_for_an_address_says_why_it_is_not_found(client: TestClient) ->
 
 def test_a_neuron_whose_layer_is_not_mapped_can_be_clamped(client: TestClient, labels: LabelFile) -> None:
     request = ClampRequest(model="before", prompt="a", clamps=[Clamp(layer=0, index=7, value=3.0)])
-    assert checked(labels, request) == request
+    assert check_clamps(labels, request) == request
     page = text(client, "/playground?model=before&prompt=a&clamp=L0N7:up:set:3")
     assert REFUSAL.format(0) in page
 

@@ -1,1 +1,1 @@
-"""Questions about two models of a pair."""
+"""The questions about a pair of models, base and instruct."""

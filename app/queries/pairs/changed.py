@@ -1,6 +1,6 @@
-"""The neurons whose label moved between base and instruct: filtered, sorted, one page of them.
+"""The neurons whose top token differs between base and instruct: filtered, sorted, one page of them.
 
-Sorted by the narrow columns of `drift`; token lists are read only for the rows that are shown.
+Rows are sorted by the narrow columns of `drift`; token lists are read only for the rows that are shown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,15 +11,15 @@ from pydantic import Field
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
-from app.queries.counterparts import LabelKey, label_tokens
-from app.queries.lookup import find_layer
-from app.queries.pairs.lookup import PairQuery, asked_tokens, find_compared, note_of, token_is
+from app.queries.counterparts import LabelKey, read_label_tokens
+from app.queries.lookup import check_layer
+from app.queries.pairs.lookup import PairQuery, find_concept_tokens, find_pair_by_models, holds_token, pair_note
 from app.queries.sql import equal
 from neuronym.contract import ChangedAnswer, ChangedNeuron, Drift, Token
 from neuronym.label_tables import drift
 from neuronym.neuron_name import NeuronName
 
-Row = sa.Row[Any]
+DriftRow = sa.Row[Any]
 
 
 class ChangedQuery(PairQuery):
@@ -38,24 +38,24 @@ class ChangedQuery(PairQuery):
     ] = "drift"
 
 
-def changed(labels: LabelFile, base: str, instruct: str, query: ChangedQuery) -> ChangedAnswer:
-    """Neurons with another top token; NotFound and Conflict as in `find_compared`, NotFound for a missing layer."""
-    pair = find_compared(labels, base, instruct)
+def changed_neurons(labels: LabelFile, base: str, instruct: str, query: ChangedQuery) -> ChangedAnswer:
+    """The neurons whose top token changed; errors as in `find_pair_by_models`, and NotFound for a missing layer."""
+    pair = find_pair_by_models(labels, base, instruct)
     if query.layer is not None:
-        find_layer(labels.models[base], query.layer)
-    asked = asked_tokens(labels, pair, query)
-    chosen = list(_conditions(pair, query, asked.ids))
+        check_layer(labels.models[base], query.layer)
+    concept_tokens = find_concept_tokens(labels, pair, query)
+    conditions = list(_conditions(pair, query, concept_tokens.ids))
     with labels.connect() as connection:
-        total = connection.execute(sa.select(sa.func.count()).select_from(drift).where(*chosen)).scalar_one()
-        rows = connection.execute(_page(chosen, query)).all()
+        total = connection.execute(sa.select(sa.func.count()).select_from(drift).where(*conditions)).scalar_one()
+        rows = connection.execute(_select_page(conditions, query)).all()
         results = _results(labels, connection, pair, rows)
     return ChangedAnswer(
         run=labels.run,
         pair=pair.name,
         base=pair.base,
         instruct=pair.instruct,
-        note=note_of(labels, pair),
-        notes=asked.notes,
+        note=pair_note(labels, pair),
+        notes=concept_tokens.notes,
         total=total,
         limit=query.limit,
         offset=query.offset,
@@ -74,34 +74,43 @@ def _conditions(pair: Pair, query: ChangedQuery, tokens: list[int] | None) -> It
     if not query.include_near_ties:
         yield equal(drift.c.near_tie, False)
     if tokens is not None:
-        yield token_is(tokens, drift.c.base_token, drift.c.instruct_token)
+        yield holds_token(tokens, drift.c.base_token, drift.c.instruct_token)
 
 
-def _page(chosen: list[sa.ColumnElement[bool]], query: ChangedQuery) -> sa.Select[Any]:
-    """Ties go to the lower address, so that pages never overlap."""
+def _select_page(conditions: list[sa.ColumnElement[bool]], query: ChangedQuery) -> sa.Select[Any]:
+    """Select the rows of one page; rows that sort alike are ordered by address, so that pages never overlap."""
     orders: dict[str, list[sa.ColumnElement[Any]]] = {
         "drift": [drift.c.cosine],
         "overlap": [drift.c.overlap, drift.c.cosine],
         "layer": [],
         "margin": [sa.func.least(drift.c.base_margin, drift.c.instruct_margin).desc()],
     }
-    place = (drift.c.layer, drift.c.neuron, drift.c.view)
+    address = (drift.c.layer, drift.c.neuron, drift.c.view)
     return (
-        sa.select(*_SHOWN).where(*chosen).order_by(*orders[query.sort], *place).limit(query.limit).offset(query.offset)
+        sa.select(*_SHOWN)
+        .where(*conditions)
+        .order_by(*orders[query.sort], *address)
+        .limit(query.limit)
+        .offset(query.offset)
     )
 
 
 _SHOWN = [drift.c[name] for name in ("layer", "neuron", "view", "lens", *Drift.model_fields)]
 
 
-def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Sequence[Row]) -> list[ChangedNeuron]:
-    here = [LabelKey(pair.base, row.layer, row.neuron, row.view, row.lens) for row in rows]
-    there = [LabelKey(pair.instruct, key.layer, key.index, key.view, key.lens) for key in here]
-    tokens = label_tokens(labels, connection, pair.base, here) | label_tokens(labels, connection, pair.instruct, there)
-    return [_changed(row, tokens[before], tokens[after]) for row, before, after in zip(rows, here, there, strict=True)]
+def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Sequence[DriftRow]) -> list[ChangedNeuron]:
+    base_keys = [LabelKey(pair.base, row.layer, row.neuron, row.view, row.lens) for row in rows]
+    instruct_keys = [LabelKey(pair.instruct, key.layer, key.index, key.view, key.lens) for key in base_keys]
+    tokens = read_label_tokens(labels, connection, pair.base, base_keys) | read_label_tokens(
+        labels, connection, pair.instruct, instruct_keys
+    )
+    return [
+        _changed_neuron(row, tokens[before], tokens[after])
+        for row, before, after in zip(rows, base_keys, instruct_keys, strict=True)
+    ]
 
 
-def _changed(row: Row, before: list[Token], after: list[Token]) -> ChangedNeuron:
+def _changed_neuron(row: DriftRow, before: list[Token], after: list[Token]) -> ChangedNeuron:
     return ChangedNeuron(
         cosine=row.cosine,
         same_top=row.same_top,

@@ -1,6 +1,6 @@
-"""How much of a model's labels tuning left as they were: overall, by layer, by strength.
+"""How many of a model's labels tuning left unchanged: overall, by layer, by strength.
 
-All was counted when the label file was built. This reads small tables; nothing neuron-sized is touched.
+The counts were made when the label file was built: only small tables are read, none with a row for each neuron.
 """
 
 from typing import Any, Literal
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
-from app.queries.pairs.concepts import strongest
-from app.queries.pairs.lookup import find_compared, kept, note_of
+from app.queries.pairs.concepts import largest_changes
+from app.queries.pairs.lookup import count_top_tokens, find_pair_by_models, pair_note
 from app.queries.sql import equal
 from neuronym.contract import (
     Agreement,
@@ -35,22 +35,22 @@ PAPER = PublishedAgreement(
 
 
 def compare(labels: LabelFile, base: str, instruct: str) -> CompareAnswer:
-    """What became of the labels between two models; NotFound and Conflict as in `find_compared`."""
-    pair = find_compared(labels, base, instruct)
+    """The agreement of two models' labels, and the concepts gained and lost; errors as in `find_pair_by_models`."""
+    pair = find_pair_by_models(labels, base, instruct)
     with labels.connect() as connection:
-        measured = overall(connection, pair)
-        by_layer = _by_layer(connection, pair)
-        by_strength = _by_strength(connection, pair)
-        gained, lost = (strongest(labels, connection, pair, direction) for direction in ("gained", "lost"))
+        overall = overall_agreement(connection, pair)
+        by_layer = _layer_agreement(connection, pair)
+        by_strength = _strength_agreement(connection, pair)
+        gained, lost = (largest_changes(labels, connection, pair, direction) for direction in ("gained", "lost"))
     return CompareAnswer(
         run=labels.run,
         pair=pair.name,
         base=pair.base,
         instruct=pair.instruct,
-        note=note_of(labels, pair),
-        top_k=kept(labels, pair),
-        agreement=_by_view(measured),
-        overall=measured,
+        note=pair_note(labels, pair),
+        top_k=count_top_tokens(labels, pair),
+        agreement=_shares_by_view(overall),
+        overall=overall,
         by_layer=by_layer,
         by_strength=by_strength,
         concepts=TopConcepts(gained=gained, lost=lost),
@@ -58,8 +58,8 @@ def compare(labels: LabelFile, base: str, instruct: str) -> CompareAnswer:
     )
 
 
-def overall(connection: sa.Connection, pair: Pair) -> list[Agreement]:
-    """The measures over all neurons, by view and lens."""
+def overall_agreement(connection: sa.Connection, pair: Pair) -> list[Agreement]:
+    """The agreement over all neurons, by view and lens."""
     return [
         Agreement(
             view=row.view,
@@ -70,11 +70,11 @@ def overall(connection: sa.Connection, pair: Pair) -> list[Agreement]:
             mean_cosine=row.mean_cosine,
             mean_overlap=row.mean_overlap,
         )
-        for row in _rows(connection, pair, None)
+        for row in _read_rows(connection, pair, None)
     ]
 
 
-def _by_layer(connection: sa.Connection, pair: Pair) -> list[LayerAgreement]:
+def _layer_agreement(connection: sa.Connection, pair: Pair) -> list[LayerAgreement]:
     return [
         LayerAgreement(
             layer=row.layer,
@@ -86,11 +86,11 @@ def _by_layer(connection: sa.Connection, pair: Pair) -> list[LayerAgreement]:
             mean_cosine=row.mean_cosine,
             mean_overlap=row.mean_overlap,
         )
-        for row in _rows(connection, pair, "layer")
+        for row in _read_rows(connection, pair, "layer")
     ]
 
 
-def _by_strength(connection: sa.Connection, pair: Pair) -> list[StrengthAgreement]:
+def _strength_agreement(connection: sa.Connection, pair: Pair) -> list[StrengthAgreement]:
     return [
         StrengthAgreement(
             strength=row.strength,
@@ -102,25 +102,27 @@ def _by_strength(connection: sa.Connection, pair: Pair) -> list[StrengthAgreemen
             mean_cosine=row.mean_cosine,
             mean_overlap=row.mean_overlap,
         )
-        for row in _rows(connection, pair, "strength")
+        for row in _read_rows(connection, pair, "strength")
     ]
 
 
-def _rows(connection: sa.Connection, pair: Pair, grouped_by: Literal["layer", "strength"] | None) -> list[sa.Row[Any]]:
-    """The rows of one grouping, in the order of group, view and lens."""
+def _read_rows(
+    connection: sa.Connection, pair: Pair, grouped_by: Literal["layer", "strength"] | None
+) -> list[sa.Row[Any]]:
+    """Read the rows of one grouping (None: over all neurons), in the order of group, view and lens."""
     columns = agreement.c
     groups = [columns[name] for name in ("layer", "strength")]
-    found = (
+    statement = (
         sa.select(agreement)
         .where(equal(columns.pair, pair.id))
         .where(*(group.is_not(None) if group.name == grouped_by else group.is_(None) for group in groups))
         .order_by(*groups, columns.view, columns.lens)
     )
-    return list(connection.execute(found))
+    return list(connection.execute(statement))
 
 
-def _by_view(measured: list[Agreement]) -> dict[View, dict[Lens, float]]:
+def _shares_by_view(agreements: list[Agreement]) -> dict[View, dict[Lens, float]]:
     shares: dict[View, dict[Lens, float]] = {}
-    for one in measured:
-        shares.setdefault(one.view, {})[one.lens] = one.agreement
+    for figures in agreements:
+        shares.setdefault(figures.view, {})[figures.lens] = figures.agreement
     return shares

@@ -1,4 +1,4 @@
-"""Tokens gained and lost between the models of a pair: top tokens of more neurons in one than in the other."""
+"""Tokens gained and lost between the models of a pair: they are the top token of more neurons in one than the other."""
 
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -7,35 +7,35 @@ import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
-from app.queries.pairs.lookup import PairQuery, asked_tokens, find_compared, note_of, token_is
+from app.queries.pairs.lookup import PairQuery, find_concept_tokens, find_pair_by_models, holds_token, pair_note
 from app.queries.sql import equal
 from neuronym.contract import ConceptChange, ConceptsAnswer, Lens
 from neuronym.label_tables import concept
 
-STRONGEST = 8  # tokens that the overview names in each direction
+LARGEST = 8  # tokens that the overview names in each direction
 
-Direction = Literal["any", "gained", "lost"]
+ChangeDirection = Literal["any", "gained", "lost"]
 
 
 class ConceptsQuery(PairQuery):
-    """Which tokens are listed: by direction, view, lens and text. The largest change comes first."""
+    """Which tokens are listed, by direction, view, lens and text; the largest change comes first."""
 
-    direction: Direction = "any"
+    direction: ChangeDirection = "any"
 
 
 def concepts(labels: LabelFile, base: str, instruct: str, query: ConceptsQuery) -> ConceptsAnswer:
-    """Tokens whose number of neurons changed; NotFound and Conflict as in `find_compared`."""
-    pair = find_compared(labels, base, instruct)
-    asked = asked_tokens(labels, pair, query)
+    """The tokens whose number of neurons changed; errors as in `find_pair_by_models`."""
+    pair = find_pair_by_models(labels, base, instruct)
+    concept_tokens = find_concept_tokens(labels, pair, query)
     with labels.connect() as connection:
-        total, results = _page(labels, connection, pair, query, asked.ids)
+        total, results = _read_page(labels, connection, pair, query, concept_tokens.ids)
     return ConceptsAnswer(
         run=labels.run,
         pair=pair.name,
         base=pair.base,
         instruct=pair.instruct,
-        note=note_of(labels, pair),
-        notes=asked.notes,
+        note=pair_note(labels, pair),
+        notes=concept_tokens.notes,
         total=total,
         limit=query.limit,
         offset=query.offset,
@@ -43,17 +43,20 @@ def concepts(labels: LabelFile, base: str, instruct: str, query: ConceptsQuery) 
     )
 
 
-def strongest(labels: LabelFile, connection: sa.Connection, pair: Pair, direction: Direction) -> list[ConceptChange]:
-    """The few tokens that changed most in one direction, under the lens that is shown first."""
+def largest_changes(
+    labels: LabelFile, connection: sa.Connection, pair: Pair, direction: ChangeDirection
+) -> list[ConceptChange]:
+    """The tokens that changed most in one direction, under cosine where the pair has it."""
     lenses = labels.models[pair.base].lenses
     lens = Lens.cosine if Lens.cosine in lenses else lenses[0]
-    query = ConceptsQuery(direction=direction, lens=lens, limit=STRONGEST)
-    return _page(labels, connection, pair, query, None)[1]
+    query = ConceptsQuery(direction=direction, lens=lens, limit=LARGEST)
+    return _read_page(labels, connection, pair, query, None)[1]
 
 
-def _page(
+def _read_page(
     labels: LabelFile, connection: sa.Connection, pair: Pair, query: ConceptsQuery, tokens: list[int] | None
 ) -> tuple[int, list[ConceptChange]]:
+    """How many tokens meet the query, and one page of them; `tokens` None lets all pass."""
     change = (concept.c.instruct_neurons - concept.c.base_neurons).label("change")
     chosen = sa.select(concept, change).where(*_conditions(pair, query, change, tokens)).cte("chosen")
     columns = chosen.c
@@ -85,4 +88,4 @@ def _conditions(
     if query.direction != "any":
         yield change > 0 if query.direction == "gained" else change < 0
     if tokens is not None:
-        yield token_is(tokens, concept.c.token)
+        yield holds_token(tokens, concept.c.token)

@@ -1,7 +1,4 @@
-"""Which pair is asked for by the names of its two models, and what the lists about a pair have in common.
-
-What is no pair is refused with what differs, or with how to map it as one.
-"""
+"""Find a pair by the names of its two models, and read the parameters that all lists about a pair share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,45 +14,50 @@ from app.labelfile.summary import Pair
 from app.queries.lookup import check_view
 from app.queries.params import MAX_QUERY, Limit, Offset, Question
 from app.queries.search.language import parse
-from app.queries.search.token_match import match
+from app.queries.search.token_match import find_tokens
 from app.queries.sql import one_of
 from neuronym.contract import Lens, ModelSummary, View
 
-FACTS = ("architecture", "layers", "neurons", "width", "tokenizer")  # what two checkpoints of one pair have in common
+FACTS = ("architecture", "layers", "neurons", "width", "tokenizer")  # equal in the two models of a pair
 
 
-def find_compared(labels: LabelFile, base: str, instruct: str) -> Pair:
-    """The pair of these two; NotFound names the pairs there are, Conflict says why these two are none."""
+def find_pair_by_models(labels: LabelFile, base: str, instruct: str) -> Pair:
+    """Find the pair of two models.
+
+    NotFound names the mapped pairs; Conflict says what differs between the models, or how to map them as a pair.
+    """
     missing = [name for name in (base, instruct) if name not in labels.models]
     if missing:
-        raise NotFound(f"No model “{clip(missing[0])}” is mapped. {_there_are(labels)}")
+        raise NotFound(f"No model “{clip(missing[0])}” is mapped. {_mapped_pairs(labels)}")
     pairs = labels.holdings.pairs.values()
-    known = next((pair for pair in pairs if (pair.base, pair.instruct) == (base, instruct)), None)
-    if known is None:
-        raise Conflict(_why_not(labels, labels.models[base], labels.models[instruct]))
-    return known
+    pair = next((pair for pair in pairs if (pair.base, pair.instruct) == (base, instruct)), None)
+    if pair is None:
+        raise Conflict(_explain_no_pair(labels, labels.models[base], labels.models[instruct]))
+    return pair
 
 
-def note_of(labels: LabelFile, pair: Pair) -> str | None:
-    """What has to be known of a pair; a model's note counts where the pair has none."""
+def pair_note(labels: LabelFile, pair: Pair) -> str | None:
+    """The note of a pair; where it has none, the note of its base or else of its instruct model."""
     return pair.note or labels.models[pair.base].note or labels.models[pair.instruct].note
 
 
-def kept(labels: LabelFile, pair: Pair) -> int:
-    """How many top tokens of each label are kept: what an overlap is a share of."""
+def count_top_tokens(labels: LabelFile, pair: Pair) -> int:
+    """How many top tokens a label of this pair has: what `overlap` is a share of."""
     return min(int(str(labels.models[name].settings["top_k"])) for name in (pair.base, pair.instruct))
 
 
-def _there_are(labels: LabelFile) -> str:
+def _mapped_pairs(labels: LabelFile) -> str:
+    """A sentence that names the mapped pairs, or how to map one."""
     pairs = [f"{pair.base} with {pair.instruct}" for pair in labels.holdings.pairs.values()]
     if not pairs:
         return "No pair is mapped yet: `neuronym-worker map BASE INSTRUCT` maps one."
     return f"Mapped pairs: {', '.join(pairs)}."
 
 
-def _why_not(labels: LabelFile, base: ModelSummary, instruct: ModelSummary) -> str:
+def _explain_no_pair(labels: LabelFile, base: ModelSummary, instruct: ModelSummary) -> str:
+    """Explain why two mapped models are not a pair, and what to do."""
     if base.name == instruct.name:
-        return f"{base.name} is one model. Name a base and an instruct model. {_there_are(labels)}"
+        return f"{base.name} is one model. Name a base and an instruct model. {_mapped_pairs(labels)}"
     if any((pair.base, pair.instruct) == (instruct.name, base.name) for pair in labels.holdings.pairs.values()):
         return f"In this pair {instruct.name} is the base: ask for {instruct.name}/{base.name}."
     differing = [
@@ -73,7 +75,7 @@ def _why_not(labels: LabelFile, base: ModelSummary, instruct: ModelSummary) -> s
 
 
 class PairQuery(Question):
-    """Which labels of a pair are meant."""
+    """Which labels of a pair are listed."""
 
     view: Literal["any", View.up, View.gate, View.down] = "any"
     lens: Lens = Lens.cosine
@@ -85,29 +87,29 @@ class PairQuery(Question):
 
 
 @dataclass(frozen=True)
-class AskedTokens:
-    """The tokens a concept names; `ids` is None where none is asked for. `notes` are for the one who asked."""
+class ConceptTokens:
+    """The tokens that a query's concept names, `ids` None where it has none; `notes` are sentences for the user."""
 
     ids: list[int] | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def asked_tokens(labels: LabelFile, pair: Pair, query: PairQuery) -> AskedTokens:
-    """Read a query's concept; Unprocessable when the pair was not mapped under its view and lens."""
+def find_concept_tokens(labels: LabelFile, pair: Pair, query: PairQuery) -> ConceptTokens:
+    """Find the tokens of a query's concept; Unprocessable when the pair was not mapped under its view or lens."""
     base = labels.models[pair.base]
     check_view([base], base.views[0] if query.view == "any" else query.view, query.lens)
     if not query.concept.strip():
-        return AskedTokens()
+        return ConceptTokens()
     parsed = parse(query.concept)
     vocabulary = labels.vocabulary(pair.base)
-    found = match(parsed.alternatives, {vocabulary.hash: vocabulary})
-    notes = parsed.notes + found.notes
+    matches = find_tokens(parsed.alternatives, {vocabulary.hash: vocabulary})
+    notes = parsed.notes + matches.notes
     if parsed.neurons and not parsed.alternatives:
         notes.append("A concept is a token; a neuron has its own page.")
-    return AskedTokens(found.tokens.get(vocabulary.hash, []), notes)
+    return ConceptTokens(matches.tokens.get(vocabulary.hash, []), notes)
 
 
-def token_is(tokens: Sequence[int], *columns: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+def holds_token(tokens: Sequence[int], *columns: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     """Whether one of the columns holds one of these tokens."""
     if not tokens:
         return sa.false()

@@ -1,1 +1,1 @@
-"""Search: the language, the filters, the matching tokens, the rows, the results."""
+"""The search: its language, its filters, the tokens that match, the rows that hold them, and the results."""

@@ -1,6 +1,6 @@
-"""The filters of a search: which labels, in which order, how many, and which rows of `label_by_token` they leave.
+"""The filters of a search, and the conditions on rows of `label_by_token` that follow from them.
 
-Knows no text.
+The text of a search is no filter: it is known to `app.queries.search.language`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ from app.queries.sql import equal, literal, one_of
 from neuronym.contract import Lens, ModelSummary, Side, Strength, View
 from neuronym.label_tables import drift, label_by_token, outwards
 
-Sort = Literal["z", "trust", "score", "effect", "layer_z", "neuron"]
+SearchOrder = Literal["z", "trust", "score", "effect", "layer_z", "neuron"]
 hit = label_by_token.c
 
 
 class Filters(Question):
-    """Which labels are meant; an unset filter lets all pass."""
+    """Which labels are searched, and in which order; an unset filter lets all labels pass."""
 
     model: Annotated[str | None, Field(description="Only this model.")] = None
     pair: Annotated[str | None, Field(description="Only the two models of this pair; counterparts are in it.")] = None
@@ -46,7 +46,7 @@ class Filters(Question):
         ),
     ] = None
     sort: Annotated[
-        Sort,
+        SearchOrder,
         Field(
             description="Best first; unmeasured last. `trust`: labels above noise, of these first those with the token "
             "among their first five; then strong before weak, those whose measured effect holds, and by |z|."
@@ -54,8 +54,8 @@ class Filters(Question):
     ] = "z"
 
 
-class Listed(Filters):
-    """Filters, and which stretch of what they leave is listed. Scores are not merged across lenses or sides."""
+class PagedFilters(Filters):
+    """Filters with a page: one lens and one side, since scores of several are not comparable; a limit and an offset."""
 
     lens: Annotated[Lens, Field(description="How it is decoded.")] = Lens.cosine
     side: Annotated[Side, Field(description="Among a label's highest or lowest tokens.")] = Side.top
@@ -63,8 +63,12 @@ class Listed(Filters):
     offset: Offset = 0
 
 
-def models_asked(labels: LabelFile, filters: Filters) -> list[ModelSummary]:
-    """The models that are meant; NotFound or Unprocessable when what is asked for is not among them."""
+def find_models(labels: LabelFile, filters: Filters) -> list[ModelSummary]:
+    """Find the models to search.
+
+    NotFound for a model or pair that is not mapped; Unprocessable for a model outside the pair, a range of layers that
+    is empty, or a view or lens that none of the models has.
+    """
     pair = find_pair(labels, filters.pair) if filters.pair else None
     models = [labels.models[name] for name in ((pair.base, pair.instruct) if pair else labels.models)]
     if filters.model:
@@ -82,7 +86,7 @@ def models_asked(labels: LabelFile, filters: Filters) -> list[ModelSummary]:
 
 
 def conditions(labels: LabelFile, filters: Filters, models: Sequence[str]) -> Iterator[sa.ColumnElement[bool]]:
-    """What every row meets, but for an agreement that rows do not carry (`elsewhere`)."""
+    """The conditions on rows; agreement in the pair of `find_pair_to_join` is left to `filter_by_agreement`."""
     if filters.side != "any":
         yield equal(hit.side, filters.side)
     if filters.lens != "any":
@@ -99,20 +103,20 @@ def conditions(labels: LabelFile, filters: Filters, models: Sequence[str]) -> It
         yield outwards(hit.z, hit.side if filters.side == "any" else filters.side) >= literal(hit.z, filters.min_z)
     if filters.strength:
         yield equal(hit.strength, filters.strength)
-    if filters.agreement and elsewhere(labels, filters, models) is None:
+    if filters.agreement and find_pair_to_join(labels, filters, models) is None:
         yield equal(hit.agreement, filters.agreement == "same")
 
 
-def elsewhere(labels: LabelFile, filters: Filters, models: Sequence[str]) -> Pair | None:
-    """The pair that is asked for, where rows do not say if they agree in it: they do for their model's first."""
+def find_pair_to_join(labels: LabelFile, filters: Filters, models: Sequence[str]) -> Pair | None:
+    """Find the pair to join for its agreement; None where rows carry it, as for the first pair of their model."""
     pair = labels.holdings.pairs.get(filters.pair or "")
     if pair is None or all(labels.holdings.pairs_of(name)[0] == pair for name in models):
         return None
     return pair
 
 
-def agreeing(rows: sa.CTE, pair: Pair, same_top: bool) -> sa.CTE:
-    """Those rows that agree, or do not, in a pair that is not the first of their model."""
-    there = [drift.c[name] == rows.c[name] for name in ("layer", "neuron", "view", "lens")]
-    moved = sa.and_(equal(drift.c.pair, pair.id), equal(drift.c.same_top, same_top), *there)
-    return sa.select(rows).join(drift, moved).cte("agreeing")
+def filter_by_agreement(rows: sa.CTE, pair: Pair, same_top: bool) -> sa.CTE:
+    """Keep the rows whose label has the same top token in both models of `pair`, or with `same_top` False another."""
+    same_label = [drift.c[name] == rows.c[name] for name in ("layer", "neuron", "view", "lens")]
+    in_pair = sa.and_(equal(drift.c.pair, pair.id), equal(drift.c.same_top, same_top), *same_label)
+    return sa.select(rows).join(drift, in_pair).cte("agreeing")

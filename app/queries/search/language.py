@@ -1,8 +1,8 @@
-"""The language of the search box: what a text asks for, before any vocabulary is looked at.
+"""The language of the search box: reads a text into words, exact texts, prefixes and names of neurons.
 
-`California` a word, whatever its case and the white space around it; `" California"` exactly this text (`""` inside is
-one quote); `cali*` a prefix; `dog, puppy` either; `L22N57` a neuron. Everything else is text. No text is ever a syntax
-error.
+`California` is a word, whatever its case and the white space around it; `" California"` is exactly this text (with
+`""` for a quote); `cali*` is a prefix; `dog, puppy` is either word; `L22N57` is a neuron. Everything else is text, and
+no text is ever a syntax error.
 """
 
 import re
@@ -20,51 +20,51 @@ _PLAIN = re.compile(r"[^,]*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Alternative:
-    """One thing asked for; `text` is without its quotes or star."""
+    """One of the texts to search for; `text` is without its quotes or star."""
 
     kind: Literal["word", "exact", "prefix"]
     text: str
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """What a text asks for; `notes` are sentences for the one who asked."""
+class ParsedText:
+    """What a text in the search box says; `notes` are sentences for the user."""
 
     alternatives: list[Alternative]
     neurons: list[NeuronName]
     notes: list[str]
 
 
-def parse(text: str) -> Parsed:
-    """Read a text; each alternative once, in order."""
-    found = list(dict.fromkeys(_alternatives(text)))
+def parse(text: str) -> ParsedText:
+    """Read a text of the search box; each alternative is kept once, in order."""
+    alternatives = list(dict.fromkeys(_read_alternatives(text)))
     notes = []
-    if not found:
+    if not alternatives:
         notes.append("Type a word, for example California, or the name of a neuron, for example L22N57.")
-    if len(found) > MAX_ALTERNATIVES:
-        notes.append(f"Only the first {MAX_ALTERNATIVES} of {len(found)} alternatives were looked up.")
-    asked = found[:MAX_ALTERNATIVES]
-    return Parsed(
-        [one for one in asked if isinstance(one, Alternative)],
-        [one for one in asked if isinstance(one, NeuronName)],
+    if len(alternatives) > MAX_ALTERNATIVES:
+        notes.append(f"Only the first {MAX_ALTERNATIVES} of {len(alternatives)} alternatives were looked up.")
+    first = alternatives[:MAX_ALTERNATIVES]
+    return ParsedText(
+        [alternative for alternative in first if isinstance(alternative, Alternative)],
+        [name for name in first if isinstance(name, NeuronName)],
         notes,
     )
 
 
-def _alternatives(text: str) -> Iterator[Alternative | NeuronName]:
-    place = 0
-    while place <= len(text):
-        quoted = _QUOTED.match(text, place)
+def _read_alternatives(text: str) -> Iterator[Alternative | NeuronName]:
+    position = 0
+    while position <= len(text):
+        quoted = _QUOTED.match(text, position)
         if quoted and quoted[1]:
             yield Alternative("exact", quoted[1].replace('""', '"'))
-        match = quoted if quoted and quoted[1] else _PLAIN.match(text, place)
+        match = quoted if quoted and quoted[1] else _PLAIN.match(text, position)
         assert match is not None, "_PLAIN matches everywhere"
         if match is not quoted and (word := match[0].strip()):
-            yield _plain(word)
-        place = match.end() + 1
+            yield _read_plain(word)
+        position = match.end() + 1
 
 
-def _plain(word: str) -> Alternative | NeuronName:
+def _read_plain(word: str) -> Alternative | NeuronName:
     if neuron := NeuronName.read(word):
         return neuron
     stem = word.removesuffix("*").rstrip()

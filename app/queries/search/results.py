@@ -1,6 +1,6 @@
-"""From rows of `label_by_token` to results: token ids spelled, counterparts looked up.
+"""Rows of `label_by_token` as search results: texts for token ids, and counterparts in the other model of a pair.
 
-Shared by the search and the token page. It knows nothing of how the rows were chosen.
+Shared by the search and the token page, which choose the rows.
 """
 
 from collections import defaultdict
@@ -13,21 +13,21 @@ import sqlalchemy as sa
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
 from app.labelfile.vocabulary import Vocabulary
-from app.queries.counterparts import LabelKey, counterparts, label_tokens
+from app.queries.counterparts import LabelKey, find_counterparts, read_label_tokens
 from app.queries.lookup import neuron_ref
 from neuronym.contract import Counterpart, SearchResult, Side, Token
 from neuronym.label_tables import NAMED
 
-KEY = ("model", "layer", "neuron", "view", "lens")  # what makes a result one
-SHOWN = ("layer_z", "strength", *(f"top_{place}" for place in range(NAMED)))  # the same in every row of a label
-MATCH = ("token", "rank", "score", "z", "effect")  # differs between the tokens of a label
+LABEL_KEY = ("model", "layer", "neuron", "view", "lens")  # which label a row belongs to
+LABEL_COLUMNS = ("layer_z", "strength", *(f"top_{place}" for place in range(NAMED)))  # equal in all rows of a label
+TOKEN_COLUMNS = ("token", "rank", "score", "z", "effect")  # differs between the rows, that is the tokens, of a label
 
-Row = sa.Row[Any]
+HitRow = sa.Row[Any]
 
 
 @dataclass(frozen=True)
-class Match:
-    """A token of a label that was asked for."""
+class MatchedToken:
+    """A token of a label that matches the search."""
 
     token: int
     rank: int
@@ -37,38 +37,45 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A label with those of its tokens that were asked for, best first, and the side they stand on."""
+class MatchedLabel:
+    """A label with its tokens that match the search, best first, and the side they are on."""
 
-    row: Row
-    matches: list[Match]
+    row: HitRow
+    matches: list[MatchedToken]
     side: Side
 
 
-def read_match(row: Row) -> Match:
-    """The token a row is about."""
-    return Match(*(row._mapping[name] for name in MATCH))
+def read_matched_token(row: HitRow) -> MatchedToken:
+    """Read the token of a row."""
+    return MatchedToken(*(row._mapping[name] for name in TOKEN_COLUMNS))
 
 
-def results(
-    labels: LabelFile, connection: sa.Connection, found: Sequence[Found], pair: Pair | None = None
+def search_results(
+    labels: LabelFile, connection: sa.Connection, matched_labels: Sequence[MatchedLabel], pair: Pair | None = None
 ) -> list[SearchResult]:
-    """One result a label; counterparts are those in `pair`, else in the model's first."""
+    """One result for each label; counterparts are those in `pair`, else in the model's first pair."""
     names = {id_: name for name, id_ in labels.holdings.model_ids.items()}
-    keys = [LabelKey(names[one.row.model], *(one.row._mapping[name] for name in KEY[1:])) for one in found]
-    there = counterparts(labels, connection, keys, pair)
-    under = _bottoms(labels, connection, zip(keys, found, strict=True))
+    keys = [
+        LabelKey(names[matched.row.model], *(matched.row._mapping[name] for name in LABEL_KEY[1:]))
+        for matched in matched_labels
+    ]
+    counterparts = find_counterparts(labels, connection, keys, pair)
+    bottom_tokens = _read_bottom_tokens(labels, connection, zip(keys, matched_labels, strict=True))
     return [
-        _result(labels.vocabulary(key.model), key, one, under.get(key), there.get(key))
-        for key, one in zip(keys, found, strict=True)
+        _search_result(labels.vocabulary(key.model), key, matched, bottom_tokens.get(key), counterparts.get(key))
+        for key, matched in zip(keys, matched_labels, strict=True)
     ]
 
 
-def _result(
-    vocabulary: Vocabulary, key: LabelKey, found: Found, bottom: list[Token] | None, counterpart: Counterpart | None
+def _search_result(
+    vocabulary: Vocabulary,
+    key: LabelKey,
+    matched: MatchedLabel,
+    bottom_tokens: list[Token] | None,
+    counterpart: Counterpart | None,
 ) -> SearchResult:
-    """A label that was found; `bottom` are its lowest tokens where those were searched."""
-    ref, best = neuron_ref(key.model, key.layer, key.index), found.matches[0]
+    """The result for one label; `bottom_tokens` are None where the top ones were searched."""
+    ref, best = neuron_ref(key.model, key.layer, key.index), matched.matches[0]
     return SearchResult(
         model=ref.model,
         neuron=ref.neuron,
@@ -76,36 +83,36 @@ def _result(
         index=ref.index,
         view=key.view,
         lens=key.lens,
-        side=found.side,
+        side=matched.side,
         rank=best.rank,
         token_id=best.token,
         token=vocabulary.token(best.token).text,
         score=best.score,
         z=best.z,
-        matches=[vocabulary.token(one.token) for one in found.matches[1:]],
-        strength=found.row.strength,
-        layer_z=found.row.layer_z,
-        top_tokens=_top(vocabulary, found.row),
-        bottom_tokens=bottom if found.side is Side.bottom else None,
+        matches=[vocabulary.token(other.token) for other in matched.matches[1:]],
+        strength=matched.row.strength,
+        layer_z=matched.row.layer_z,
+        top_tokens=_top_tokens(vocabulary, matched.row),
+        bottom_tokens=bottom_tokens if matched.side is Side.bottom else None,
         effect=best.effect,
         counterpart=counterpart,
     )
 
 
-def _bottoms(
-    labels: LabelFile, connection: sa.Connection, found: Iterable[tuple[LabelKey, Found]]
+def _read_bottom_tokens(
+    labels: LabelFile, connection: sa.Connection, matched_labels: Iterable[tuple[LabelKey, MatchedLabel]]
 ) -> dict[LabelKey, list[Token]]:
-    """The tokens at the bottom of those labels that were found there: rows carry the top ones alone."""
+    """Read the bottom tokens of labels whose bottom was searched: rows carry only the top tokens."""
     by_model: dict[str, list[LabelKey]] = defaultdict(list)
-    for key, one in found:
-        if one.side is Side.bottom:
+    for key, matched in matched_labels:
+        if matched.side is Side.bottom:
             by_model[key.model].append(key)
-    named: dict[LabelKey, list[Token]] = {}
+    bottom_tokens: dict[LabelKey, list[Token]] = {}
     for model, keys in by_model.items():
-        named |= label_tokens(labels, connection, model, keys, Side.bottom)
-    return named
+        bottom_tokens |= read_label_tokens(labels, connection, model, keys, Side.bottom)
+    return bottom_tokens
 
 
-def _top(vocabulary: Vocabulary, row: Row) -> list[Token]:
+def _top_tokens(vocabulary: Vocabulary, row: HitRow) -> list[Token]:
     ids = (row._mapping[f"top_{place}"] for place in range(NAMED))
     return [vocabulary.token(id_) for id_ in ids if id_ is not None]

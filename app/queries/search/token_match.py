@@ -1,6 +1,6 @@
-"""From what was asked to entries of vocabularies: the tokens that match, or the pieces a text is split into.
+"""Find the tokens of vocabularies that match the texts of a search, or the pieces such a text is split into.
 
-Works in memory on `app.labelfile.vocabulary`; it knows no neuron and no table.
+This works in memory on `app.labelfile.vocabulary`; it knows no neuron and no table.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from neuronym.contract import VocabularyToken
 MAX_PREFIX = 200
 MAX_PIECES = 64
 
-_LOOK_UP: dict[str, Callable[[Vocabulary, str], list[int]]] = {
+_LOOKUPS: dict[str, Callable[[Vocabulary, str], list[int]]] = {
     "word": Vocabulary.word,
     "exact": Vocabulary.exact,
     "prefix": Vocabulary.prefix,
@@ -22,51 +22,57 @@ _LOOK_UP: dict[str, Callable[[Vocabulary, str], list[int]]] = {
 
 
 @dataclass
-class Matching:
-    """Ids by the hash of their vocabulary, each once; `notes` say what was cut short or not found."""
+class TokenMatches:
+    """Token ids by the hash of their vocabulary, each id once; `notes` say what was cut short or not found."""
 
     tokens: dict[str, list[int]] = field(default_factory=dict)
     pieces: dict[str, list[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
-def match(
+def find_tokens(
     alternatives: list[Alternative], vocabularies: dict[str, Vocabulary], most: int | None = MAX_PREFIX
-) -> Matching:
-    """Look every alternative up in every vocabulary; one that none of them has is split into pieces.
+) -> TokenMatches:
+    """Look every alternative up in every vocabulary; an alternative that none of them has is split into pieces.
 
-    `most` tokens are looked up where a prefix is asked for; None is all of them.
+    Where an alternative is a prefix, only the first `most` tokens of each vocabulary are kept; None keeps all.
     """
-    found = Matching()
-    for one in alternatives:
-        matches = {hash_: _LOOK_UP[one.kind](known, one.text) for hash_, known in vocabularies.items()}
-        if any(matches.values()):
-            _add(found.tokens, matches)
-        elif one.kind == "prefix":
-            found.notes.append(f"No token begins with “{clip(one.text)}”.")
+    matches = TokenMatches()
+    for alternative in alternatives:
+        ids = {
+            hash_: _LOOKUPS[alternative.kind](vocabulary, alternative.text)
+            for hash_, vocabulary in vocabularies.items()
+        }
+        if any(ids.values()):
+            _add_ids(matches.tokens, ids)
+        elif alternative.kind == "prefix":
+            matches.notes.append(f"No token begins with “{clip(alternative.text)}”.")
         else:
-            _add(found.pieces, {hash_: known.pieces(one.text) for hash_, known in vocabularies.items()})
-            found.notes.append(f"“{clip(one.text)}” is no single token; search for one of its pieces.")
-    prefixed = any(one.kind == "prefix" for one in alternatives)
-    _cut(found.tokens, most if prefixed else None, "tokens that match were looked up", found.notes)
-    _cut(found.pieces, MAX_PIECES, "pieces are listed", found.notes)
-    return found
+            _add_ids(
+                matches.pieces,
+                {hash_: vocabulary.pieces(alternative.text) for hash_, vocabulary in vocabularies.items()},
+            )
+            matches.notes.append(f"“{clip(alternative.text)}” is no single token; search for one of its pieces.")
+    prefixed = any(alternative.kind == "prefix" for alternative in alternatives)
+    _cut_ids(matches.tokens, most if prefixed else None, "tokens that match were looked up", matches.notes)
+    _cut_ids(matches.pieces, MAX_PIECES, "pieces are listed", matches.notes)
+    return matches
 
 
-def spelled(ids: dict[str, list[int]], vocabularies: dict[str, Vocabulary]) -> list[VocabularyToken]:
-    """Ids as they are answered."""
-    return [entry for hash_, found in ids.items() for entry in vocabularies[hash_].describe(found)]
+def describe_tokens(ids: dict[str, list[int]], vocabularies: dict[str, Vocabulary]) -> list[VocabularyToken]:
+    """The tokens with these ids as they stand in an answer."""
+    return [entry for hash_, token_ids in ids.items() for entry in vocabularies[hash_].describe(token_ids)]
 
 
-def _add(ids: dict[str, list[int]], more: dict[str, list[int]]) -> None:
-    for hash_, found in more.items():
-        ids[hash_] = list(dict.fromkeys(ids.get(hash_, []) + found))
+def _add_ids(ids: dict[str, list[int]], more: dict[str, list[int]]) -> None:
+    for hash_, new_ids in more.items():
+        ids[hash_] = list(dict.fromkeys(ids.get(hash_, []) + new_ids))
 
 
-def _cut(ids: dict[str, list[int]], limit: int | None, what: str, notes: list[str]) -> None:
-    most = max((len(found) for found in ids.values()), default=0)
-    if limit is None or most <= limit:
+def _cut_ids(ids: dict[str, list[int]], limit: int | None, what: str, notes: list[str]) -> None:
+    longest = max((len(token_ids) for token_ids in ids.values()), default=0)
+    if limit is None or longest <= limit:
         return
-    for found in ids.values():
-        del found[limit:]
-    notes.append(f"Only the first {limit} of {most} {what}.")
+    for token_ids in ids.values():
+        del token_ids[limit:]
+    notes.append(f"Only the first {limit} of {longest} {what}.")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.labelfile.catalog import Catalog
-from app.queries.clamps import checked
+from app.queries.clamps import check_clamps
 from app.queries.neuron import neuron
 from neuronym.contract import Clamp, ClampRequest, Lens, Site, View
 from neuronym.settings import Settings
@@ -68,7 +68,7 @@ def test_activity_is_that_of_every_layer(measured: Path) -> None:
     try:
         labels = catalog.current()
         clamps = [Clamp(layer=3, index=7, value=2.0, site=Site.act)]
-        raw = checked(labels, ClampRequest(model="tiny", prompt="a", clamps=clamps, unit="range"))
+        raw = check_clamps(labels, ClampRequest(model="tiny", prompt="a", clamps=clamps, unit="range"))
         assert raw.unit == "raw" and raw.clamps[0].value != 2.0
         effect = neuron(labels, "tiny", 1, 7).effect
         assert effect and Lens.cosine in neuron(labels, "tiny", 1, 7).views[View.up]
