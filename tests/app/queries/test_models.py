@@ -23,25 +23,25 @@ def soup(client: TestClient, address: str) -> BeautifulSoup:
     return BeautifulSoup(client.get(address).text, "html.parser")
 
 
-def said(element: Tag) -> str:
+def folded_text(element: Tag) -> str:
     """The text of an element, its cells apart and its spaces folded."""
     return " ".join(element.get_text(" ").split())
 
 
 def test_a_list_of_models_tells_each_measurement_as_a_whole(labels: LabelFile) -> None:
-    measured = {one.name: one.measurements for one in models(labels).models}
-    control = measured["tiny-chat"].control
+    measurements_of = {row.name: row.measurements for row in models(labels).models}
+    control = measurements_of["tiny-chat"].control
     assert control is not None
     assert (control.settings.rule, control.settings.controls) == (RULE, 99)
     assert control.settings.rates == {Strength.weak: 0.05, Strength.strong: 0.02}
-    assert {(one.view, one.lens) for one in control.result.views} == {(view, lens) for view in View for lens in Lens}
+    assert {(row.view, row.lens) for row in control.result.views} == {(view, lens) for view in View for lens in Lens}
     assert (control.result.views[0].strong, control.result.views[0].false_share) == (2, CHANCE)
     assert control.result.layers is None
     assert (control.measured_at, control.seconds) == ("2026-11-01T01:00:00Z", 2.5)
-    activity, effect = measured["tiny-chat"].activity, measured["tiny-chat"].effect
+    activity, effect = measurements_of["tiny-chat"].activity, measurements_of["tiny-chat"].effect
     assert activity is not None and (activity.settings["seed"], activity.result.positions) == (0, 64)
     assert effect is not None and (effect.result.first, effect.result.high["down cosine"].rises) == (None, 0.9)
-    assert measured["tiny-gpt"].model_dump() == {"control": None, "activity": None, "effect": None}
+    assert measurements_of["tiny-gpt"].model_dump() == {"control": None, "activity": None, "effect": None}
 
 
 def test_a_model_by_itself_has_every_layer(labels: LabelFile, client: TestClient) -> None:
@@ -81,14 +81,14 @@ def test_an_account_that_cannot_be_read_is_left_out_and_said(tmp_path: Path, cap
 def test_the_page_of_a_model_has_its_rule_its_shares_and_its_sources(client: TestClient) -> None:
     page = soup(client, "/models/tiny-chat")
     assert RULE in page.text
-    rows = [said(row) for row in page.select("table.graded tbody tr")]
+    rows = [folded_text(row) for row in page.select("table.graded tbody tr")]
     assert rows[0] == "cosine gate reads 25.0% 12.5% 62.5% 25.0%"
     assert len(rows) == 6
     assert len(page.select("svg.chart[aria-label]")) == 4
     layers, _ = page.select("table.by-layer")
-    assert said(layers.select("tbody tr")[2]).startswith("2 6.00 8.00 25.0% 25.0%")
-    fared = [said(row) for row in page.select("table.holding-by-view tbody tr")]
-    assert fared[0].startswith("cosine gate reads 90.0% 50.0% raises +0.25 +0.001")
+    assert folded_text(layers.select("tbody tr")[2]).startswith("2 6.00 8.00 25.0% 25.0%")
+    holding_rows = [folded_text(row) for row in page.select("table.holding-by-view tbody tr")]
+    assert holding_rows[0].startswith("cosine gate reads 90.0% 50.0% raises +0.25 +0.001")
     assert page.select_one('link[rel="alternate"]')["href"] == "/api/v1/models/tiny-chat"  # type: ignore[index]
     assert "planted/tiny-chat" in page.text and "Once there was a" in page.text
 
@@ -106,7 +106,7 @@ def test_models_lead_to_their_pages(client: TestClient) -> None:
 
 def test_the_method_prints_the_rule_that_is_served(client: TestClient, tmp_path: Path) -> None:
     (quoted,) = soup(client, "/method").select(".rule")
-    rule = said(quoted)
+    rule = folded_text(quoted)
     assert rule.startswith(RULE)
     assert "99 control rows" in rule and "2% of labels are strong, 5% strong or weak" in rule
     assert rule.endswith("Model: tiny-chat .")
@@ -128,7 +128,8 @@ def test_charts_of_strength_by_layer(labels: LabelFile) -> None:
     control = labels.holdings.measurements["tiny-chat"].control
     assert control is not None and control.result.layers
     layers = [
-        one.model_copy(update={"strong_above": 6.1 + one.layer, "strong": one.layer}) for one in control.result.layers
+        figures.model_copy(update={"strong_above": 6.1 + figures.layer, "strong": figures.layer})
+        for figures in control.result.layers
     ]
     chart = threshold_charts(layers, [Lens.logit])[0]
     assert [line.name for line in chart.lines] == [View.gate, View.up, View.down]
@@ -136,7 +137,7 @@ def test_charts_of_strength_by_layer(labels: LabelFile) -> None:
     assert [(point.x, point.y) for point in chart.lines[0].points] == [(0, 96), (50, 56), (100, 16)]
     assert chart.sentence == "From 6.1 in layer 0, up view, to 8.1 in layer 2, up view. The axis begins at 6."
     shares = strong_charts(layers)
-    assert [one.lens for one in shares] == [Lens.cosine, Lens.logit]
+    assert [figures.lens for figures in shares] == [Lens.cosine, Lens.logit]
     assert [tick.text for tick in shares[0].up] == ["0%", "5%", "10%", "15%", "20%", "25%"]
     assert threshold_charts([]) == []
 

@@ -19,12 +19,12 @@ A, B = HASHES
 
 def test_models_have_provenance_and_pairs(labels: LabelFile) -> None:
     base, chat, second, gpt = models(labels).models
-    assert [(one.name, one.role, one.other) for one in base.pairs] == [
+    assert [(pair.name, pair.role, pair.other) for pair in base.pairs] == [
         ("tiny-pair", Role.base, "tiny-chat"),
         ("tiny-later", Role.base, "tiny-second"),
     ]
-    assert [(one.name, one.role, one.other) for one in chat.pairs] == [("tiny-pair", Role.instruct, "tiny-base")]
-    assert [one.name for one in second.pairs] == ["tiny-later"]
+    assert [(pair.name, pair.role, pair.other) for pair in chat.pairs] == [("tiny-pair", Role.instruct, "tiny-base")]
+    assert [pair.name for pair in second.pairs] == ["tiny-later"]
     assert (gpt.views, gpt.lenses, gpt.pairs, gpt.tokenizer) == ([View.up, View.down], list(Lens), [], B)
     assert (chat.versions, chat.settings["top_k"], chat.tokenizer) == ({"torch": "2.13.0"}, 6, A)
 
@@ -36,7 +36,7 @@ def test_labels_by_view_and_lens(labels: LabelFile) -> None:
     )
     assert {view: list(lenses) for view, lenses in answer.views.items()} == {view: list(Lens) for view in View}
     label = answer.views[View.up][Lens.cosine]
-    assert [one.text for one in label.top_tokens[:2]] == [" California", " dog"]
+    assert [token.text for token in label.top_tokens[:2]] == [" California", " dog"]
     assert label.top_tokens[0].score == pytest.approx(4.6)
     assert (len(label.top_tokens), len(label.bottom_tokens)) == (6, 3)
     assert [label.z, label.margin, label.layer_z] == pytest.approx([9, 2, 1.5])
@@ -91,20 +91,23 @@ def test_previous_and_next_cross_layers(
 
 def test_similar_neurons(labels: LabelFile) -> None:
     similar = neuron(labels, "tiny-chat", 2, 1).neighbours.similar
-    assert [(one.neuron, one.view, one.cosine) for one in similar] == [("L2N3", View.up, 0.75), ("L2N0", View.up, 0.5)]
+    assert [(neighbour.neuron, neighbour.view, neighbour.cosine) for neighbour in similar] == [
+        ("L2N3", View.up, 0.75),
+        ("L2N0", View.up, 0.5),
+    ]
 
 
 def test_the_counterpart_by_view_and_lens(labels: LabelFile) -> None:
-    there = neuron(labels, "tiny-chat", 0, 0).counterpart
-    assert there is not None
-    assert (there.model, there.pair, there.role) == ("tiny-base", "tiny-pair", Role.base)
-    assert {view: list(lenses) for view, lenses in there.views.items()} == {view: list(Lens) for view in View}
-    assert not there.views[View.down][Lens.cosine].same_top
-    assert there.views[View.down][Lens.logit].same_top
+    counterpart = neuron(labels, "tiny-chat", 0, 0).counterpart
+    assert counterpart is not None
+    assert (counterpart.model, counterpart.pair, counterpart.role) == ("tiny-base", "tiny-pair", Role.base)
+    assert {view: list(lenses) for view, lenses in counterpart.views.items()} == {view: list(Lens) for view in View}
+    assert not counterpart.views[View.down][Lens.cosine].same_top
+    assert counterpart.views[View.down][Lens.logit].same_top
 
 
 @pytest.mark.parametrize(
-    ("model", "place", "said"),
+    ("model", "place", "message"),
     [
         ("nope", (0, 0), "Mapped models: tiny-base, tiny-chat, tiny-second, tiny-gpt"),
         ("tiny-chat", (3, 0), "its layers are 0 to 2"),
@@ -113,25 +116,25 @@ def test_the_counterpart_by_view_and_lens(labels: LabelFile) -> None:
         ("tiny-chat", (0, 10**30), "its neurons are 0 to 3"),
     ],
 )
-def test_a_neuron_that_is_not_there(labels: LabelFile, model: str, place: tuple[int, int], said: str) -> None:
-    with pytest.raises(NotFound, match=said):
+def test_a_neuron_that_is_not_there(labels: LabelFile, model: str, place: tuple[int, int], message: str) -> None:
+    with pytest.raises(NotFound, match=message):
         neuron(labels, model, *place)
 
 
 def test_a_layer_lists_the_most_specialised_first(labels: LabelFile) -> None:
     answer = layer(labels, "tiny-chat", 2, LayerQuery())
-    assert [one.neuron for one in answer.results] == ["L2N1", "L2N0", "L2N2", "L2N3"]
+    assert [neuron.neuron for neuron in answer.results] == ["L2N1", "L2N0", "L2N2", "L2N3"]
     assert (answer.total, answer.layers, answer.view, answer.lens) == (4, 3, View.up, Lens.cosine)
-    assert [one.text for one in answer.results[0].top_tokens[:2]] == [" California", " dog"]
+    assert [token.text for token in answer.results[0].top_tokens[:2]] == [" California", " dog"]
     assert len(answer.results[0].top_tokens) == 5
 
 
 def test_a_layer_is_filtered_sorted_and_paged(labels: LabelFile) -> None:
     by_place = layer(labels, "tiny-chat", 2, LayerQuery(sort="neuron", limit=2, offset=1))
-    assert [one.neuron for one in by_place.results] == ["L2N1", "L2N2"]
+    assert [neuron.neuron for neuron in by_place.results] == ["L2N1", "L2N2"]
     assert by_place.total == 4
     strong = layer(labels, "tiny-chat", 2, LayerQuery(strength=Strength.strong))
-    assert ([one.neuron for one in strong.results], strong.total) == (["L2N1"], 1)
+    assert ([neuron.neuron for neuron in strong.results], strong.total) == (["L2N1"], 1)
     assert layer(labels, "tiny-chat", 2, LayerQuery(sort="layer_z")).results[0].neuron == "L2N1"
     assert layer(labels, "tiny-chat", 2, LayerQuery(sort="margin")).results[0].neuron == "L2N1"
 
@@ -145,7 +148,7 @@ def test_a_layer_that_is_not_there(labels: LabelFile) -> None:
 
 def test_tokens_that_match(labels: LabelFile) -> None:
     answer = tokens(labels, TokensQuery(q="dog", tokenizer=B))
-    assert [(one.text, one.kind, one.tokenizer) for one in answer.tokens] == [
+    assert [(entry.text, entry.kind, entry.tokenizer) for entry in answer.tokens] == [
         ("dog", Kind.continuation, B),
         (" dog", Kind.word, B),
     ]
@@ -154,23 +157,23 @@ def test_tokens_that_match(labels: LabelFile) -> None:
 
 def test_tokens_are_cut_and_it_is_said(labels: LabelFile) -> None:
     answer = tokens(labels, TokensQuery(q="calico*", tokenizer=A, limit=8))
-    assert [one.text for one in answer.tokens] == [f" calico00{place}" for place in range(8)]
+    assert [entry.text for entry in answer.tokens] == [f" calico00{place}" for place in range(8)]
     assert answer.notes[-1] == "200 tokens match; the first 8 are listed."
 
 
 def test_tokens_of_no_token_are_its_pieces(labels: LabelFile) -> None:
     answer = tokens(labels, TokensQuery(q="New York", tokenizer=A))
-    assert [one.text for one in answer.pieces] == ["New", " York"]
+    assert [piece.text for piece in answer.pieces] == ["New", " York"]
 
 
 def test_a_token_and_the_neurons_that_name_it(labels: LabelFile) -> None:
     answer = token(labels, A, token_ids(0)[" California"])
     assert (answer.token.text, answer.token.kind) == (" California", Kind.word)
-    groups = {(one.model, one.view, one.lens, one.side): one for one in answer.groups}
+    groups = {(group.model, group.view, group.lens, group.side): group for group in answer.groups}
     up = groups["tiny-chat", View.up, Lens.cosine, Side.top]
-    assert (up.total, [one.neuron for one in up.neurons]) == (1, ["L2N1"])
+    assert (up.total, [result.neuron for result in up.neurons]) == (1, ["L2N1"])
     bottom = groups["tiny-chat", View.up, Lens.cosine, Side.bottom]
-    assert [(one.neuron, one.side) for one in bottom.neurons] == [("L1N1", Side.bottom), ("L1N0", Side.bottom)]
+    assert [(result.neuron, result.side) for result in bottom.neurons] == [("L1N1", Side.bottom), ("L1N0", Side.bottom)]
     assert ("tiny-gpt", View.down, Lens.cosine, Side.top) not in groups  # of another vocabulary
     assert len(groups) == len(answer.groups) == 6
 
@@ -180,7 +183,9 @@ def test_a_group_names_its_best_and_counts_them_all(labels: LabelFile) -> None:
     assert sum(group.total for group in groups) == 3 * 72 * 9 - 19  # every place of every label but the planted
     assert max(len(group.neurons) for group in groups) <= BEST
     largest = max(groups, key=lambda group: group.total)
-    assert [abs(one.z) for one in largest.neurons] == sorted((abs(one.z) for one in largest.neurons), reverse=True)
+    assert [abs(neuron.z) for neuron in largest.neurons] == sorted(
+        (abs(neuron.z) for neuron in largest.neurons), reverse=True
+    )
 
 
 def test_a_token_that_is_not_there(labels: LabelFile) -> None:

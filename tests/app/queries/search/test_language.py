@@ -9,7 +9,7 @@ from neuronym.neuron_name import NeuronName
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "meant"),
+    ("text", "kind", "expected"),
     [
         ("California", "word", "California"),
         ("  New York \t", "word", "New York"),
@@ -35,9 +35,9 @@ from neuronym.neuron_name import NeuronName
         ("L1N1234567890", "word", "L1N1234567890"),
     ],
 )
-def test_one_alternative(text: str, kind: str, meant: str) -> None:
+def test_one_alternative(text: str, kind: str, expected: str) -> None:
     parsed = parse(text)
-    assert [(one.kind, one.text) for one in parsed.alternatives] == [(kind, meant)]
+    assert [(alternative.kind, alternative.text) for alternative in parsed.alternatives] == [(kind, expected)]
     assert not parsed.neurons
     assert not parsed.notes
 
@@ -70,6 +70,6 @@ def test_only_so_many_alternatives_are_looked_up() -> None:
 
 @pytest.mark.parametrize("piece", ['"', '"a', '"a"', '" ', " ", ",", "a,", "*", "a*", 'a"', '""', '"" ', "x", '", "'])
 def test_reading_takes_time_in_proportion(piece: str) -> None:
-    began = perf_counter()
+    start = perf_counter()
     parse(piece * (100_000 // len(piece)))
-    assert perf_counter() - began < 2
+    assert perf_counter() - start < 2

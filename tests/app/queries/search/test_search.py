@@ -15,13 +15,13 @@ def ask(labels: LabelFile, q: str = "California", **filters: Any) -> SearchAnswe
     return search(labels, SearchQuery(q=q, **filters))
 
 
-def found(answer: SearchAnswer) -> list[tuple[str, str, str, str]]:
-    return [(one.model, one.neuron, one.view.value, one.token) for one in answer.results]
+def found_neurons(answer: SearchAnswer) -> list[tuple[str, str, str, str]]:
+    return [(result.model, result.neuron, result.view.value, result.token) for result in answer.results]
 
 
 def test_every_model_and_view_best_first(labels: LabelFile) -> None:
     answer = ask(labels)
-    assert found(answer) == [
+    assert found_neurons(answer) == [
         ("tiny-chat", "L2N1", "up", " California"),
         ("tiny-gpt", "L0N2", "down", " California"),
         ("tiny-base", "L2N1", "up", " California"),
@@ -64,19 +64,22 @@ def test_a_result_has_all_that_a_row_shows(labels: LabelFile) -> None:
 
 def test_one_result_a_label_with_its_other_matches_best_first(labels: LabelFile) -> None:
     answer = ask(labels, "dog, puppy", view="gate")
-    assert found(answer) == [("tiny-chat", "L1N1", "gate", " dog")]
+    assert found_neurons(answer) == [("tiny-chat", "L1N1", "gate", " dog")]
     assert [token.text for token in answer.results[0].matches] == ["dog", " puppy"]
 
 
 def test_lenses_are_apart(labels: LabelFile) -> None:
-    assert found(ask(labels, lens="logit")) == [("tiny-chat", "L1N3", "down", " California")]
+    assert found_neurons(ask(labels, lens="logit")) == [("tiny-chat", "L1N3", "down", " California")]
 
 
 def test_bottom_begins_with_the_most_negative(labels: LabelFile) -> None:
     answer = ask(labels, side="bottom")
-    assert [(one.neuron, round(one.z, 3), one.rank) for one in answer.results] == [("L1N1", -6.5, 1), ("L1N0", -5, 0)]
-    assert [one.neuron for one in ask(labels, side="bottom", min_z=6).results] == ["L1N1"]
-    assert [one.neuron for one in ask(labels, "dog, California", side="bottom", sort="score").results] == [
+    assert [(result.neuron, round(result.z, 3), result.rank) for result in answer.results] == [
+        ("L1N1", -6.5, 1),
+        ("L1N0", -5, 0),
+    ]
+    assert [result.neuron for result in ask(labels, side="bottom", min_z=6).results] == ["L1N1"]
+    assert [result.neuron for result in ask(labels, "dog, California", side="bottom", sort="score").results] == [
         "L1N1",
         "L1N0",
     ]
@@ -108,21 +111,24 @@ def test_bottom_begins_with_the_most_negative(labels: LabelFile) -> None:
 )
 def test_filters(labels: LabelFile, filters: dict[str, Any], neurons: list[str]) -> None:
     answer = ask(labels, **filters)
-    assert [one.neuron for one in answer.results] == neurons
+    assert [result.neuron for result in answer.results] == neurons
     assert answer.total == len(neurons)
 
 
 def test_agreement_in_a_pair_that_is_not_the_first_of_its_model(labels: LabelFile) -> None:
     """tiny-base agrees in tiny-pair, its first, and does not in tiny-later."""
     changed = ask(labels, pair="tiny-later", agreement="changed")
-    assert [(one.model, one.neuron) for one in changed.results] == [("tiny-base", "L2N1"), ("tiny-second", "L2N1")]
+    assert [(result.model, result.neuron) for result in changed.results] == [
+        ("tiny-base", "L2N1"),
+        ("tiny-second", "L2N1"),
+    ]
     assert changed.total == 2
     assert ask(labels, pair="tiny-later", agreement="same").total == 0
     assert ask(labels, pair="tiny-later", model="tiny-base", agreement="changed").total == 1
 
 
 def test_the_counterpart_is_that_of_the_models_first_pair(labels: LabelFile) -> None:
-    by_model = {(one.model, one.neuron): one.counterpart for one in ask(labels).results}
+    by_model = {(result.model, result.neuron): result.counterpart for result in ask(labels).results}
     base = by_model["tiny-base", "L2N1"]
     assert base is not None
     assert (base.model, base.same_top) == ("tiny-chat", True)
@@ -152,7 +158,7 @@ def test_the_counterpart_in_the_pair_that_is_asked_for(labels: LabelFile) -> Non
     ],
 )
 def test_sorting_puts_the_unmeasured_last(labels: LabelFile, sort: str, neurons: list[str]) -> None:
-    assert [one.neuron for one in ask(labels, model="tiny-chat", sort=sort).results] == neurons
+    assert [result.neuron for result in ask(labels, model="tiny-chat", sort=sort).results] == neurons
 
 
 @pytest.mark.parametrize("sort", ["z", "trust", "score", "effect", "layer_z", "neuron"])
@@ -160,16 +166,16 @@ def test_sorting_puts_the_unmeasured_last(labels: LabelFile, sort: str, neurons:
 def test_pages_neither_overlap_nor_leave_a_gap(labels: LabelFile, sort: str, side: str) -> None:
     """Fillers have many ties: only the tie-break keeps pages apart."""
 
-    def key(one: SearchResult) -> tuple[str, str, View, Lens]:
-        return one.model, one.neuron, one.view, one.lens
+    def key(result: SearchResult) -> tuple[str, str, View, Lens]:
+        return result.model, result.neuron, result.view, result.lens
 
     q = ",".join(FILLER)
     whole = ask(labels, q, sort=sort, side=side, limit=500)
     pages = [ask(labels, q, sort=sort, side=side, limit=7, offset=offset) for offset in range(0, whole.total, 7)]
     assert whole.total == 3 * 36 + 24  # all labels of the cosine lens
-    assert [key(one) for page in pages for one in page.results] == [key(one) for one in whole.results]
+    assert [key(result) for page in pages for result in page.results] == [key(result) for result in whole.results]
     assert {page.total for page in pages} == {whole.total}
-    assert len({key(one) for one in whole.results}) == whole.total
+    assert len({key(result) for result in whole.results}) == whole.total
 
 
 def test_a_page_past_the_last_still_counts(labels: LabelFile) -> None:
@@ -225,7 +231,7 @@ def test_the_query_is_told_back_as_it_was_read(labels: LabelFile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filters", "problem", "said"),
+    ("filters", "problem", "message"),
     [
         ({"model": "nope"}, NotFound, "Mapped models: tiny-base, tiny-chat, tiny-second, tiny-gpt."),
         ({"pair": "nope"}, NotFound, "Mapped pairs: tiny-pair, tiny-later."),
@@ -235,9 +241,9 @@ def test_the_query_is_told_back_as_it_was_read(labels: LabelFile) -> None:
     ],
 )
 def test_refusals_name_what_there_is(
-    labels: LabelFile, filters: dict[str, Any], problem: type[Exception], said: str
+    labels: LabelFile, filters: dict[str, Any], problem: type[Exception], message: str
 ) -> None:
-    with pytest.raises(problem, match=said.replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(problem, match=message.replace("(", r"\(").replace(")", r"\)")):
         ask(labels, **filters)
 
 

@@ -5,7 +5,7 @@ import pytest
 from app.labelfile.label_file import LabelFile
 from app.labelfile.vocabulary import Vocabulary
 from app.queries.search.language import Alternative, parse
-from app.queries.search.token_match import MAX_PIECES, MAX_PREFIX, Matching, match
+from app.queries.search.token_match import MAX_PIECES, MAX_PREFIX, TokenMatches, find_tokens
 from tests.app.label_files import BYTE, HASHES, SPECIAL, token_ids
 
 A, B = HASHES
@@ -16,22 +16,22 @@ def vocabularies(labels: LabelFile) -> dict[str, Vocabulary]:
     return labels.vocabularies(labels.models)
 
 
-def texts(found: dict[str, list[int]], hash_: str, vocabularies: dict[str, Vocabulary]) -> list[str]:
-    return [vocabularies[hash_].token(id_).text for id_ in found.get(hash_, [])]
+def texts_of(ids: dict[str, list[int]], hash_: str, vocabularies: dict[str, Vocabulary]) -> list[str]:
+    return [vocabularies[hash_].token(id_).text for id_ in ids.get(hash_, [])]
 
 
-def ask(text: str, vocabularies: dict[str, Vocabulary]) -> Matching:
-    return match(parse(text).alternatives, vocabularies)
+def match_text(text: str, vocabularies: dict[str, Vocabulary]) -> TokenMatches:
+    return find_tokens(parse(text).alternatives, vocabularies)
 
 
 @pytest.mark.parametrize("text", ["California", "california", " CALIFORNIA ", "cAlIfOrNiA"])
 def test_a_word_whatever_its_case_and_leading_space(text: str, vocabularies: dict[str, Vocabulary]) -> None:
-    found = ask(text, vocabularies)
+    matches = match_text(text, vocabularies)
     expected = {" California", "California", " california", "CALIFORNIA"}
-    assert set(texts(found.tokens, A, vocabularies)) == expected
-    assert set(texts(found.tokens, B, vocabularies)) == expected
-    assert not found.pieces
-    assert not found.notes
+    assert set(texts_of(matches.tokens, A, vocabularies)) == expected
+    assert set(texts_of(matches.tokens, B, vocabularies)) == expected
+    assert not matches.pieces
+    assert not matches.notes
 
 
 @pytest.mark.parametrize(
@@ -55,51 +55,51 @@ def test_a_word_whatever_its_case_and_leading_space(text: str, vocabularies: dic
     ],
 )
 def test_odd_texts(text: str, expected: list[str], vocabularies: dict[str, Vocabulary]) -> None:
-    found = texts(ask(text, vocabularies).tokens, A, vocabularies)
-    assert set(found) == set(expected)
+    texts = texts_of(match_text(text, vocabularies).tokens, A, vocabularies)
+    assert set(texts) == set(expected)
 
 
 def test_either_of_several(vocabularies: dict[str, Vocabulary]) -> None:
-    found = ask('dog, " puppy", nowhere', vocabularies)
-    assert texts(found.tokens, A, vocabularies) == [" dog", "dog", " puppy"]
-    assert texts(found.pieces, A, vocabularies) == list("nowher")
-    assert found.notes == ["“nowhere” is no single token; search for one of its pieces."]
+    matches = match_text('dog, " puppy", nowhere', vocabularies)
+    assert texts_of(matches.tokens, A, vocabularies) == [" dog", "dog", " puppy"]
+    assert texts_of(matches.pieces, A, vocabularies) == list("nowher")
+    assert matches.notes == ["“nowhere” is no single token; search for one of its pieces."]
 
 
 def test_a_prefix_says_that_it_was_cut(vocabularies: dict[str, Vocabulary]) -> None:
-    found = ask("CALI*", vocabularies)
-    assert len(found.tokens[A]) == MAX_PREFIX
-    assert texts(found.tokens, A, vocabularies)[:2] == [" calico000", " calico001"]
-    assert found.notes == [f"Only the first {MAX_PREFIX} of 254 tokens that match were looked up."]
+    matches = match_text("CALI*", vocabularies)
+    assert len(matches.tokens[A]) == MAX_PREFIX
+    assert texts_of(matches.tokens, A, vocabularies)[:2] == [" calico000", " calico001"]
+    assert matches.notes == [f"Only the first {MAX_PREFIX} of 254 tokens that match were looked up."]
 
 
 def test_a_prefix_of_nothing_has_no_pieces(vocabularies: dict[str, Vocabulary]) -> None:
-    found = ask("zzzz*", vocabularies)
-    assert not found.tokens
-    assert not found.pieces
-    assert found.notes == ["No token begins with “zzzz”."]
+    matches = match_text("zzzz*", vocabularies)
+    assert not matches.tokens
+    assert not matches.pieces
+    assert matches.notes == ["No token begins with “zzzz”."]
 
 
 def test_pieces_are_the_tokenizers_own_each_once(vocabularies: dict[str, Vocabulary]) -> None:
-    found = ask("New York New York", vocabularies)
-    assert texts(found.pieces, A, vocabularies) == ["New", " York", " ", "N", "e", "w"][: len(found.pieces[A])]
-    assert set(found.pieces) == {A, B}
+    matches = match_text("New York New York", vocabularies)
+    assert texts_of(matches.pieces, A, vocabularies) == ["New", " York", " ", "N", "e", "w"][: len(matches.pieces[A])]
+    assert set(matches.pieces) == {A, B}
 
 
 def test_a_long_text_is_not_cut_by_the_tokenizers_truncation(vocabularies: dict[str, Vocabulary]) -> None:
-    assert texts(ask("abcdefgh", vocabularies).pieces, A, vocabularies) == list("abcdefgh")
+    assert texts_of(match_text("abcdefgh", vocabularies).pieces, A, vocabularies) == list("abcdefgh")
 
 
 def test_pieces_are_cut_and_it_is_said(vocabularies: dict[str, Vocabulary]) -> None:
-    found = ask('"' + "".join(map(chr, range(48, 48 + 75))) + '"', vocabularies)
-    assert len(found.pieces[A]) == MAX_PIECES
-    assert "Only the first 64 of 75 pieces are listed." in found.notes
+    matches = match_text('"' + "".join(map(chr, range(48, 48 + 75))) + '"', vocabularies)
+    assert len(matches.pieces[A]) == MAX_PIECES
+    assert "Only the first 64 of 75 pieces are listed." in matches.notes
 
 
 def test_ten_thousand_characters_are_split(vocabularies: dict[str, Vocabulary]) -> None:
-    found = match([Alternative("word", "ab" * 5000)], vocabularies)
-    assert texts(found.pieces, A, vocabularies) == ["a", "b"]
-    assert len(found.notes[0]) < 200
+    matches = find_tokens([Alternative("word", "ab" * 5000)], vocabularies)
+    assert texts_of(matches.pieces, A, vocabularies) == ["a", "b"]
+    assert len(matches.notes[0]) < 200
 
 
 def test_ids_of_the_planted_words_are_what_the_table_says(vocabularies: dict[str, Vocabulary]) -> None:

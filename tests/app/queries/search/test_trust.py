@@ -13,7 +13,7 @@ from neuronym.contract import Lens, Side, Strength, View
 from tests.app.conftest import opened
 from tests.app.label_files import FILLER, Plan, write_label_file
 
-# what it is -> z, strength, effect as if its highest token were meant
+# description -> z, strength, and the effect for a label whose token is at the top
 LABELS: dict[str, tuple[float, Strength | None, float | None]] = {
     "strong, reversed": (8, Strength.strong, -0.1),
     "strong, holds": (4, Strength.strong, 0.1),
@@ -34,37 +34,37 @@ BY_EFFECT = [
 ]
 
 
-Judged = tuple[LabelFile, Side]
+JudgedFile = tuple[LabelFile, Side]
 
 
 @pytest.fixture(scope="module", params=Side)
-def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JudgedFile]:
     """A label file whose labels of ` dog`, at one side, are those of LABELS; each is a neuron of tiny-gpt."""
     side: Side = request.param
-    towards = 1 if side is Side.top else -1
+    sign = 1 if side is Side.top else -1
     plan = Plan()
     ends = plan.top if side is Side.top else plan.bottom
     for place, (z, strength, effect) in enumerate(LABELS.values()):
         key = ("tiny-gpt", View.down, Lens.cosine, place // 4, place % 4)
-        ends[key] = [(" dog", towards * z)]
+        ends[key] = [(" dog", sign * z)]
         if strength:
             plan.strength[key] = strength
         if effect is not None:
-            plan.effects[key] = towards * effect
+            plan.effects[key] = sign * effect
     data = tmp_path_factory.mktemp("judged")
     write_label_file(data, plan)
     for labels in opened(data):
         yield labels, side
 
 
-def order(judged: Judged, sort: str) -> list[str]:
+def order(judged: JudgedFile, sort: str) -> list[str]:
     """The names of LABELS as a search sorts them."""
     labels, side = judged
     answer = search(labels, SearchQuery.model_validate({"q": '" dog"', "side": side, "sort": sort}))
-    return [list(LABELS)[4 * one.layer + one.index] for one in answer.results]
+    return [list(LABELS)[4 * result.layer + result.index] for result in answer.results]
 
 
-def test_trusted_labels_come_first(judged: Judged) -> None:
+def test_trusted_labels_come_first(judged: JudgedFile) -> None:
     assert order(judged, "trust") == TRUSTED_FIRST
 
 
@@ -82,15 +82,15 @@ def test_above_noise_a_label_that_names_the_token_comes_before_one_that_lists_it
     write_label_file(tmp_path, plan)
     query = SearchQuery.model_validate({"q": '" dog"', "sort": "trust", "model": "tiny-gpt"})
     for labels in opened(tmp_path):
-        assert [one.index for one in search(labels, query).results[:3]] == [0, 1, 2]
+        assert [result.index for result in search(labels, query).results[:3]] == [0, 1, 2]
 
 
-def test_the_largest_effect_in_the_labels_direction_comes_first(judged: Judged) -> None:
+def test_the_largest_effect_in_the_labels_direction_comes_first(judged: JudgedFile) -> None:
     """Of bottom labels that is the most negative: a label that holds lowers its lowest token."""
     assert order(judged, "effect") == BY_EFFECT
 
 
-def test_a_program_that_asks_for_no_order_gets_z(judged: Judged) -> None:
+def test_a_program_that_asks_for_no_order_gets_z(judged: JudgedFile) -> None:
     by_z = sorted(LABELS, key=lambda name: -LABELS[name][0])
     assert order(judged, "z") == by_z
     assert SearchQuery().sort == "z"
@@ -107,8 +107,8 @@ def test_models_of_a_pair_are_ordered_by_the_one_that_is_shown(tmp_path: Path) -
     write_label_file(tmp_path, plan)
     query = SearchQuery(q='" dog"', sort="trust", pair="tiny-pair")
     for labels in opened(tmp_path):
-        assert [one.index for one in search(labels, query, folded=True).results] == [1, 1, 0, 0]
-        assert [(one.model, one.index) for one in search(labels, query).results] == [
+        assert [result.index for result in search(labels, query, folded=True).results] == [1, 1, 0, 0]
+        assert [(result.model, result.index) for result in search(labels, query).results] == [
             *(("tiny-base", 0), ("tiny-chat", 1), ("tiny-chat", 0), ("tiny-base", 1))
         ]
 

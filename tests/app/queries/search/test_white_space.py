@@ -35,13 +35,13 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelFile]:
     yield from opened(folder / "data")
 
 
-def found(labels: LabelFile, text: str) -> set[str]:
+def matching_texts(labels: LabelFile, text: str) -> set[str]:
     """The texts of the tokens that a text finds."""
     return {token.text for token in tokens(labels, TokensQuery(q=text)).tokens}
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("query", "expected"),
     [
         ("return", {"\treturn"}),
         ("RETURN", {"\treturn"}),
@@ -55,13 +55,13 @@ def found(labels: LabelFile, text: str) -> set[str]:
         ('"return"', set()),
     ],
 )
-def test_a_word_finds_its_token_whatever_stands_around_it(mapped: LabelFile, asked: str, expected: set[str]) -> None:
-    assert found(mapped, asked) == expected
+def test_a_word_finds_its_token_whatever_stands_around_it(mapped: LabelFile, query: str, expected: set[str]) -> None:
+    assert matching_texts(mapped, query) == expected
 
 
 def test_a_search_finds_the_neurons_that_are_named_by_it(mapped: LabelFile) -> None:
-    by_word, exactly = (search(mapped, SearchQuery(q=text, limit=500)) for text in ("return", '"\treturn"'))
-    assert by_word.results == exactly.results
+    by_word, by_exact_text = (search(mapped, SearchQuery(q=text, limit=500)) for text in ("return", '"\treturn"'))
+    assert by_word.results == by_exact_text.results
     assert by_word.total > 0
 
 
@@ -75,9 +75,9 @@ def test_a_file_of_an_earlier_version_answers_as_it_did(tmp_path: Path) -> None:
         connection.execute(sa.text(f"UPDATE token SET folded = lower({one_space_less}) WHERE text <> 'Straße'"))
     engine.dispose()
     for labels in opened(tmp_path):
-        assert found(labels, "california") == {text for text in WORDS if text.strip().lower() == "california"}
-        assert found(labels, "Dog") == {" dog", "dog"}
-        assert found(labels, "dog*") == {" dog", "dog", " Dogs"}
-        assert found(labels, "STRASSE") == {"Straße"}
-        assert found(labels, '"\tLos"') == {"\tLos"}
-        assert found(labels, "Los") == found(labels, "é") == set()
+        assert matching_texts(labels, "california") == {text for text in WORDS if text.strip().lower() == "california"}
+        assert matching_texts(labels, "Dog") == {" dog", "dog"}
+        assert matching_texts(labels, "dog*") == {" dog", "dog", " Dogs"}
+        assert matching_texts(labels, "STRASSE") == {"Straße"}
+        assert matching_texts(labels, '"\tLos"') == {"\tLos"}
+        assert matching_texts(labels, "Los") == matching_texts(labels, "é") == set()
