@@ -11,7 +11,7 @@ from neuronym.contract import Clamp, ClampRequest, Mode, ModelSummary, Site, Swe
 from neuronym.label_tables import QUANTILES, activity
 from neuronym.neuron_name import NeuronName
 
-HIGH = QUANTILES.index(0.999)  # the high end of a neuron's range: its quantile here is one unit
+HIGH = QUANTILES.index(0.999)  # the place in QUANTILES of a neuron's unit: the high end of its range
 
 
 def check_clamps(labels: LabelFile, request: ClampRequest) -> ClampRequest:

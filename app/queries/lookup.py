@@ -53,7 +53,7 @@ def has_neuron(model: ModelSummary, layer: int, index: int) -> bool:
 
 
 def check_view(models: Iterable[ModelSummary], view: View, lens: Lens | None) -> None:
-    """Raise Unprocessable when none of `models` was mapped under this view or lens; it names the mapped ones."""
+    """Raise Unprocessable when none of `models` was mapped under this view or lens; the error names those that are."""
     candidates = list(models)
     if not any(view in model.views for model in candidates):
         raise Unprocessable(*(_missing_view(model, view) for model in candidates))

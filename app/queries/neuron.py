@@ -1,4 +1,4 @@
-"""All that is known of one neuron: its labels, what it does on text, what clamping it does, and where to go from it."""
+"""All that is known of one neuron: its labels, its activity, the effect of clamping it, and its neighbours."""
 
 import json
 from collections.abc import Iterator

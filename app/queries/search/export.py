@@ -1,4 +1,4 @@
-"""All rows of `label_by_token` that the filters leave: every token of a label is a row, with words for enumerations.
+"""All rows of `label_by_token` that the filters leave: each token of a label is a row, with words for enumerations.
 
 This builds the statements that read the rows; it knows nothing of files or of HTTP.
 """
@@ -27,7 +27,7 @@ from neuronym.neuron_name import FORMAT
 hit = label_by_token.c
 _SAME, _CHANGED = (sa.literal_column(f"'{word}'", sa.String) for word in ("same", "changed"))
 _ROW_ADDRESS = [hit[name] for name in (*LABEL_KEY, "side", "token")]
-STRETCH = 250_000  # rows, about, that one statement reads when there is no text to search
+STRETCH = 250_000  # rows, roughly, that one statement reads when no token is searched
 
 
 class ExportQuery(Filters, TextQuestion):
@@ -129,7 +129,7 @@ def _join_tables(pair: Pair | None) -> sa.Join:
 
 
 def _is_searched_token(labels: LabelFile, query: ExportQuery, names: list[str]) -> sa.ColumnElement[bool]:
-    """Whether a row is of a token that `q` names; Unprocessable when `q` names no token, or has too many alternatives."""
+    """Whether a row is of a token that `q` names; Unprocessable when `q` names no token or too many words."""
     parsed = parse(query.q)
     vocabularies = labels.vocabularies(names)
     matches = find_tokens(parsed.alternatives, vocabularies, most=None)

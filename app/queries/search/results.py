@@ -20,7 +20,13 @@ from neuronym.label_tables import NAMED
 
 LABEL_KEY = ("model", "layer", "neuron", "view", "lens")  # which label a row belongs to
 LABEL_COLUMNS = ("layer_z", "strength", *(f"top_{place}" for place in range(NAMED)))  # equal in all rows of a label
-TOKEN_COLUMNS = ("token", "rank", "score", "z", "effect")  # differs between the rows, that is the tokens, of a label
+TOKEN_COLUMNS = (
+    "token",
+    "rank",
+    "score",
+    "z",
+    "effect",
+)  # differ between the rows of a label, one for each of its tokens
 
 HitRow = sa.Row[Any]
 

@@ -60,9 +60,9 @@ def read_page(
 
 
 def _family_columns(labels: LabelFile, models: Sequence[str]) -> tuple[sa.ColumnElement[int], sa.ColumnElement[bool]]:
-    """Two columns: the model that stands for all models paired with a row's model, and whether the row's own one leads.
+    """Two columns: the model that stands for the family of a row's model, and whether the row's model leads the family.
 
-    Models that are the base of no pair lead.
+    A family is the models that pairs connect; those that are the base of no pair lead it.
     """
     ids = labels.holdings.model_ids
     heads = {name: head for name, head in labels.holdings.families(models).items() if name != head}

@@ -1,4 +1,4 @@
-"""What was measured on a model as a whole: on the wire, on its page, and in the sentences about strength."""
+"""The measurements of a whole model: in JSON, on its page, and in the sentences about strength."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def soup(client: TestClient, address: str) -> BeautifulSoup:
 
 
 def folded_text(element: Tag) -> str:
-    """The text of an element, its cells apart and its spaces folded."""
+    """The text of an element, with cells apart and runs of spaces as one space."""
     return " ".join(element.get_text(" ").split())
 
 

@@ -1,4 +1,4 @@
-"""All that is known of a planted neuron."""
+"""The answers about a planted neuron, its layer and its tokens."""
 
 from math import exp
 
@@ -91,10 +91,8 @@ def test_previous_and_next_cross_layers(
 
 def test_similar_neurons(labels: LabelFile) -> None:
     similar = neuron(labels, "tiny-chat", 2, 1).neighbours.similar
-    assert [(neighbour.neuron, neighbour.view, neighbour.cosine) for neighbour in similar] == [
-        ("L2N3", View.up, 0.75),
-        ("L2N0", View.up, 0.5),
-    ]
+    neighbours = [(neighbour.neuron, neighbour.view, neighbour.cosine) for neighbour in similar]
+    assert neighbours == [("L2N3", View.up, 0.75), ("L2N0", View.up, 0.5)]
 
 
 def test_the_counterpart_by_view_and_lens(labels: LabelFile) -> None:
@@ -183,9 +181,8 @@ def test_a_group_names_its_best_and_counts_them_all(labels: LabelFile) -> None:
     assert sum(group.total for group in groups) == 3 * 72 * 9 - 19  # every place of every label but the planted
     assert max(len(group.neurons) for group in groups) <= BEST
     largest = max(groups, key=lambda group: group.total)
-    assert [abs(neuron.z) for neuron in largest.neurons] == sorted(
-        (abs(neuron.z) for neuron in largest.neurons), reverse=True
-    )
+    distances = [abs(neuron.z) for neuron in largest.neurons]
+    assert distances == sorted(distances, reverse=True)
 
 
 def test_a_token_that_is_not_there(labels: LabelFile) -> None:

@@ -1,4 +1,4 @@
-"""Base and instruct on real tiny checkpoints with planted changes: every figure is what the labels themselves say."""
+"""Base and instruct on real tiny checkpoints with planted changes: every figure follows from the labels."""
 
 from collections import Counter
 from itertools import product
@@ -38,7 +38,7 @@ def exact_query(pairs: PairFile, token: int) -> str:
 
 
 def test_what_was_planted_is_what_moved(pairs: PairFile) -> None:
-    """The fixture itself: nothing moved but what was planted, and the near tie in its lens alone."""
+    """The fixture itself: only the planted changes moved a top token, and the near tie only under its own lens."""
     assert pairs.moved("after", Lens.cosine) == CHANGED
     assert pairs.moved("after", Lens.logit) >= CHANGED | {NEAR_TIE}
     assert pairs.moved("later", Lens.cosine) == pairs.moved("later", Lens.logit) == SWAPPED
@@ -78,7 +78,7 @@ def test_agreement_by_layer(paired: LabelFile, pairs: PairFile) -> None:
 
 
 def test_agreement_by_strength_follows_the_base_label(paired: LabelFile, pairs: PairFile, labels: LabelFile) -> None:
-    """Empty where no strength was measured."""
+    """There is no agreement by strength where no strength was measured."""
     assert compare(labels, "tiny-base", "tiny-chat").by_strength == []
     groups: dict[tuple[Strength, View, Lens], list[bool]] = {}
     for lens in Lens:
@@ -161,7 +161,7 @@ def test_changed_is_filtered(paired: LabelFile, filters: dict[str, Any], expecte
 
 
 def test_a_concept_finds_old_and_new_names(paired: LabelFile, pairs: PairFile) -> None:
-    """Of the reversed row: its old and its new top token."""
+    """The reversed row is found by its old and by its new top token."""
     place = (View.gate, 1, 3)
     for model in ("before", "after"):
         token = pairs.labels(model, Lens.cosine)[place].top_ids[0]
@@ -212,7 +212,7 @@ def test_concepts_count_the_top_tokens_of_both_models(paired: LabelFile, pairs: 
 
 
 def test_concepts_by_direction_and_view(paired: LabelFile, pairs: PairFile) -> None:
-    """Of the overwritten column: its old name is lost, its new one, which another neuron has, is gained."""
+    """The overwritten column's old top token is lost; its new one, which another neuron has too, is gained."""
     place = (View.down, 3, 7)
     lost, gained = (pairs.labels(model, Lens.cosine)[place].top_ids[0] for model in ("before", "after"))
     directions: list[tuple[Literal["lost", "gained"], int, int]] = [("lost", lost, -1), ("gained", gained, 1)]

@@ -74,15 +74,11 @@ def test_lenses_are_apart(labels: LabelFile) -> None:
 
 def test_bottom_begins_with_the_most_negative(labels: LabelFile) -> None:
     answer = ask(labels, side="bottom")
-    assert [(result.neuron, round(result.z, 3), result.rank) for result in answer.results] == [
-        ("L1N1", -6.5, 1),
-        ("L1N0", -5, 0),
-    ]
+    neurons = [(result.neuron, round(result.z, 3), result.rank) for result in answer.results]
+    assert neurons == [("L1N1", -6.5, 1), ("L1N0", -5, 0)]
     assert [result.neuron for result in ask(labels, side="bottom", min_z=6).results] == ["L1N1"]
-    assert [result.neuron for result in ask(labels, "dog, California", side="bottom", sort="score").results] == [
-        "L1N1",
-        "L1N0",
-    ]
+    by_score = ask(labels, "dog, California", side="bottom", sort="score")
+    assert [result.neuron for result in by_score.results] == ["L1N1", "L1N0"]
     both = ask(labels, "dog, California", side="bottom").results[0]
     assert (both.token, [token.text for token in both.matches]) == ("dog", [" California"])
     assert both.bottom_tokens is not None
@@ -118,10 +114,8 @@ def test_filters(labels: LabelFile, filters: dict[str, Any], neurons: list[str])
 def test_agreement_in_a_pair_that_is_not_the_first_of_its_model(labels: LabelFile) -> None:
     """tiny-base agrees in tiny-pair, its first, and does not in tiny-later."""
     changed = ask(labels, pair="tiny-later", agreement="changed")
-    assert [(result.model, result.neuron) for result in changed.results] == [
-        ("tiny-base", "L2N1"),
-        ("tiny-second", "L2N1"),
-    ]
+    neurons = [(result.model, result.neuron) for result in changed.results]
+    assert neurons == [("tiny-base", "L2N1"), ("tiny-second", "L2N1")]
     assert changed.total == 2
     assert ask(labels, pair="tiny-later", agreement="same").total == 0
     assert ask(labels, pair="tiny-later", model="tiny-base", agreement="changed").total == 1

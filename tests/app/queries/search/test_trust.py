@@ -1,4 +1,4 @@
-"""The orders that put labels one can trust first: by strength, by whether the measured effect holds, by z."""
+"""The order `trust`: by strength, then by whether the measured effect holds, then by z; and the order `effect`."""
 
 from collections.abc import Iterator
 from pathlib import Path

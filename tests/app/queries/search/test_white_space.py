@@ -1,6 +1,6 @@
-"""Tokens with white space of any kind before or after their word are found by the word, in a file that is mapped now.
+"""Tokens with any white space before or after their word are found by the word, in a label file that is mapped now.
 
-A file of an earlier version, which stored tokens without one leading space alone, answers as it did.
+In a label file of an earlier version, which folds away one leading space only, a word finds the tokens it found then.
 """
 
 from collections.abc import Iterator
