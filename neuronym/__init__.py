@@ -1,1 +1,1 @@
-"""What the web server and the worker share, and what scripts import: knows neither, and no torch."""
+"""What the web server and the worker share, and scripts import. Depends on neither of them, nor on torch."""

@@ -1,14 +1,14 @@
 """A neuron's name in its model, `L22N57`: its layer and its index there, read and written.
 
-The one grammar for the search box, the playground's form, its links, the command line and exported tables.
+The search box, the playground's form and links, the command line and exported tables all use this grammar.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Self
 
-EXAMPLE = "L29N808"  # how to write one, for whoever wrote something else
-FORMAT = "L{}N{}"  # Python's `format` and DuckDB's read it alike
+EXAMPLE = "L29N808"  # for sentences that say how to write a name
+FORMAT = "L{}N{}"  # for both Python's and DuckDB's `format`
 
 _SPACE = r"[\s\x1c-\x1f\x85\ufeff]*"  # what Python or browsers take for white space, so that both mean the same
 
@@ -19,7 +19,7 @@ PATTERN = rf"{_SPACE}[Ll]([0-9]{{1,9}})[Nn]([0-9]{{1,9}}){_SPACE}"
 
 @dataclass(frozen=True)
 class NeuronName:
-    """A neuron of any model. As text it is its name."""
+    """The layer and index of a neuron in any model; as text, its name."""
 
     layer: int
     index: int
@@ -27,8 +27,8 @@ class NeuronName:
     @classmethod
     def read(cls, text: str) -> Self | None:
         """The neuron that a text names, in either case and with white space around it; None if it names none."""
-        named = re.fullmatch(PATTERN, text)
-        return cls(*map(int, named.groups())) if named else None
+        match = re.fullmatch(PATTERN, text)
+        return cls(*map(int, match.groups())) if match else None
 
     def __str__(self) -> str:
         return FORMAT.format(self.layer, self.index)

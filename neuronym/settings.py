@@ -1,6 +1,6 @@
-"""Every knob of app and worker in one class, read from the environment with the prefix NEURONYM_.
+"""The settings of app and worker in one class, read from environment variables with the prefix NEURONYM_.
 
-Values, and whether they can be meant; what is done with a secret is in `neuronym.access`.
+Only values and their validation; how a secret is sent and checked is in `neuronym.access`.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from neuronym.access import SHORTEST
 
-LEAST_MEMORY = 100_000_000  # bytes with which DuckDB can do something
+LEAST_MEMORY = 100_000_000  # bytes; DuckDB can run no useful query with less
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     @field_validator("token", "worker_secret", mode="before")
     @classmethod
     def _long_enough(cls, value: str | SecretStr | None) -> str | SecretStr | None:
-        """An empty one is none; a short one can be guessed."""
+        """Turn an empty secret into None; refuse a short one, which can be guessed."""
         text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
         if text and len(text) < SHORTEST:
             raise ValueError(f"is too short to be a secret: {SHORTEST} characters at least")

@@ -1,6 +1,6 @@
-"""`neuronym serve`: the app on a port, and a worker beside it unless one is named.
+"""`neuronym serve`: runs the app on a port, and a worker process beside it unless the settings name a worker.
 
-The page comes first: the worker, which takes seconds to load, is started once the page is served.
+The worker takes seconds to load, so it is started once the app answers.
 """
 
 import errno
@@ -19,47 +19,54 @@ from pydantic import SecretStr
 
 from app.cli.supervisor import Supervisor, free_port, measure_command, worker_command
 from app.main import create_app
-from neuronym.access import exposure, reveal
+from neuronym.access import exposure_refusal, reveal
 from neuronym.settings import Settings
 
-GRACE = 5  # seconds that running answers have to end when the app is stopped
+GRACE = 5  # seconds for running requests to end when the app is stopped
 
 
 def serve(settings: Settings, open_browser: bool = False, measure: bool = False) -> None:
-    """Serve until told to stop, and `measure` meanwhile. ClickException: no port, or an open door."""
-    if refusal := exposure(settings.host, settings.token, "NEURONYM_TOKEN", guarded=settings.open):
+    """Serve until a signal stops the app; with `measure`, measure the mapped models meanwhile.
+
+    Raises:
+        ClickException: the port cannot be used, or others could reach the app and no token is set.
+    """
+    if refusal := exposure_refusal(settings.host, settings.token, "NEURONYM_TOKEN", guarded=settings.open):
         raise click.ClickException(refusal)
-    listening = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _exit)  # uvicorn ends first, then hands the signal on to us
-    beside: list[Supervisor] = []
+    processes: list[Supervisor] = []
     if settings.worker_url is None:
         port, secret = free_port(), SecretStr(secrets.token_urlsafe())
         settings = settings.model_copy(update={"worker_url": f"http://127.0.0.1:{port}", "worker_secret": secret})
-        beside.append(Supervisor(worker_command(port), environment=_of_worker(settings)))
+        processes.append(Supervisor(worker_command(port), environment=_worker_environment(settings)))
     if measure:
-        beside.append(Supervisor(measure_command(), once=True, environment=_of_worker(settings)))
+        processes.append(Supervisor(measure_command(), once=True, environment=_worker_environment(settings)))
 
-    def served() -> None:
-        address = _address(settings.host, listening)
+    def announce() -> None:
+        address = _address(settings.host, listener)
         click.echo(f"Neuronym is at {address}")
-        for process in beside:
+        for process in processes:
             process.start()
         if open_browser:
             webbrowser.open(address)
 
     try:
-        _Server(settings, served).run(sockets=[listening])
+        _Server(settings, announce).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
     finally:
-        for process in beside:
+        for process in processes:
             process.stop()
 
 
-def _of_worker(settings: Settings) -> dict[str, str]:
-    """What processes beside the app have to know of the worker, in their environment: a command line can be read."""
+def _worker_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that tell processes beside the app how to reach the worker.
+
+    Not on their command line, where others on the machine could read the secret.
+    """
     return {
         "NEURONYM_WORKER_URL": settings.worker_url or "",
         "NEURONYM_WORKER_SECRET": reveal(settings.worker_secret) or "",
@@ -67,9 +74,9 @@ def _of_worker(settings: Settings) -> dict[str, str]:
 
 
 class _Server(uvicorn.Server):
-    """A server that says when the page can be had."""
+    """A uvicorn server that calls `on_started` once it accepts requests."""
 
-    def __init__(self, settings: Settings, served: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, on_started: Callable[[], None]) -> None:
         config = uvicorn.Config(
             create_app(settings),
             log_config=None,
@@ -79,27 +86,28 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=GRACE,
         )
         super().__init__(config)
-        self._served = served
+        self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._served()
+            self._on_started()
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on host and port; ClickException with one sentence when it cannot be had."""
+    """Open a socket that listens on host and port; raise ClickException with one sentence when that fails."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.create_server(address, family=family, backlog=2048) as unnamed:
-            # asyncio sends small answers at once (TCP_NODELAY) only on sockets that say their protocol is TCP, which
-            # those of create_server do not; the second part of an answer then waits 40 ms for an acknowledgement.
+            # asyncio sets TCP_NODELAY, which sends small answers at once, only on sockets created with the protocol TCP.
+            # create_server names no protocol; the second part of an answer would then wait 40 ms for an acknowledgement.
             return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=unnamed.detach())
     except OSError as error:
-        raise click.ClickException(_why_not(host, port, error)) from error
+        raise click.ClickException(_listen_failure(host, port, error)) from error
 
 
-def _why_not(host: str, port: int, error: OSError) -> str:
+def _listen_failure(host: str, port: int, error: OSError) -> str:
+    """The sentence that says why host and port cannot be listened on, with the mend."""
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {host} is taken. Stop what listens there, or give another one with --port."
     if error.errno == errno.EACCES:
@@ -107,8 +115,8 @@ def _why_not(host: str, port: int, error: OSError) -> str:
     return f"{host}:{port} cannot be listened on: {error.strerror}. Give an address of this machine with --host."
 
 
-def _address(host: str, listening: socket.socket) -> str:
-    port = listening.getsockname()[1]
+def _address(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

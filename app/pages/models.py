@@ -12,7 +12,7 @@ from app.labelfile.catalog import Labels
 from app.pages.charts.layers import LayerChart, strong_charts, threshold_charts
 from app.pages.neuron_names import VIEW_ORDER, layer_link_parameters, lens_order
 from app.queries.models import model, models
-from app.steering.clamp import Worker, failure
+from app.steering.clamp import Worker, load_failure
 from neuronym.contract import (
     ControlMeasurement,
     EffectMeasurement,
@@ -67,7 +67,7 @@ def models_page(request: Request, labels: Labels) -> Response:
 
 
 async def _failure(worker: Worker, name: str) -> str | None:
-    return await failure(worker, name)
+    return await load_failure(worker, name)
 
 
 @router.get(urls.MODELS + "/{name}")

@@ -1,1 +1,1 @@
-"""Clamps and sweeps, asked of the worker."""
+"""Clamps and sweeps: requests of the app to the worker."""

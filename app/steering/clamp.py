@@ -1,6 +1,6 @@
-"""Clamps: checked against the label file, run by the worker, handed back whole or event by event.
+"""Clamps: checks a request against the label file, has the worker run it, returns the answer whole or as events.
 
-Knows nothing of torch or of HTML. The JSON route and the playground call the same two functions.
+The JSON route and the playground call the same two functions, `clamp` and `clamp_events`.
 """
 
 import json
@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.labelfile.label_file import LabelFile
 from app.queries.clamps import check_clamps
-from app.steering.worker_client import UNKNOWN, WorkerAway, WorkerClient, understood
+from app.steering.worker_client import UNKNOWN, WorkerAway, WorkerClient, parse_answer
 from app.web import auth
 from app.web.sse import EventStream
 from neuronym.contract import (
@@ -28,7 +28,7 @@ from neuronym.contract import (
     TokenizeAnswer,
     TokenizeRequest,
 )
-from neuronym.http import unless_gone
+from neuronym.http import cancel_if_client_leaves
 
 __all__ = [
     "ClampStream",
@@ -37,7 +37,7 @@ __all__ = [
     "Worker",
     "clamp",
     "clamp_events",
-    "failure",
+    "load_failure",
     "obstacle",
     "tokenize",
 ]
@@ -49,21 +49,26 @@ _BROKE_OFF = "The worker broke off before the text was finished. It is started a
 
 
 class Steering:
-    """The worker, on behalf of one request: it runs for those who may, and stops when the one who asked leaves."""
+    """Access to the worker for one request: refuses those without the token, stops the work when the client leaves."""
 
     def __init__(self, client: WorkerClient, request: Request) -> None:
         self.client = client
         self.request = request
 
-    async def post(self, path: str, asked: BaseModel, *, stream: bool = False) -> httpx2.Response:
-        """The worker's answer, open if it streams. NotPermitted: the request lacks the token."""
+    async def post(self, path: str, body: BaseModel, *, stream: bool = False) -> httpx2.Response:
+        """Send `body` to the worker; return its response, still open if it streams.
+
+        Raises:
+            Unauthorized: the request lacks the token.
+            ClientGone: the client left; the worker's work is stopped.
+        """
         auth.check(self.request)
-        work = self.client.post(path, asked.model_dump_json(by_alias=True), stream=stream)
-        return await unless_gone(self.request, work)
+        work = self.client.post(path, body.model_dump_json(by_alias=True), stream=stream)
+        return await cancel_if_client_leaves(self.request, work)
 
 
 def steering(request: Request) -> Steering:
-    """The worker, for this request."""
+    """Return access to the worker for a request."""
     return Steering(request.app.state.worker, request)
 
 
@@ -71,9 +76,13 @@ Worker = Annotated[Steering, Depends(steering)]
 
 
 async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> ClampAnswer:
-    """Run to the end. Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After)."""
-    asked = await run_in_threadpool(check_clamps, labels, request.model_copy(update={"stream": False}))
-    result = understood(await worker.post(_CLAMP, asked), ClampResult)
+    """Run a clamp to its end.
+
+    Raises:
+        Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After).
+    """
+    worker_request = await run_in_threadpool(check_clamps, labels, request.model_copy(update={"stream": False}))
+    result = parse_answer(await worker.post(_CLAMP, worker_request), ClampResult)
     return ClampAnswer(
         run=labels.run,
         runs=result.runs,
@@ -85,44 +94,52 @@ async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> C
 
 
 async def clamp_events(labels: LabelFile, worker: Steering, request: ClampRequest) -> "ClampStream":
-    """Open a stream; everything that can be refused is refused here, before a status line is sent."""
-    asked = await run_in_threadpool(check_clamps, labels, request.model_copy(update={"stream": True}))
-    return ClampStream(await worker.post(_CLAMP, asked, stream=True), labels.run)
+    """Open a stream of a clamp's events. All refusals are raised here, before a status line is sent."""
+    worker_request = await run_in_threadpool(check_clamps, labels, request.model_copy(update={"stream": True}))
+    return ClampStream(await worker.post(_CLAMP, worker_request, stream=True), labels.run)
 
 
 async def tokenize(worker: Steering, request: TokenizeRequest) -> TokenizeAnswer:
-    """The tokens of a text or chat as the model reads it. Problem: unknown model, refused chat, worker busy or away."""
-    return understood(await worker.post(_TOKENIZE, request), TokenizeAnswer)
+    """Return the tokens of a text or chat as the model reads it.
+
+    Raises:
+        Problem: unknown model, refused chat, worker busy or away.
+    """
+    return parse_answer(await worker.post(_TOKENIZE, request), TokenizeAnswer)
 
 
 async def obstacle(worker: Steering, model: str) -> str | None:
-    """Why no clamp of `model` would run now, in the worker's words; None when nothing is known to stand in the way."""
+    """The reason why `model` cannot be clamped now, in the worker's words; None when none is known."""
     try:
-        return await _failure(worker, model)
+        return await _reported_failure(worker, model)
     except WorkerAway as away:
         return str(away)
 
 
-async def failure(worker: Steering, model: str) -> str | None:
-    """Why the worker could not load `model` when it last tried; None when it could, or does not answer."""
+async def load_failure(worker: Steering, model: str) -> str | None:
+    """The reason why the worker last failed to load `model`; None when it did not fail, or does not answer."""
     try:
-        return await _failure(worker, model)
+        return await _reported_failure(worker, model)
     except WorkerAway:
         return None
 
 
-async def _failure(worker: Steering, model: str) -> str | None:
-    """The worker's reason. Only those who may run models are told: it can name folders of the worker's machine."""
+async def _reported_failure(worker: Steering, model: str) -> str | None:
+    """The failure to load `model` that the worker reports.
+
+    None for those who may not run models: it can name folders of the worker's machine.
+    """
     if not auth.permits(worker.request):
         return None
     status = await worker.client.status()
-    return next((one.error for one in status.models if one.name == model and one.state == "failed"), None)
+    failures = (each.error for each in status.models if each.name == model and each.state == "failed")
+    return next(failures, None)
 
 
 class ClampStream:
-    """Events of a running clamp. Whoever opened it must `aclose` it, read to its end or not: that stops the worker.
+    """The events of a running clamp; the last is a summary or an error, whatever happens to the worker.
 
-    It ends with a summary or an error, whatever happens to the worker.
+    Whoever opens a stream must `aclose` it, read to its end or not: that stops the worker.
     """
 
     def __init__(self, response: httpx2.Response, run: str) -> None:
@@ -132,26 +149,27 @@ class ClampStream:
     async def __aiter__(self) -> AsyncIterator[ClampEvent]:
         try:
             async for sent in httpx2.EventSource(self._response):
-                event = self._named(_EVENT.validate_python({"event": sent.event} | json.loads(sent.data)))
+                event = self._with_run(_EVENT.validate_python({"event": sent.event} | json.loads(sent.data)))
                 yield event
                 if isinstance(event, ClampEnd | ClampError):
                     return
         except ValueError:  # not JSON, or not an event of the contract
-            yield _error(UNKNOWN)
+            yield _error_event(UNKNOWN)
         except httpx2.TransportError:
-            yield _error(_BROKE_OFF)
+            yield _error_event(_BROKE_OFF)
         else:
-            yield _error(_BROKE_OFF)
+            yield _error_event(_BROKE_OFF)
 
     async def aclose(self) -> None:
         """Stop the worker's generation."""
         await self._response.aclose()
 
-    def _named(self, event: ClampEvent) -> ClampEvent:
+    def _with_run(self, event: ClampEvent) -> ClampEvent:
+        """Set the label file's id on the events that carry one."""
         if isinstance(event, ClampStart | ClampEnd):
             event.run = self._run
         return event
 
 
-def _error(sentence: str) -> ClampError:
+def _error_event(sentence: str) -> ClampError:
     return ClampError(error=sentence, errors=[sentence], status=503)

@@ -1,6 +1,6 @@
-"""Sweeps: one clamp at many values, on a model or on both of its pair, by the worker.
+"""Sweeps: has the worker run one clamp at many values, on one model or on both of a pair.
 
-Knows nothing of torch or of HTML. The JSON route, the command line and the playground come to the same function.
+The JSON route, the command line and the playground call the same function.
 """
 
 from starlette.concurrency import run_in_threadpool
@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from app.labelfile.label_file import LabelFile
 from app.queries.clamps import check_sweep
 from app.steering.clamp import Steering
-from app.steering.worker_client import understood
+from app.steering.worker_client import parse_answer
 from neuronym.contract import SweepAnswer, SweepCurve, SweepRequest
 from neuronym.neuron_name import NeuronName
 
@@ -16,8 +16,12 @@ _SWEEP = "/v1/sweep"
 
 
 async def sweep(labels: LabelFile, worker: Steering, request: SweepRequest) -> SweepAnswer:
-    """The curves. Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After)."""
-    asked = await run_in_threadpool(check_sweep, labels, request)
+    """Run a sweep; return one curve for each model.
+
+    Raises:
+        Problem: unknown model (404), bad range (422), worker busy or away (503, Retry-After).
+    """
+    model_requests = await run_in_threadpool(check_sweep, labels, request)
     clamp = request.clamps[request.clamp]
     return SweepAnswer(
         run=labels.run,
@@ -26,9 +30,9 @@ async def sweep(labels: LabelFile, worker: Steering, request: SweepRequest) -> S
         mode=clamp.mode,
         unit=request.unit,
         values=request.swept(),
-        curves=[await _curve(worker, one) for one in asked],
+        curves=[await _curve(worker, model_request) for model_request in model_requests],
     )
 
 
-async def _curve(worker: Steering, asked: SweepRequest) -> SweepCurve:
-    return understood(await worker.post(_SWEEP, asked), SweepCurve)
+async def _curve(worker: Steering, request: SweepRequest) -> SweepCurve:
+    return parse_answer(await worker.post(_SWEEP, request), SweepCurve)

@@ -1,6 +1,6 @@
-"""HTTP to the worker service: one pool of connections, and its failures as Problems.
+"""HTTP client of the worker service: one pool of connections, and failures turned into Problems.
 
-Knows addresses and statuses; knows nothing of clamps or of the label file.
+Independent of clamps and of the label file.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from neuronym.contract import ErrorAnswer, WorkerStatus
 _TIMEOUT = httpx2.Timeout(connect=5, read=None, write=30, pool=None)  # a generation may take as long as it takes
 _PROBE = httpx2.Timeout(3)
 UNKNOWN = "The worker sent what this version does not understand. App and worker must be of one version."
-Answered = TypeVar("Answered", bound=BaseModel)
+WorkerAnswer = TypeVar("WorkerAnswer", bound=BaseModel)
 
 
 class WorkerAway(Unavailable):
@@ -26,7 +26,10 @@ class WorkerAway(Unavailable):
 
 
 class WorkerClient:
-    """A pool of connections to one worker service, if there is a `url`; `headers` are what it asks for, if anything."""
+    """A pool of connections to the worker service at `url`; `headers` are sent with every request.
+
+    Without a `url` every call raises WorkerAway.
+    """
 
     def __init__(self, url: str | None, headers: Mapping[str, str] = {}) -> None:
         self.url = url
@@ -34,14 +37,15 @@ class WorkerClient:
             base_url=url or "",
             headers=headers,
             timeout=_TIMEOUT,
-            limits=httpx2.Limits(max_connections=None),  # how many may wait is for the worker to say
+            limits=httpx2.Limits(max_connections=None),  # the worker limits how many requests may wait
             trust_env=False,  # a proxy set for the outer world must not see prompts
         )
 
     async def post(self, path: str, content: str, *, stream: bool = False) -> httpx2.Response:
-        """Send JSON; what comes back has status 200, and is open if it was asked to stream.
+        """Send JSON; return the response, which has status 200 and with `stream` is still open.
 
-        Problem: the worker's own refusal, or WorkerAway.
+        Raises:
+            Problem: the worker's own refusal, or WorkerAway.
         """
         headers = {"Content-Type": "application/json"}
         response = await self._send(self._http.build_request("POST", path, content=content, headers=headers), stream)
@@ -54,17 +58,17 @@ class WorkerClient:
         return response
 
     async def readiness(self) -> None:
-        """Return when a clamp would run now; otherwise raise the worker's own reason, or WorkerAway."""
+        """Return if the worker could run a clamp now; otherwise raise a Problem with its reason, or WorkerAway."""
         response = await self._send(self._http.build_request("GET", "/readyz", timeout=_PROBE))
         if response.status_code != 200:
             raise _refusal(response)
 
     async def status(self) -> WorkerStatus:
-        """What the worker says of itself. WorkerAway: it does not answer, or does not let the app in."""
+        """The worker's status. Raises WorkerAway when it does not answer or refuses the app's secret."""
         response = await self._send(self._http.build_request("GET", "/v1/status", timeout=_PROBE))
         if response.status_code != 200:
             raise _refusal(response)
-        return understood(response, WorkerStatus)
+        return parse_answer(response, WorkerStatus)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -83,8 +87,8 @@ class WorkerClient:
             ) from error
 
 
-def understood(response: httpx2.Response, kind: type[Answered]) -> Answered:
-    """A worker's answer as what was asked for; WorkerAway when it is something else."""
+def parse_answer(response: httpx2.Response, kind: type[WorkerAnswer]) -> WorkerAnswer:
+    """Parse a worker's answer as a `kind`; raise WorkerAway when it is something else."""
     try:
         return kind.model_validate_json(response.content)
     except ValidationError as error:
@@ -92,12 +96,12 @@ def understood(response: httpx2.Response, kind: type[Answered]) -> Answered:
 
 
 def _refusal(response: httpx2.Response) -> Problem:
-    """A worker's refusal, passed on with its status, sentences and Retry-After."""
+    """Turn a worker's refusal into a Problem with its status, sentences and Retry-After."""
     retry = response.headers.get("Retry-After")
     try:
         errors = ErrorAnswer.model_validate_json(response.content).errors
     except ValidationError:
         errors = [f"The worker answered {response.status_code}."]
-    if response.status_code == 401:  # of the app, not of whoever asks
+    if response.status_code == 401:  # the worker refuses the app's secret, not the client's token
         return WorkerAway(*errors)
     return Problem(*errors, status=response.status_code, headers={"Retry-After": retry} if retry else None)

@@ -1,8 +1,8 @@
-"""Who may have a model run: whoever reaches the app, or those who know the token in its settings.
+"""Access control: checks that a request carries the token in the settings, where one is set.
 
-A program sends the token with each request. A browser gives it once, at /sign-in, and keeps a cookie that is made of
-it: what is stored there is no token, and is worth nothing once the token is another. All comparing takes the same time
-whatever is sent. Knows nothing of what is guarded.
+A program sends the token with each request. A browser sends it once, at /sign-in, and keeps a cookie derived from it:
+the token cannot be read from the cookie, and the cookie is void once the token changes. Comparisons take the same time
+whatever is sent. This module does not know which routes are guarded.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from neuronym.access import admits, reveal
 from neuronym.settings import Settings
 
 COOKIE = "neuronym"
-DAYS = 30  # that a browser stays signed in
+DAYS = 30  # for which a browser stays signed in
 _PURPOSE = b"neuronym cookie 1"
 
 
-class NotPermitted(Problem):
-    """The token is asked for and was not given, or another one was."""
+class Unauthorized(Problem):
+    """The request needs the token and has none, or a wrong one."""
 
     status = 401
 
@@ -30,49 +30,49 @@ class NotPermitted(Problem):
 
 
 def check(request: Request) -> None:
-    """NotPermitted: a token is needed and the request has none, or the wrong one."""
+    """Raise Unauthorized when the settings have a token and the request has none, or a wrong one."""
     settings, authorization = _settings(request), request.headers.get("Authorization")
     if authorization is not None:
         if not admits(settings.token, authorization):
-            raise NotPermitted("This is not the token of this server. Look up NEURONYM_TOKEN where it runs.")
-    elif not _remembered(request, reveal(settings.token)):
-        raise NotPermitted(
+            raise Unauthorized("This is not the token of this server. Look up NEURONYM_TOKEN where it runs.")
+    elif not _has_cookie(request, reveal(settings.token)):
+        raise Unauthorized(
             "This server asks for its token. Sign in at /sign-in, or send it in the header Authorization: Bearer TOKEN."
         )
 
 
 def permits(request: Request) -> bool:
-    """Whether `check` would let the request pass."""
+    """Return whether `check` lets the request pass."""
     try:
         check(request)
-    except NotPermitted:
+    except Unauthorized:
         return False
     return True
 
 
-def _remembered(request: Request, token: str | None) -> bool:
-    """Whether the browser has the cookie, or needs none."""
-    return token is None or hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), _kept(token).encode())
+def _has_cookie(request: Request, token: str | None) -> bool:
+    """Return whether the request has the cookie of this token, or there is no token."""
+    return token is None or hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), _cookie_value(token).encode())
 
 
 def sign_in(response: Response, request: Request, sent: str) -> bool:
-    """Give the browser its cookie if `sent` is the token; whether it is."""
+    """Set the cookie on `response` if `sent` is the token; return whether it is."""
     settings = _settings(request)
     token = reveal(settings.token)
     if token is None or not admits(settings.token, f"Bearer {sent}"):
         return False
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, _kept(token), DAYS * 86_400, httponly=True, samesite="lax", secure=secure)
+    response.set_cookie(COOKIE, _cookie_value(token), DAYS * 86_400, httponly=True, samesite="lax", secure=secure)
     return True
 
 
 def guarded(request: Request) -> bool:
-    """Whether there is a token to know."""
+    """Return whether the settings have a token."""
     return _settings(request).token is not None
 
 
-def _kept(token: str) -> str:
-    """What a browser keeps."""
+def _cookie_value(token: str) -> str:
+    """The cookie of a signed-in browser: a keyed hash, from which the token cannot be read."""
     return hmac.new(token.encode(), _PURPOSE, hashlib.sha256).hexdigest()
 
 

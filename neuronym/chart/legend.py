@@ -1,4 +1,4 @@
-"""Where the names of lines stand beside a chart."""
+"""Places the names of a chart's lines beside it so that they do not overlap."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ def set_apart(places: Sequence[float], distance: float, low: float, high: float)
     """
     order = sorted(range(len(places)), key=lambda index: places[index])
     distance = min(distance, (high - low) / max(1, len(places) - 1))
-    found = list(places)
+    moved = list(places)
     least = low
-    for index in order:  # down, away from the one before
-        found[index] = max(found[index], least)
-        least = found[index] + distance
+    for index in order:  # forwards, away from the place before
+        moved[index] = max(moved[index], least)
+        least = moved[index] + distance
     most = high
-    for index in reversed(order):  # and back, where the last ones left the picture
-        found[index] = min(found[index], most)
-        most = found[index] - distance
-    return found
+    for index in reversed(order):  # and backwards, where the last places lie beyond `high`
+        moved[index] = min(moved[index], most)
+        most = moved[index] - distance
+    return moved

@@ -1,7 +1,7 @@
-"""Types that cross a wire: REST, and app to worker. With the schema all that app and worker share.
+"""The types of requests and answers: of the REST API, and between app and worker.
 
-Field names are a promise to scripts. Values that are not measured yet are null, never absent. Knows nothing of tables,
-queries or torch.
+Field names are a promise to scripts. Values that are not measured yet are null, never absent. Independent of tables,
+queries and torch.
 """
 
 from neuronym.contract.answers import Answer, ErrorAnswer, ScoredToken, Token, VocabularyToken

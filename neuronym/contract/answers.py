@@ -1,4 +1,4 @@
-"""What all answers are made of: tokens, the run they were read from, and the one shape of an error."""
+"""The parts of all answers: tokens, the id of the label file, and the shape of an error."""
 
 from typing import Literal
 

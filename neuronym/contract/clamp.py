@@ -1,4 +1,4 @@
-"""A clamped generation: what is asked, what is answered, and the events of a stream."""
+"""A clamped generation: the request, the answer, and the events of a stream."""
 
 from typing import Annotated, Literal
 
@@ -94,7 +94,7 @@ class Watched(BaseModel):
 
 
 class ClampSummary(BaseModel):
-    """What a run comes to once it has ended."""
+    """The figures of a run that has ended."""
 
     watch: list[Watched]
     seed: int
@@ -103,13 +103,13 @@ class ClampSummary(BaseModel):
 
 
 class ClampResult(ClampSummary):
-    """The whole of a run, as the worker gives it: it knows of no label file."""
+    """A whole run as the worker answers it, without the label file's id."""
 
     runs: dict[Literal["baseline", "clamped"], GeneratedText]
 
 
 class ClampAnswer(Answer, ClampResult):
-    """The whole of a run that was not streamed."""
+    """The whole answer to a clamp that is not streamed."""
 
 
 class ClampWaiting(BaseModel):

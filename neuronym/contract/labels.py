@@ -50,7 +50,7 @@ class SearchResult(NeuronRef):
 
 
 class SearchAnswer(Answer):
-    """Neurons whose label holds the asked tokens. `notes` are sentences about what was asked."""
+    """Neurons whose label holds the requested tokens. `notes` are sentences about the request."""
 
     query: dict[str, str | int | float | None]
     tokens: list[VocabularyToken]
@@ -96,7 +96,7 @@ class LabelAnswer(BaseModel):
 
 
 class ActivityAnswer(BaseModel):
-    """What a neuron's value at a site does on text: `q` are its values at the quantiles `p`."""
+    """The values of a neuron at a site on text: `q` are its values at the quantiles `p`."""
 
     p: list[float]
     q: list[float]
@@ -144,7 +144,7 @@ class SimilarNeuron(BaseModel):
 
 
 class Neighbours(BaseModel):
-    """Where to go from a neuron."""
+    """The neighbours of a neuron: before and after it in its layer, and those most similar."""
 
     previous: str | None
     next: str | None

@@ -1,12 +1,12 @@
-"""What was measured on a model as a whole: how, when, and what came out."""
+"""Measurements of a model as a whole: when, with which settings, and with what result."""
 
 from pydantic import BaseModel, JsonValue
 
 from neuronym.contract.words import Lens, Strength, View
 
 
-class Measured(BaseModel):
-    """How long a measurement took, and when it ended."""
+class Measurement(BaseModel):
+    """When a measurement ended, and how long it took."""
 
     measured_at: str
     seconds: float
@@ -37,7 +37,7 @@ class StrengthCount(BaseModel):
 
 
 class LayerThreshold(StrengthCount):
-    """The same of one layer, with the deviations from the mean beyond which a label is weak, and strong."""
+    """The counts of one layer, with the deviations from the mean beyond which a label is weak, and strong."""
 
     layer: int
     weak_above: float
@@ -51,7 +51,7 @@ class ControlResult(BaseModel):
     layers: list[LayerThreshold] | None = None
 
 
-class ControlMeasurement(Measured):
+class ControlMeasurement(Measurement):
     """The noise level: what the strength of labels is measured against."""
 
     settings: StrengthRule
@@ -65,7 +65,7 @@ class ActivityResult(BaseModel):
     windows: int
 
 
-class ActivityMeasurement(Measured):
+class ActivityMeasurement(Measurement):
     """What neurons do on text."""
 
     settings: dict[str, JsonValue]
@@ -73,10 +73,10 @@ class ActivityMeasurement(Measured):
 
 
 class LabelFigures(BaseModel):
-    """How the labels of a view and lens fared when their neurons were clamped.
+    """What clamps did to the first tokens of the labels of a view and lens.
 
-    Shares of tokens that rose, of the controls' that did, of those that rose more than their control; mean changes in
-    nats.
+    Shares of tokens that rose, of controls (tokens of mismatched neurons) that rose, and of tokens that rose more than
+    their control; mean changes in nats.
     """
 
     rises: float
@@ -106,7 +106,7 @@ class EffectResult(BaseModel):
     first: FirstShown | None = None
 
 
-class EffectMeasurement(Measured):
+class EffectMeasurement(Measurement):
     """What clamping neurons does to the tokens their labels name."""
 
     settings: dict[str, JsonValue]
@@ -114,7 +114,7 @@ class EffectMeasurement(Measured):
 
 
 class Measurements(BaseModel):
-    """All that was measured on a model; null where it was not."""
+    """The measurements of a model; null where there is none."""
 
     control: ControlMeasurement | None = None
     activity: ActivityMeasurement | None = None

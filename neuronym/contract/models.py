@@ -1,4 +1,4 @@
-"""What a label file holds."""
+"""The models and pairs of a label file."""
 
 from pydantic import BaseModel, Field
 
@@ -9,7 +9,7 @@ from neuronym.contract.words import Lens, Role, View
 
 
 class PairRole(BaseModel):
-    """A model's place in one pair."""
+    """A model's role in one pair, with the other model."""
 
     name: str
     role: Role
@@ -56,13 +56,13 @@ class ModelSummary(BaseModel):
 
     @property
     def extent(self) -> str:
-        """How many layers it has, or which of them are mapped: `30`, or `28 to 29 of 30`."""
+        """The number of layers, with the mapped ones if they are a part: `30`, or `28 to 29 of 30`."""
         part = name_layers(self.mapped).partition(" ")[2]
         return f"{part} of {self.layers}" if self.mapped_layers else str(self.layers)
 
 
 class ModelsAnswer(Answer):
-    """What the label file holds."""
+    """The mapped models of the label file."""
 
     models: list[ModelSummary]
 

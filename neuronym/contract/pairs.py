@@ -8,7 +8,7 @@ from neuronym.contract.words import Lens, Strength, View
 
 
 class PairAnswer(Answer):
-    """An answer about a pair. `note` says what has to be known of it, for example that the base is a stand-in."""
+    """An answer about a pair. `note` is a caution about the pair, for example that the base is a stand-in."""
 
     pair: str
     base: str
@@ -17,7 +17,7 @@ class PairAnswer(Answer):
 
 
 class Agreement(BaseModel):
-    """What a group of neurons kept under one view and lens; shares of one.
+    """How far a group of neurons agrees in both models under one view and lens; shares of one.
 
     `agreement` is the share with the same top token, `near_ties` the share whose top tokens changed places in a near
     tie, `mean_cosine` the mean cosine between a neuron's two weight vectors, `mean_overlap` the mean share of its top
@@ -46,7 +46,7 @@ class StrengthAgreement(Agreement):
 
 
 class PublishedAgreement(BaseModel):
-    """A figure that others published of other models; nothing here measured it."""
+    """An agreement that others published of other models; Neuronym did not measure it."""
 
     base: str
     instruct: str
@@ -74,9 +74,9 @@ class TopConcepts(BaseModel):
 
 
 class CompareAnswer(PairAnswer):
-    """How much of a model's labels tuning left as they were.
+    """The share of labels that tuning left as they were.
 
-    `agreement` is the share of neurons with the same top token by view and lens, `overall` the same with all measures.
+    `agreement` is the share of neurons with the same top token by view and lens; `overall` adds the other measures.
     `by_strength` is empty until strengths are measured. `paper` is the paper's figure, of other models.
     """
 
@@ -152,7 +152,7 @@ class ChangedNeuron(Drift):
 
 
 class ChangedAnswer(PairAnswer):
-    """Neurons whose label moved. `notes` are sentences about what was asked."""
+    """Neurons whose top token differs between the models. `notes` are sentences about the request."""
 
     notes: list[str]
     total: int

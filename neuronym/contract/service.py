@@ -1,4 +1,4 @@
-"""What the app asks of the worker service beside clamps and sweeps."""
+"""Requests of the app to the worker service other than clamps and sweeps."""
 
 from typing import Annotated, Literal
 
@@ -37,7 +37,7 @@ class TokenizeAnswer(BaseModel):
 
 
 class WorkerModel(BaseModel):
-    """A model the worker can clamp, and what it is doing with it. `loaded` is the share of one that is loading."""
+    """A model the worker can clamp, and its state. `loaded` is the loaded share of a model that is loading."""
 
     name: str
     state: Literal["available", "loading", "ready", "failed"]
@@ -46,7 +46,7 @@ class WorkerModel(BaseModel):
 
 
 class WorkerStatus(BaseModel):
-    """What the worker says of itself."""
+    """The worker's models, device and load."""
 
     version: str
     device: str

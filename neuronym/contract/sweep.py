@@ -1,4 +1,4 @@
-"""The same clamp at many values."""
+"""A sweep: one clamp at many values."""
 
 from typing import Annotated, Literal
 
@@ -67,7 +67,7 @@ class SweptToken(Token):
 
 
 class SweepCurve(BaseModel):
-    """One model's answer to a sweep. `raw` are the values as its neuron had them."""
+    """One model's answer to a sweep. `raw` are the swept values as raw activations."""
 
     model: str
     raw: list[float]
@@ -76,7 +76,7 @@ class SweepCurve(BaseModel):
 
 
 class SweepAnswer(Answer):
-    """Watched tokens over the values of one clamp, for a model or for both of its pair, the asked one first."""
+    """Watched tokens over the values of one clamp, for a model or for both of its pair, the requested one first."""
 
     neuron: str
     site: Site

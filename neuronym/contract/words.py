@@ -1,4 +1,4 @@
-"""The words of the field that are values on the wire and in the label file."""
+"""The enumerations of the API and the label file."""
 
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ class View(StrEnum):
 
 
 class Lens(StrEnum):
-    """How it is decoded: `logit` is W_U @ w, `cosine` the same with both sides at unit length."""
+    """How a weight vector w is compared with tokens: `logit` is W_U @ w, `cosine` the same with both at unit length."""
 
     logit = "logit"
     cosine = "cosine"

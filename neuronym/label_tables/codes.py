@@ -1,7 +1,4 @@
-"""What the numbers in the tables stand for: enumerations as small integers, places in lists, quantiles.
-
-Knows the contract's words; knows no table.
-"""
+"""The codes stored in the tables: enumerations as small integers, places in lists, quantiles."""
 
 from enum import StrEnum
 from typing import Any
@@ -19,11 +16,11 @@ def code(value: StrEnum) -> int:
     return list(type(value)).index(value)
 
 
-LABELS = len(Side) * len(View) * len(Lens)  # as many as a neuron can have: each end of a label names a token
+LABELS = len(Side) * len(View) * len(Lens)  # label ends a neuron can have; each end has a first token
 
 
 def label_place(view: View, lens: Lens, side: Side = Side.top) -> int:
-    """Where one end of a label stands in the lists of `effect`, whichever views and lenses its model has."""
+    """The index of one end of a label in the lists of the table `effect`, the same for all models."""
     return (code(side) * len(View) + code(view)) * len(Lens) + code(lens)
 
 

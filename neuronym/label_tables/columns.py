@@ -1,4 +1,4 @@
-"""What every table is made with: the one metadata, and the columns by which a neuron is found."""
+"""Shared by all tables: the metadata, and the columns that identify a neuron in its model."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ metadata = sa.MetaData()
 
 
 def neuron_key() -> tuple[sa.Column[Any], ...]:
+    """New columns `layer` and `neuron`, for one table."""
     return (
         sa.Column("layer", sa.SmallInteger, nullable=False),
         sa.Column("neuron", sa.Integer, nullable=False),

@@ -1,4 +1,4 @@
-"""Tables of labels: of each neuron, by token for searches, nearest neighbours, and what labels of a pair share."""
+"""Tables of labels: by neuron, by token for searches, nearest neighbours, and comparisons of the models of a pair."""
 
 import sqlalchemy as sa
 

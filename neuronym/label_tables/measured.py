@@ -1,4 +1,4 @@
-"""Tables of what was measured on the running model, and how."""
+"""Tables of measurements on the running model."""
 
 import sqlalchemy as sa
 
@@ -26,15 +26,15 @@ effect = sa.Table(  # sorted by (model, site, direction, layer, neuron); lists r
     *neuron_key(),
     sa.Column("value", sa.REAL, nullable=False),
     sa.Column("tokens", sa.ARRAY(sa.Integer), nullable=False),  # -1: the model has no such label
-    sa.Column("deltas", sa.ARRAY(sa.REAL), nullable=False),  # null there
+    sa.Column("deltas", sa.ARRAY(sa.REAL), nullable=False),  # null where the model has no such label
     sa.Column("controls", sa.ARRAY(sa.REAL), nullable=False),
-    sa.Column("ranks", sa.ARRAY(sa.Integer), nullable=False),  # -1 there
+    sa.Column("ranks", sa.ARRAY(sa.Integer), nullable=False),  # -1 where the model has no such label
     sa.Column("kl", sa.REAL, nullable=False),
     sa.Column("moved", sa.Integer, nullable=False),
     sa.Column("moved_delta", sa.REAL, nullable=False),
 )
 
-measurement = sa.Table(  # what was measured on a model or pair, how, and what came out as a whole
+measurement = sa.Table(  # a measurement of a model or pair as a whole: settings and result
     "measurement",
     metadata,
     sa.Column("model", sa.SmallInteger),

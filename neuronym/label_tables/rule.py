@@ -1,8 +1,8 @@
 """The rule by which a label holds: a clamp moves the token at an end of the label as the label says.
 
 Clamped high, a neuron should raise the highest token of its label and lower the lowest; clamped low, the other way
-round. A token that stays where it was does neither: its label does not hold, and is not reversed. The rule stands here
-for a value and for a column; a test holds the two against each other.
+round. A token that stays where it was does neither: its label does not hold, and is not reversed. The rule is written
+once for a value and once for a column; a test compares the two.
 """
 
 from enum import StrEnum
@@ -18,14 +18,14 @@ _ZERO = sa.literal_column("0", sa.Integer)
 
 
 def holds(delta: float | None, side: Side, direction: Direction = Direction.high) -> bool | None:
-    """Whether a label holds whose first token on `side` changed by `delta` nats; None where it was not measured."""
+    """Return whether a label holds whose first token on `side` changed by `delta` nats; None if `delta` is None."""
     if delta is None:
         return None
     return delta > 0 if NAMED_BY[direction] == side else delta < 0
 
 
 def outcome(delta: float | None, side: Side, direction: Direction = Direction.high) -> Outcome | None:
-    """What a clamp did to a label, in a word; None where it was not measured or the token stayed where it was."""
+    """The result of a clamp for a label, in a word; None if `delta` is None or zero."""
     if not delta:
         return None
     return "holds" if holds(delta, side, direction) else "reversed"
@@ -36,11 +36,11 @@ def outwards(
     side: Side | sa.ColumnElement[Any],
     direction: Direction | sa.ColumnElement[Any] = Direction.high,
 ) -> sa.ColumnElement[Any]:
-    """A token's figure, its sign turned on the lowest side: the larger, the more it is as the label says.
+    """A token's figure with the sign that makes it larger the better it agrees with the label.
 
     Args:
         figure: a score, a z or a change of log-probability.
-        side, direction: one for all rows, or the columns that store them.
+        side, direction: a value for all rows, or the column that stores it.
     """
     raised = _raised(side, direction)
     if isinstance(raised, bool):
@@ -53,14 +53,14 @@ def column_holds(
     side: Side | sa.ColumnElement[Any],
     direction: Direction | sa.ColumnElement[Any] = Direction.high,
 ) -> sa.ColumnElement[bool]:
-    """`holds` of columns: null where the change is. Its text carries no parameters, so it can stand in a statement."""
+    """The rule `holds` as an SQL expression: null where the change is null. It has no bound parameters."""
     return outwards(delta, side, direction) > _ZERO
 
 
 def _raised(
     side: Side | sa.ColumnElement[Any], direction: Direction | sa.ColumnElement[Any]
 ) -> bool | sa.ColumnElement[bool]:
-    """Whether the clamp should raise the token: known at once, or of each row."""
+    """Whether the clamp should raise the token: a bool if side and direction are values, else an expression."""
     if isinstance(direction, Direction):
         raised = NAMED_BY[direction]
         return side is raised if isinstance(side, Side) else _is(side, raised)

@@ -1,8 +1,8 @@
-"""A token's text as it is searched: what the label file stores of it is what a word is asked by."""
+"""The form of a token's text that searches compare: stored in the label file, and applied to what a user types."""
 
 
 def fold(text: str) -> str:
-    """A text without the white space around it, unless it is nothing else, and whatever its case.
+    """Remove case and surrounding white space from a text; keep the white space of a text that is nothing else.
 
     A word that is typed into a box has no white space around it, so none may count in what it is to find. Files of
     earlier versions, where one leading space alone was removed, hold what they held: no word finds their `\\treturn`.

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from neuronym.access import admits, bearer, exposure, reveal
+from neuronym.access import admits, bearer, exposure_refusal, reveal
 
 SECRET = SecretStr("a secret of some length")
 NAME = "NEURONYM_TOKEN"
@@ -39,8 +39,8 @@ def test_what_is_sent_is_what_lets_in() -> None:
     [("127.0.0.1", False), ("127.9.9.9", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)],
 )
 def test_which_addresses_others_reach(host: str, open_door: bool) -> None:
-    refusal = exposure(host, None, NAME, guarded=False)
+    refusal = exposure_refusal(host, None, NAME, guarded=False)
     assert (refusal is not None) is open_door
     assert refusal is None or (host in refusal and f"Set {NAME} to a secret of 12 characters" in refusal)
-    assert exposure(host, SECRET, NAME, guarded=False) is None
-    assert exposure(host, None, NAME, guarded=True) is None
+    assert exposure_refusal(host, SECRET, NAME, guarded=False) is None
+    assert exposure_refusal(host, None, NAME, guarded=True) is None

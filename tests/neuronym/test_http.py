@@ -1,4 +1,4 @@
-"""Work that nobody waits for is cancelled, and both servers answer nobody; refusals are sentences for their reader."""
+"""Work is cancelled when the client leaves, in both servers; pydantic's errors are written as sentences."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from app.web import error_pages
 from neuronym.contract import ClampRequest
-from neuronym.http import ClientGone, as_variable, sentences, unless_gone
+from neuronym.http import ClientGone, cancel_if_client_leaves, sentences, variable_name
 from neuronym.settings import Settings
 from tests.serving import ask, served, until
 from worker.serving import errors
@@ -33,14 +33,14 @@ def test_work_that_nobody_waits_for_is_cancelled() -> None:
     @service.get("/")
     async def answer(request: Request) -> None:
         try:
-            await unless_gone(request, work())
+            await cancel_if_client_leaves(request, work())
         except ClientGone:
             ended.append("answer")
 
     with served(service) as address:
         ask(address).close()
         until(lambda: len(ended) == 2)
-    assert ended == ["work", "answer"]  # who asked is told once the work has ended
+    assert ended == ["work", "answer"]  # ClientGone is raised once the work has ended
 
 
 def test_a_failure_of_the_work_is_passed_on() -> None:
@@ -49,7 +49,7 @@ def test_a_failure_of_the_work_is_passed_on() -> None:
     @service.get("/")
     async def answer(request: Request) -> Response:
         try:
-            return await unless_gone(request, fail())
+            return await cancel_if_client_leaves(request, fail())
         except LookupError as error:
             return PlainTextResponse(str(error))
 
@@ -77,7 +77,7 @@ BODY = {"model": "m", "prompt": "p", "clamps": [{"layer": 0, "index": 0, "value"
 
 
 @pytest.mark.parametrize(
-    "more, said",
+    "more, sentence",
     [
         ({"top_p": 0}, "top_p should be greater than 0, not 0."),
         (
@@ -91,8 +91,8 @@ BODY = {"model": "m", "prompt": "p", "clamps": [{"layer": 0, "index": 0, "value"
         ({"positions": "x" * 41}, "positions should be 'all', 'prompt' or 'generated'."),  # too long to be repeated
     ],
 )
-def test_what_cannot_be_meant_is_said_of_its_field(more: dict[str, object], said: str) -> None:
-    assert refused(ClampRequest, BODY | more) == [said]
+def test_what_cannot_be_meant_is_said_of_its_field(more: dict[str, object], sentence: str) -> None:
+    assert refused(ClampRequest, BODY | more) == [sentence]
 
 
 def test_an_error_is_said_once() -> None:
@@ -102,15 +102,15 @@ def test_an_error_is_said_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "values, said",
+    "values, sentence",
     [
         ({"port": "many"}, "NEURONYM_PORT should be a valid integer, unable to parse string as an integer."),
         ({"token": "guessable"}, "NEURONYM_TOKEN: is too short to be a secret: 12 characters at least."),
         ({"private": True}, "NEURONYM_PRIVATE asks for a token on every page: set NEURONYM_TOKEN, too."),
     ],
 )
-def test_settings_go_by_their_variables_and_no_value_is_repeated(values: dict[str, object], said: str) -> None:
-    assert refused(Settings, values, named=as_variable, told=False) == [said]
+def test_settings_go_by_their_variables_and_no_value_is_repeated(values: dict[str, object], sentence: str) -> None:
+    assert refused(Settings, values, field_name=variable_name, repeat_input=False) == [sentence]
 
 
 def refused(kind: type[BaseModel], values: dict[str, object], **options: Any) -> list[str]:

@@ -36,13 +36,13 @@ def test_a_label_holds_as_the_method_says(
         column_holds(DELTA, side, DIRECTION),
         column_holds(DELTA, SIDE, DIRECTION),
     ):
-        assert asked(expression, side, direction, delta) == held
+        assert queried(expression, side, direction, delta) == held
 
 
 @pytest.mark.parametrize("side", Side)
 def test_unless_it_is_said_a_clamp_is_one_to_the_high_end(side: Side) -> None:
     assert holds(1, side) is holds(1, side, Direction.high)
-    assert asked(column_holds(DELTA, SIDE), side, Direction.low, 1) == holds(1, side)
+    assert queried(column_holds(DELTA, SIDE), side, Direction.low, 1) == holds(1, side)
 
 
 @pytest.mark.parametrize("side, furthest", [(Side.top, 2.0), (Side.bottom, -3.0)])
@@ -51,9 +51,9 @@ def test_turned_outwards_the_best_of_a_side_is_the_largest(side: Side, furthest:
     assert duckdb.sql(f"SELECT arg_max(delta, {outwards(DELTA, SIDE)}) FROM ({rows})").fetchall() == [(furthest,)]
 
 
-def asked(expression: sa.ColumnElement[bool], side: Side, direction: Direction, delta: float | None) -> bool | None:
-    """What DuckDB says."""
+def queried(expression: sa.ColumnElement[bool], side: Side, direction: Direction, delta: float | None) -> bool | None:
+    """The value of an expression for one row, computed by DuckDB."""
     row = f"({'NULL' if delta is None else delta}::REAL, {code(side)}, {code(direction)})"
     columns = "t (delta, side, direction)"
-    found: list[tuple[bool | None]] = duckdb.sql(f"SELECT {expression} FROM (VALUES {row}) {columns}").fetchall()
-    return found[0][0]
+    rows: list[tuple[bool | None]] = duckdb.sql(f"SELECT {expression} FROM (VALUES {row}) {columns}").fetchall()
+    return rows[0][0]

@@ -1,4 +1,4 @@
-"""What of a token's text is stored to be found, and what of a word is asked."""
+"""The folded form of texts, which searches compare."""
 
 import pytest
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from neuronym.http import as_variable, sentences
+from neuronym.http import sentences, variable_name
 from neuronym.settings import Settings
 
 COMMANDS = {
@@ -35,7 +35,7 @@ class Commands(click.Group):
         except ValidationError as error:
             if error.title != Settings.__name__:
                 raise
-            said = sentences(error.errors(), named=as_variable, told=False)  # some are secret
+            said = sentences(error.errors(), field_name=variable_name, repeat_input=False)  # some are secret
             raise click.ClickException(" ".join(said)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -2,7 +2,7 @@
 
 import click
 
-from neuronym.access import exposure
+from neuronym.access import exposure_refusal
 from neuronym.settings import Settings
 
 
@@ -17,7 +17,7 @@ def serve(host: str, port: int) -> None:
     from worker.serving.service import create_service
 
     settings = Settings()
-    if refusal := exposure(host, settings.worker_secret, "NEURONYM_WORKER_SECRET", guarded=settings.open):
+    if refusal := exposure_refusal(host, settings.worker_secret, "NEURONYM_WORKER_SECRET", guarded=settings.open):
         raise click.ClickException(refusal)
     try:
         service = create_service(settings, PublishedCheckpoints(settings.data))

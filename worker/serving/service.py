@@ -25,7 +25,7 @@ from neuronym.contract import (
     WorkerModel,
     WorkerStatus,
 )
-from neuronym.http import unless_gone
+from neuronym.http import cancel_if_client_leaves
 from neuronym.settings import Settings
 from worker.serving import errors
 from worker.serving.errors import NotPermitted, NotReady
@@ -102,18 +102,18 @@ health = APIRouter()  # for supervisors, who need no secret
 @router.post("/v1/clamp", response_model=ClampResult)
 async def clamp(body: ClampRequest, runner: RunnerDep, visit: VisitDep, request: Request) -> ClampResult | Response:
     """Generate with and without clamps: the whole as JSON, or Server-Sent Events as it comes."""
-    planned = await unless_gone(request, runner.plan(body))
+    planned = await cancel_if_client_leaves(request, runner.plan(body))
     run = runner.run(body, planned, visit.place)
     visit.ending.push_async_callback(run.aclose)
     if body.stream:
         return EventSourceResponse(_written(run), headers={"Cache-Control": "no-store"})
-    return await unless_gone(request, _whole(run))
+    return await cancel_if_client_leaves(request, _whole(run))
 
 
 @router.post("/v1/sweep")
 async def sweep(body: SweepRequest, runner: RunnerDep, visit: VisitDep, request: Request) -> SweepCurve:
     """Watched tokens over the values of one clamp."""
-    return await unless_gone(request, runner.sweep(body, visit.place))
+    return await cancel_if_client_leaves(request, runner.sweep(body, visit.place))
 
 
 @router.post("/v1/tokenize")
@@ -124,7 +124,7 @@ async def tokenize(body: TokenizeRequest, runner: RunnerDep, request: Request) -
         if not body.load:
             raise NotReady(f"{body.model} is not loaded.")
         with runner.turns.admit() as place:
-            live = await unless_gone(request, runner.live(body.model, place))
+            live = await cancel_if_client_leaves(request, runner.live(body.model, place))
     tokens = await asyncio.to_thread(_pieces, live.codec, body)
     return TokenizeAnswer(model=live.name, context=live.context, tokens=tokens)
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from app.errors import Unprocessable
 from app.pages.playground.state import ClampRow, Composition, number_of
 from neuronym.contract import ClampRequest, ErrorAnswer, SweepRequest, TokenizeRequest
-from neuronym.http import Place, dotted, sentences
+from neuronym.http import FieldPath, dotted_name, sentences
 from neuronym.neuron_name import EXAMPLE
 
 RequestType = TypeVar("RequestType", ClampRequest, SweepRequest, TokenizeRequest)
@@ -91,7 +91,7 @@ def _validate(kind: type[RequestType], body: dict[str, Any]) -> RequestType:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        raise Unprocessable(*sentences(error.errors(), named=_field_name)) from None
+        raise Unprocessable(*sentences(error.errors(), field_name=_field_name)) from None
 
 
 def clamp_body(row: ClampRow, number: int) -> dict[str, Any]:
@@ -125,9 +125,9 @@ def reword_refusal(refusal: ErrorAnswer, composition: Composition) -> ErrorAnswe
     return refusal.model_copy(update={"errors": errors, "error": " ".join(errors)})
 
 
-def _field_name(place: Place) -> str:
+def _field_name(place: FieldPath) -> str:
     """The name of a field in a sentence: a clamp's as the API has it, for `reword_refusal`; any other in words."""
     if place[:1] == ("clamps",):
-        return dotted(place)
+        return dotted_name(place)
     words = " ".join(str(part + 1) if isinstance(part, int) else part.replace("_", " ") for part in place)
     return words[:1].upper() + words[1:]

@@ -35,12 +35,18 @@ from worker.serving.service import create_service
 EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
 MODEL = "tiny-chat"
 CLAMP = {"layer": 2, "index": 1, "site": "up", "value": 9}
-ASKED: dict[str, Any] = {"model": MODEL, "prompt": "The dog", "clamps": [CLAMP], "max_new_tokens": 6, "watch": [" dog"]}
+REQUEST: dict[str, Any] = {
+    "model": MODEL,
+    "prompt": "The dog",
+    "clamps": [CLAMP],
+    "max_new_tokens": 6,
+    "watch": [" dog"],
+}
 
 
 @dataclass
 class Both:
-    """The app, and the worker behind it with its inside at hand."""
+    """The app, its worker, and the worker's runner."""
 
     http: httpx2.Client
     worker: httpx2.Client
@@ -48,11 +54,11 @@ class Both:
 
     def clamp(self, **fields: Any) -> httpx2.Response:
         """Ask for a clamp."""
-        return self.http.post("/api/v1/clamp", json=ASKED | fields)
+        return self.http.post("/api/v1/clamp", json=REQUEST | fields)
 
     def stream(self, **fields: Any) -> Any:
         """Open a streamed clamp."""
-        return self.http.stream("POST", "/api/v1/clamp", json=ASKED | {"stream": True} | fields)
+        return self.http.stream("POST", "/api/v1/clamp", json=REQUEST | {"stream": True} | fields)
 
     def idle(self) -> bool:
         """Whether nothing runs or waits on the worker."""
@@ -60,7 +66,7 @@ class Both:
         return (status["running"], status["waiting"]) == (0, 0)
 
     def left(self) -> float:
-        """How many clamps ended because who asked had left."""
+        """The number of clamps that ended because the client had left."""
         metrics = self.worker.get("/metrics").text.splitlines()
         return next((float(line.split()[-1]) for line in metrics if 'clamps_total{outcome="left"}' in line), 0.0)
 
@@ -110,7 +116,7 @@ def refusal(response: httpx2.Response, status: int) -> ErrorAnswer:
 
 def test_a_clamp_is_the_workers_answer_with_the_label_files_id(both: Both) -> None:
     answer = ClampAnswer.model_validate(both.clamp().json())
-    alone = both.worker.post("/v1/clamp", json=ASKED).json()
+    alone = both.worker.post("/v1/clamp", json=REQUEST).json()
     assert answer.run == "planted-1"
     assert answer.model == MODEL
     assert {run: text.text for run, text in answer.runs.items()} == {
@@ -129,8 +135,8 @@ def test_a_stream_names_the_label_file_and_comes_to_the_same_text(both: Both) ->
     assert isinstance(last, ClampEnd)
     assert (first.run, last.run) == ("planted-1", "planted-1")
     for run, text in whole.runs.items():
-        told = [event.token_id for event in events if isinstance(event, ClampToken) and event.run == run]
-        assert told == [token.token_id for token in text.tokens]
+        streamed = [event.token_id for event in events if isinstance(event, ClampToken) and event.run == run]
+        assert streamed == [token.token_id for token in text.tokens]
     assert [event.event for event in events].count("done") == 2
     assert last.watch[0].delta == pytest.approx(whole.watch[0].delta)
 
@@ -154,7 +160,7 @@ def test_a_factor_has_no_unit(both: Both) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "status", "said"),
+    ("fields", "status", "sentence"),
     [
         ({"model": "nope"}, 404, "Mapped models: tiny-base, tiny-chat, tiny-second, tiny-gpt."),
         ({"clamps": [CLAMP | {"layer": 3}]}, 422, "clamps.0.layer: 3 is not one of tiny-chat's layers, 0 to 2."),
@@ -181,13 +187,13 @@ def test_a_factor_has_no_unit(both: Both) -> None:
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_cannot_run_is_refused_before_it_begins(
-    both: Both, fields: dict[str, Any], status: int, said: str, stream: bool
+    both: Both, fields: dict[str, Any], status: int, sentence: str, stream: bool
 ) -> None:
-    assert said in refusal(both.clamp(stream=stream, **fields), status).error
+    assert sentence in refusal(both.clamp(stream=stream, **fields), status).error
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "sentence"),
     [
         ('{"model":', "The body is not JSON"),
         ("[]", "The body should be a JSON object"),
@@ -195,9 +201,9 @@ def test_what_cannot_run_is_refused_before_it_begins(
         ("{}", "model is missing."),
     ],
 )
-def test_a_body_that_is_no_request(both: Both, body: str, said: str) -> None:
+def test_a_body_that_is_no_request(both: Both, body: str, sentence: str) -> None:
     response = both.http.post("/api/v1/clamp", content=body, headers={"Content-Type": "application/json"})
-    assert said in refusal(response, 422).error
+    assert sentence in refusal(response, 422).error
 
 
 def test_a_full_queue_is_passed_on_with_its_retry_after(both: Both) -> None:
@@ -215,7 +221,7 @@ def test_closing_a_stream_stops_the_worker(both: Both, path: str) -> None:
     http = both.http if path.startswith("/api") else both.worker  # the second is what the first is measured against
     before = both.left()
     with both.slowed(0.05):
-        with http.stream("POST", path, json=ASKED | {"stream": True, "max_new_tokens": 200}) as response:
+        with http.stream("POST", path, json=REQUEST | {"stream": True, "max_new_tokens": 200}) as response:
             source = iter(httpx2.EventSource(response))
             for _ in range(4):
                 next(source)
@@ -238,7 +244,7 @@ def test_closing_a_plain_request_stops_the_worker(both: Both) -> None:
     before = both.left()
     with both.slowed(0.05):
         with pytest.raises(httpx2.ReadTimeout):
-            both.http.post("/api/v1/clamp", json=ASKED | {"max_new_tokens": 200}, timeout=0.5)
+            both.http.post("/api/v1/clamp", json=REQUEST | {"max_new_tokens": 200}, timeout=0.5)
         began = monotonic()
         until(both.idle)
         assert monotonic() - began < 2
@@ -268,9 +274,9 @@ def test_readiness_tells_the_truth(both: Both, planted_data: Path, tmp_path: Pat
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_worker_that_is_away(planted_data: Path, url: str | None, stream: bool) -> None:
     with served(create_app(Settings(data=planted_data, worker_url=url))) as app:
-        response = httpx2.post(f"{app}/api/v1/clamp", json=ASKED | {"stream": stream}, timeout=PATIENCE)
-    said = refusal(response, 503).error
-    assert ("does not answer" if url else "neuronym serve") in said
+        response = httpx2.post(f"{app}/api/v1/clamp", json=REQUEST | {"stream": stream}, timeout=PATIENCE)
+    sentence = refusal(response, 503).error
+    assert ("does not answer" if url else "neuronym serve") in sentence
     assert int(response.headers["Retry-After"]) > 0
 
 
@@ -312,7 +318,7 @@ BEGUN = f"event: start\ndata: {json.dumps(START)}\n\n"
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "sentence"),
     [
         (_stream(BEGUN, ended=False), "broke off"),
         (_stream(BEGUN, ended=True), "broke off"),
@@ -321,21 +327,21 @@ BEGUN = f"event: start\ndata: {json.dumps(START)}\n\n"
     ],
     ids=["killed", "ended early", "unknown event", "nonsense"],
 )
-def test_a_stream_that_goes_wrong_ends_with_an_error(planted_data: Path, answer: bytes, said: str) -> None:
+def test_a_stream_that_goes_wrong_ends_with_an_error(planted_data: Path, answer: bytes, sentence: str) -> None:
     with (
         peer(answer) as url,
         served(create_app(Settings(data=planted_data, worker_url=url))) as app,
-        httpx2.stream("POST", f"{app}/api/v1/clamp", json=ASKED | {"stream": True}) as response,
+        httpx2.stream("POST", f"{app}/api/v1/clamp", json=REQUEST | {"stream": True}) as response,
     ):
         events = events_of(response)
     assert [event.event for event in events] == ["start", "error"]
     assert isinstance(events[-1], ClampError)
-    assert said in events[-1].error
+    assert sentence in events[-1].error
     assert events[-1].status == 503
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "said"),
+    ("answer", "status", "sentence"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", 503, "one version"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\noops", 503, "one version"),
@@ -344,6 +350,6 @@ def test_a_stream_that_goes_wrong_ends_with_an_error(planted_data: Path, answer:
     ],
     ids=["other shape", "no JSON", "killed", "no error of ours"],
 )
-def test_an_answer_that_is_none(planted_data: Path, answer: bytes, status: int, said: str) -> None:
+def test_an_answer_that_is_none(planted_data: Path, answer: bytes, status: int, sentence: str) -> None:
     with peer(answer) as url, served(create_app(Settings(data=planted_data, worker_url=url))) as app:
-        assert said in refusal(httpx2.post(f"{app}/api/v1/clamp", json=ASKED), status).error
+        assert sentence in refusal(httpx2.post(f"{app}/api/v1/clamp", json=REQUEST), status).error

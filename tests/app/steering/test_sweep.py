@@ -22,7 +22,7 @@ from worker.checkpoints.checkpoint import open_checkpoint
 from worker.serving.service import create_service
 
 CLAMP = {"layer": 2, "index": 1, "site": "up", "value": 0}
-ASKED: dict[str, Any] = {
+REQUEST: dict[str, Any] = {
     "model": "tiny-chat",
     "prompt": "The dog",
     "clamps": [CLAMP],
@@ -47,7 +47,7 @@ def site(planted_data: Path, tiny_llama: Path) -> Iterator[httpx2.Client]:
 
 def sweep(site: httpx2.Client, **fields: Any) -> httpx2.Response:
     """Ask for a sweep."""
-    return site.post("/api/v1/sweep", json=ASKED | fields)
+    return site.post("/api/v1/sweep", json=REQUEST | fields)
 
 
 def test_each_value_says_what_a_clamp_says(site: httpx2.Client) -> None:
@@ -55,9 +55,9 @@ def test_each_value_says_what_a_clamp_says(site: httpx2.Client) -> None:
     assert (answer.run, answer.neuron, answer.values) == ("planted-1", "L2N1", [-9, 0, 9, 18])
     (curve,) = answer.curves
     for place, value in enumerate(answer.values):
-        asked = {name: ASKED[name] for name in ("model", "prompt", "watch")}
+        question = {name: REQUEST[name] for name in ("model", "prompt", "watch")}
         clamped = site.post(
-            "/api/v1/clamp", json=asked | {"clamps": [CLAMP | {"value": value}], "max_new_tokens": 1}
+            "/api/v1/clamp", json=question | {"clamps": [CLAMP | {"value": value}], "max_new_tokens": 1}
         ).json()
         for token, watched in zip(curve.tokens, clamped["watch"], strict=True):
             assert token.token_id == watched["token_id"]
@@ -81,7 +81,7 @@ def test_both_models_of_a_pair(site: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "status", "said"),
+    ("fields", "status", "sentence"),
     [
         ({"model": "nope"}, 404, "Mapped models:"),
         ({"model": "nope", "pair": True}, 404, "Mapped models:"),
@@ -95,10 +95,12 @@ def test_both_models_of_a_pair(site: httpx2.Client) -> None:
         ({"watch": [10**9]}, 422, "watch: there is no token 1000000000"),
     ],
 )
-def test_what_cannot_be_swept_is_refused(site: httpx2.Client, fields: dict[str, Any], status: int, said: str) -> None:
+def test_what_cannot_be_swept_is_refused(
+    site: httpx2.Client, fields: dict[str, Any], status: int, sentence: str
+) -> None:
     response = sweep(site, **fields)
     assert response.status_code == status, response.text
-    assert said in response.json()["error"]
+    assert sentence in response.json()["error"]
 
 
 FORM = {
@@ -128,18 +130,18 @@ def test_the_playground_draws_it_without_a_script(site: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "sentence"),
     [
         ({"neuron": ""}, "Give a clamp to sweep."),
         ({"sweep_clamp": "2"}, "there are clamps 1 to 1"),
         ({"sweep_to": "far"}, "Values"),
     ],
 )
-def test_a_mistake_in_the_form_is_said_in_place(site: httpx2.Client, fields: dict[str, str], said: str) -> None:
+def test_a_mistake_in_the_form_is_said_in_place(site: httpx2.Client, fields: dict[str, str], sentence: str) -> None:
     response = site.post("/playground", data=FORM | fields)
     problem = BeautifulSoup(response.text, "html.parser").select_one("#run .problem")
     assert response.status_code == 422
-    assert problem is not None and said in problem.text
+    assert problem is not None and sentence in problem.text
 
 
 def command(site: httpx2.Client, *more: str) -> Any:
@@ -157,7 +159,7 @@ def test_the_command_prints_a_table_or_the_answer(site: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "said"),
+    ("more", "code", "sentence"),
     [
         ([], 2, "Give --from and --to, or --values."),
         (["--values", "1", "--model", "nope"], 1, "Mapped models"),
@@ -165,9 +167,11 @@ def test_the_command_prints_a_table_or_the_answer(site: httpx2.Client) -> None:
         (["--values", "1", "--server", "http://127.0.0.1:1"], 1, "Nobody answers at http://127.0.0.1:1."),
     ],
 )
-def test_a_mistake_of_the_command_is_one_sentence(site: httpx2.Client, more: list[str], code: int, said: str) -> None:
+def test_a_mistake_of_the_command_is_one_sentence(
+    site: httpx2.Client, more: list[str], code: int, sentence: str
+) -> None:
     result = command(site, *more)
-    assert (result.exit_code, said in result.stderr) == (code, True), result.output
+    assert (result.exit_code, sentence in result.stderr) == (code, True), result.output
 
 
 def test_the_geometry_of_a_curve() -> None:

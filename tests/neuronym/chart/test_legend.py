@@ -1,4 +1,4 @@
-"""Names beside a chart: apart, inside, in order, and where they were if they can be."""
+"""Places of names beside a chart: apart, inside the picture, in order, and unmoved where there is room."""
 
 from itertools import combinations
 from random import Random
@@ -20,25 +20,25 @@ def places(random: Random) -> list[float]:
 
 @pytest.mark.parametrize("seed", range(200))
 def test_any_places_are_set_apart_within_the_picture_in_their_order(seed: int) -> None:
-    given = places(Random(seed))
-    found = set_apart(given, DISTANCE, LOW, HIGH)
-    assert len(found) == len(given)
-    for (before, after), (other_before, other_after) in combinations(zip(given, found, strict=True), 2):
+    places_before = places(Random(seed))
+    places_after = set_apart(places_before, DISTANCE, LOW, HIGH)
+    assert len(places_after) == len(places_before)
+    for (before, after), (other_before, other_after) in combinations(zip(places_before, places_after, strict=True), 2):
         assert abs(after - other_after) >= DISTANCE - 1e-9
         assert before == other_before or (before < other_before) == (after < other_after)
-    assert all(LOW <= place <= HIGH + 1e-9 for place in found)
+    assert all(LOW <= place <= HIGH + 1e-9 for place in places_after)
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_places_with_room_stay(seed: int) -> None:
     random = Random(seed)
-    given = [LOW + 25 * step + random.uniform(0, 25 - DISTANCE) for step in range(4)]
-    random.shuffle(given)
-    assert set_apart(given, DISTANCE, LOW, HIGH) == given
+    places_before = [LOW + 25 * step + random.uniform(0, 25 - DISTANCE) for step in range(4)]
+    random.shuffle(places_before)
+    assert set_apart(places_before, DISTANCE, LOW, HIGH) == places_before
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("places_before", "places_after"),
     [
         ([50.0, 50.0, 50.0], [50, 59, 68]),
         ([53.0, 50.0], [59, 50]),
@@ -50,8 +50,8 @@ def test_places_with_room_stay(seed: int) -> None:
         ([], []),
     ],
 )
-def test_crowded_places_move_no_farther_than_they_must(given: list[float], found: list[float]) -> None:
-    assert set_apart(given, 9, 0, 100) == found
+def test_crowded_places_move_no_farther_than_they_must(places_before: list[float], places_after: list[float]) -> None:
+    assert set_apart(places_before, 9, 0, 100) == places_after
 
 
 def test_more_than_there_is_room_for_share_it() -> None:
