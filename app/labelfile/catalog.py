@@ -1,6 +1,6 @@
-"""The label file that is served: opened read-only, swapped for a newer one, closed when the last reader has left.
+"""Opens the label file that the app serves, swaps it for a newer one, and closes the old one after its last request.
 
-It knows no question; `app.queries` asks them.
+The queries themselves are in `app.queries`.
 """
 
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Catalog:
-    """Serves the file that `data/current` points to, and goes on serving it when a newer one is broken."""
+    """Opens the file that `data/current` points to, and keeps it open when a newer one is broken."""
 
     def __init__(self, settings: Settings) -> None:
         self._link = settings.data / "current"
@@ -26,20 +26,20 @@ class Catalog:
         self._deadline = Deadline(QUERY_SECONDS)
         self._lock = threading.Lock()
         self._open: LabelFile | None = None
-        self._tried: str | None = None  # what the link named when it was last followed
+        self._followed: str | None = None  # the target of the link when it was last followed
         self._refusal: NoLabelFile | None = None
 
     def current(self) -> LabelFile:
-        """The newest label file that can be read; NoLabelFile when there is none."""
+        """Return the newest label file that can be read; raise NoLabelFile when there is none."""
         target = self._target()
-        if target != self._tried:
+        if target != self._followed:
             self._follow(target)
         if self._open is None:
             raise self._refusal or NoLabelFile(f"No model is mapped yet in {self._link.parent}. {MEND}")
         return self._open
 
     def close(self) -> None:
-        """Close the file; running requests finish first."""
+        """Close the file once the running requests have finished."""
         self._deadline.end()
         if self._open is not None:
             self._open.close()
@@ -51,18 +51,18 @@ class Catalog:
             return None
 
     def _follow(self, target: str | None) -> None:
-        """Open what the link names; while one request does, the others are answered from the last good file."""
+        """Open the target of the link. One request does it; meanwhile the others use the last good file."""
         if not self._lock.acquire(blocking=self._open is None):
             return
         try:
-            if target is not None and target != self._tried:
+            if target is not None and target != self._followed:
                 self._swap(LabelFile(self._link.parent / target, self._memory_limit, self._deadline))
         except NoLabelFile as refusal:
             self._refusal = refusal
             served = f"{self._open.path.name} is served on" if self._open else "nothing is served"
             log.error("%s (%s)", refusal, served)
         finally:
-            self._tried = target
+            self._followed = target
             self._lock.release()
 
     def _swap(self, newer: LabelFile) -> None:
@@ -72,10 +72,10 @@ class Catalog:
             older.close()
 
 
-def served(request: Request) -> LabelFile:
-    """The label file this request is answered from."""
+def served_label_file(request: Request) -> LabelFile:
+    """Return the label file to answer a request from; raise NoLabelFile when there is none."""
     catalog: Catalog = request.app.state.catalog
     return catalog.current()
 
 
-Labels = Annotated[LabelFile, Depends(served)]
+Labels = Annotated[LabelFile, Depends(served_label_file)]

@@ -1,6 +1,6 @@
-"""A limit on the time of many short pieces of work, kept by one thread: a timer for each would cost more than they do.
+"""Time limits for many short pieces of work, watched by one thread: a timer for each would cost more than the work.
 
-Knows nothing of databases: work is anything that can be interrupted from another thread.
+Independent of databases: work is anything that can be interrupted from another thread.
 """
 
 import threading
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-_LOOK = 0.25  # seconds between looks at what is running: how late an interrupt may come
+_POLL_SECONDS = 0.25  # between checks of the running work: an interrupt may come this late
 
 
 def never() -> bool:
-    """For work that is wanted to its end."""
+    """Return False: the `unwanted` of work whose result is always wanted."""
     return False
 
 
 class Deadline:
-    """Interrupts work that runs for too long, or that nobody waits for any more."""
+    """Interrupts work that runs too long or whose result nobody wants any more."""
 
     def __init__(self, seconds: float) -> None:
-        """`seconds`: for work that names no limit of its own."""
+        """`seconds`: the limit of work that is given none of its own."""
         self.seconds = seconds
         self._lock = threading.Lock()
         self._running: dict[object, tuple[float, Callable[[], bool], Callable[[], None]]] = {}
@@ -31,7 +31,7 @@ class Deadline:
     def limit(
         self, interrupt: Callable[[], None], seconds: float | None = None, unwanted: Callable[[], bool] = never
     ) -> Iterator[None]:
-        """While the block runs longer than allowed, or is `unwanted`, `interrupt` is called, again and again."""
+        """Call `interrupt`, again and again, while the block runs past its limit or `unwanted` returns True."""
         key = object()
         due = monotonic() + (self.seconds if seconds is None else seconds)
         with self._lock:
@@ -50,7 +50,7 @@ class Deadline:
         self._ended.set()
 
     def _watch(self) -> None:
-        while not self._ended.wait(_LOOK):
+        while not self._ended.wait(_POLL_SECONDS):
             now = monotonic()
             with self._lock:  # held while interrupting: work that has just ended must not be hit
                 for due, unwanted, interrupt in self._running.values():

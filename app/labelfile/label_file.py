@@ -1,4 +1,7 @@
-"""One open label file. The only module of the app that opens one."""
+"""An open label file: connections with time limits, row batches and vocabularies.
+
+No other module of the app opens label files.
+"""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +16,7 @@ import sqlalchemy as sa
 from app.errors import Unavailable
 from app.labelfile.deadline import Deadline, never
 from app.labelfile.summary import Holdings, read_holdings
-from app.labelfile.vocabulary import Vocabulary
+from app.labelfile.vocabulary import VocabularyIndex
 from neuronym.contract import ModelSummary
 from neuronym.label_tables import REVISION, token, tokenizer
 
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-QUERY_SECONDS = 20.0  # far above any honest question; a runaway one must not hold a connection
-BATCH_ROWS = 65_536  # of a table that is read to its end
+QUERY_SECONDS = 20.0  # far above what any useful query takes; a runaway one must not hold a connection
+BATCH_ROWS = 65_536  # rows a batch of a table that is read to its end
 MEND = "Map a model with `make map`, or `neuronym-worker map demo`."
 _LOCKED_DOWN = {
     "enable_external_access": "false",
@@ -34,22 +37,22 @@ _LOCKED_DOWN = {
 
 
 class NoLabelFile(Unavailable):
-    """Nothing is mapped yet, or the file there cannot be read by this version."""
+    """Nothing is mapped yet, or this version cannot read the label file."""
 
 
-class TooMuch(Unavailable):
-    """A question that took too long or too much memory."""
+class QueryLimitExceeded(Unavailable):
+    """A query took too long or needed too much memory."""
 
 
 class LabelFile:
-    """One open label file. Raises NoLabelFile when `path` is not one that this version can read."""
+    """An open label file. Raises NoLabelFile when this version cannot read the file at `path`."""
 
     def __init__(self, path: Path, memory_limit: int, deadline: Deadline) -> None:
         self.path = path
         self._deadline = deadline
         self._closed = False
         self._lock = threading.Lock()
-        self._vocabularies: dict[str, Vocabulary] = {}
+        self._vocabularies: dict[str, VocabularyIndex] = {}
         self._engine = sa.create_engine(
             sa.URL.create("duckdb", database=str(path)),
             isolation_level="AUTOCOMMIT",  # nothing here writes, so no statement needs a transaction around it,
@@ -64,14 +67,14 @@ class LabelFile:
                 self.holdings: Holdings = read_holdings(connection)
         except (sa.exc.SQLAlchemyError, duckdb.Error) as error:
             self.close()
-            raise NoLabelFile(f"{path.name} cannot be read: {_reason(error)} {MEND}") from error
+            raise NoLabelFile(f"{path.name} cannot be read: {_database_message(error)} {MEND}") from error
         except NoLabelFile:
             self.close()
             raise
 
     @property
     def run(self) -> str:
-        """The file's id, which every answer carries."""
+        """The label file's id, which every answer carries."""
         return self.holdings.run
 
     @property
@@ -81,13 +84,21 @@ class LabelFile:
 
     @contextmanager
     def connect(self, seconds: float | None = None, unwanted: Callable[[], bool] = never) -> Iterator[sa.Connection]:
-        """A read-only connection of this request alone, with a limit on its time; TooMuch when that is reached."""
+        """A read-only connection with a time limit, for one request.
+
+        Args:
+            seconds: the limit; QUERY_SECONDS if None.
+            unwanted: tells whether nobody waits for the result any more; the query is then interrupted.
+
+        Raises:
+            QueryLimitExceeded: it took longer, was unwanted, or needed too much memory.
+        """
         limit, seconds = self._deadline.limit, self._deadline.seconds if seconds is None else seconds
         try:
             with self._engine.connect() as connection, limit(_interrupter(connection), seconds, unwanted):
                 yield connection
         except (sa.exc.DBAPIError, OSError) as error:  # OSError: how pyarrow tells what stopped a query
-            raise _too_much(error, seconds) or error from error
+            raise _limit_error(error, seconds) or error from error
         finally:
             if self._closed:
                 self._engine.pool.dispose()
@@ -95,81 +106,86 @@ class LabelFile:
     def batches(
         self, statements: Iterable[sa.Select[Any]], seconds: float, unwanted: Callable[[], bool]
     ) -> "Iterator[pa.RecordBatch]":
-        """What statements of the same columns find, one after the other, read as it is asked for.
+        """Run statements of the same columns one after the other and yield their rows in batches, read on demand.
 
-        An empty batch if they find nothing. TooMuch: not done after so many seconds, or `unwanted`.
+        One empty batch, with the columns, if there are no rows.
+
+        Raises:
+            QueryLimitExceeded: not done after `seconds`, or `unwanted`.
         """
         from pyarrow import RecordBatch  # takes longer to load than a search
 
-        ends = monotonic() + seconds
+        deadline = monotonic() + seconds
         with self.connect(seconds, unwanted) as connection:
-            found = 0
+            yielded = 0
             try:
                 for statement in statements:
                     reader = connection.execute(statement).cursor.to_arrow_reader(BATCH_ROWS)
                     for batch in reader:
-                        if monotonic() > ends or unwanted():  # short statements slip past an interrupt
-                            raise _too_long(seconds)
-                        found += 1
+                        if monotonic() > deadline or unwanted():  # short statements slip past an interrupt
+                            raise _timeout_error(seconds)
+                        yielded += 1
                         yield batch
-                if not found:
+                if not yielded:
                     yield RecordBatch.from_pylist([], schema=reader.schema)
             finally:
-                connection.invalidate()  # what was not read must not reach the next one
+                connection.invalidate()  # unread rows must not reach the next user of the connection
 
-    def vocabulary(self, model: str) -> Vocabulary:
-        """The vocabulary of a mapped model, read when it is first needed."""
+    def vocabulary(self, model: str) -> VocabularyIndex:
+        """The vocabulary of a mapped model; read on the first call, then kept in memory."""
         hash_ = self.models[model].tokenizer
         with self._lock:
             if hash_ not in self._vocabularies:
-                self._vocabularies[hash_] = self._read(hash_)
+                self._vocabularies[hash_] = self._read_vocabulary(hash_)
             return self._vocabularies[hash_]
 
-    def vocabularies(self, models: Iterable[str]) -> dict[str, Vocabulary]:
-        """The vocabularies of these models, by hash."""
+    def vocabularies(self, models: Iterable[str]) -> dict[str, VocabularyIndex]:
+        """The vocabularies of several models, by hash."""
         return {vocabulary.hash: vocabulary for vocabulary in map(self.vocabulary, models)}
 
-    def _read(self, hash_: str) -> Vocabulary:
+    def _read_vocabulary(self, hash_: str) -> VocabularyIndex:
         entries = sa.select(token.c.id, token.c.text, token.c.folded, token.c.kind)
         with self.connect() as connection:
-            found = sa.select(tokenizer.c.id, tokenizer.c.json).where(tokenizer.c.hash == hash_)
-            id_, serialised = connection.execute(found).one()
-            return Vocabulary(hash_, connection.execute(entries.where(token.c.tokenizer == id_)), serialised)
+            statement = sa.select(tokenizer.c.id, tokenizer.c.json).where(tokenizer.c.hash == hash_)
+            id_, serialised = connection.execute(statement).one()
+            return VocabularyIndex(hash_, connection.execute(entries.where(token.c.tokenizer == id_)), serialised)
 
     def close(self) -> None:
         """Close idle connections now, and busy ones as soon as their request ends."""
         self._closed = True
-        self._engine.pool.dispose()  # not the engine's: that would leave busy connections to a pool nobody empties
+        self._engine.pool.dispose()  # not engine.dispose(), which leaves busy connections to a pool that nobody empties
 
 
 def _interrupter(connection: sa.Connection) -> Callable[[], None]:
-    """What stops a connection's running query from another thread."""
+    """Return the function that stops a connection's running query from another thread."""
     interrupt: Callable[[], None] = connection.connection.driver_connection.interrupt  # type: ignore[union-attr]
     return interrupt
 
 
-def _too_much(error: Exception, seconds: float) -> TooMuch | None:
-    """Why the database gave up, if it ran out of time or memory."""
-    said = str(getattr(error, "orig", None) or error)
-    if "INTERRUPT" in said:
-        return _too_long(seconds)
-    return TooMuch("This needs more memory than NEURONYM_MEMORY_LIMIT allows.") if "Out of Memory" in said else None
+def _limit_error(error: Exception, seconds: float) -> QueryLimitExceeded | None:
+    """Return the refusal for a query that ran out of time or memory; None for any other error of the database."""
+    message = str(getattr(error, "orig", None) or error)
+    if "INTERRUPT" in message:
+        return _timeout_error(seconds)
+    if "Out of Memory" in message:
+        return QueryLimitExceeded("This needs more memory than NEURONYM_MEMORY_LIMIT allows.")
+    return None
 
 
-def _too_long(seconds: float) -> TooMuch:
-    return TooMuch(f"This took longer than {seconds:g} seconds. Ask for less.")
+def _timeout_error(seconds: float) -> QueryLimitExceeded:
+    return QueryLimitExceeded(f"This took longer than {seconds:g} seconds. Ask for less.")
 
 
 def _check_revision(connection: sa.Connection, path: Path) -> None:
-    found = connection.execute(sa.text("select version_num from alembic_version")).scalar()
-    if found == REVISION:
+    revision = connection.execute(sa.text("select version_num from alembic_version")).scalar()
+    if revision == REVISION:
         return
-    mend = MEND if str(found) < REVISION else "Update Neuronym, or map again with this version."
-    raise NoLabelFile(f"{path.name} has schema revision {found}; this version reads {REVISION}. {mend}")
+    mend = MEND if str(revision) < REVISION else "Update Neuronym, or map again with this version."
+    raise NoLabelFile(f"{path.name} has schema revision {revision}; this version reads {REVISION}. {mend}")
 
 
-def _reason(error: Exception) -> str:
-    """The database's own sentence, without the statement and the links around it."""
+def _database_message(error: Exception) -> str:
+    """The first line of the database's own message, without the statement and the links that follow it."""
     text = str(getattr(error, "orig", None) or error).splitlines()[0]
     if "version number" in text:
         return f"it was written by another version of DuckDB than {duckdb.__version__} ({text})."

@@ -1,7 +1,7 @@
-"""What a label file holds: its models with their measurements, pairs and vocabularies, read when the file is opened.
+"""Reads the small tables of a label file, when it is opened: models with their measurements, pairs and tokenizers.
 
-These tables have a handful of rows. The account of a measurement that this version cannot read is left out with a
-line in the log: labels do not depend on it. Knows nothing of how the file is opened or swapped.
+A measurement that this version cannot read is left out and logged: labels do not depend on it. How a file is opened
+and swapped is in `app.labelfile.label_file` and `app.labelfile.catalog`.
 """
 
 import json
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pair:
-    """Two mapped checkpoints, before and after tuning; `base` and `instruct` are names of models."""
+    """Two mapped models, before and after tuning; `base` and `instruct` are their names."""
 
     id: int
     name: str
@@ -31,21 +31,21 @@ class Pair:
     note: str | None
 
     def other(self, name: str) -> str:
-        """The model that stands opposite `name`."""
+        """The other model of the pair."""
         return self.instruct if name == self.base else self.base
 
     def role(self, name: str) -> Role:
-        """The place of `name` in this pair."""
+        """The role of the model `name` in this pair."""
         return Role.base if name == self.base else Role.instruct
 
     def seen_from(self, name: str) -> PairRole:
-        """This pair as `name` states it."""
+        """The entry for this pair in the summary of the model `name`."""
         return PairRole(name=self.name, role=self.role(name), other=self.other(name), note=self.note)
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """The small tables. Ids are the label file's own small integers; names are what the world uses."""
+    """The content of the small tables. Ids are the label file's own small integers, which only its tables use."""
 
     run: str
     built_at: str
@@ -53,35 +53,35 @@ class Holdings:
     pairs: dict[str, Pair]
     model_ids: dict[str, int]
     tokenizers: dict[int, str]  # id -> hash
-    measurements: dict[str, Measurements]  # by model, with every layer
-    thresholds: dict[str, dict[tuple[View, Lens, int], LayerThreshold]]  # by model, then place
+    measurements: dict[str, Measurements]  # by model, per-layer figures included
+    thresholds: dict[str, dict[tuple[View, Lens, int], LayerThreshold]]  # by model, then by view, lens and layer
 
     def pairs_of(self, name: str) -> list[Pair]:
-        """Pairs that `name` stands in, the first one first: its agreement is what search rows carry."""
-        return [known for known in self.pairs.values() if name in (known.base, known.instruct)]
+        """The pairs of the model `name`, in order of id; search rows carry the agreement in the first of them."""
+        return [paired for paired in self.pairs.values() if name in (paired.base, paired.instruct)]
 
-    def pair_between(self, one: str, other: str) -> Pair | None:
-        """The pair these two stand in, in whichever roles."""
-        return next((known for known in self.pairs_of(one) if known.other(one) == other), None)
+    def pair_between(self, name: str, other: str) -> Pair | None:
+        """The pair of two models, whichever is the base; None if they are no pair."""
+        return next((paired for paired in self.pairs_of(name) if paired.other(name) == other), None)
 
     def first_shown(self, name: str) -> FirstShown | None:
-        """The view and lens whose labels hold most often in a model, where that was measured."""
+        """The view and lens whose labels hold most often in a model; None if that was not measured."""
         effect = self.measurements[name].effect
         return effect.result.first if effect else None
 
     @property
     def bases(self) -> set[str]:
-        """Models that were tuned further: the other one of their pair is shown first."""
-        return {known.base for known in self.pairs.values()}
+        """Names of the models that are the base of a pair; the tuned model of a pair is shown first."""
+        return {paired.base for paired in self.pairs.values()}
 
     def families(self, names: Iterable[str]) -> dict[str, str]:
-        """Of each of these models the first that it is paired with, directly or through another of them."""
+        """Map each of the models `names` to the first of them that pairs connect it with, directly or indirectly."""
         first = {name: name for name in names}
-        for known in self.pairs.values():
-            heads = {first.get(known.base), first.get(known.instruct)}
+        for paired in self.pairs.values():
+            heads = {first.get(paired.base), first.get(paired.instruct)}
             if None not in heads:
                 head = next(name for name in first if name in heads)
-                first = {name: head if had in heads else had for name, had in first.items()}
+                first = {name: head if former in heads else former for name, former in first.items()}
         return first
 
 
@@ -95,9 +95,9 @@ def read_holdings(connection: sa.Connection) -> Holdings:
         row.name: Pair(row.id, row.name, names[row.base], names[row.instruct], row.note)
         for row in connection.execute(sa.select(pair).order_by(pair.c.id))
     }
-    found = read_measurements(connection)
-    measured = {name: found.get(id_, Measurements()) for id_, name in names.items()}
-    models = {row.name: _summary(row, tokenizers[row.tokenizer], pairs, measured[row.name]) for row in rows}
+    by_id = read_measurements(connection)
+    measurements = {name: by_id.get(id_, Measurements()) for id_, name in names.items()}
+    models = {row.name: _summary(row, tokenizers[row.tokenizer], pairs, measurements[row.name]) for row in rows}
     return Holdings(
         run=run,
         built_at=built_at,
@@ -105,12 +105,12 @@ def read_holdings(connection: sa.Connection) -> Holdings:
         pairs=pairs,
         model_ids={name: id_ for id_, name in names.items()},
         tokenizers=tokenizers,
-        measurements=measured,
-        thresholds={name: thresholds(one) for name, one in measured.items()},
+        measurements=measurements,
+        thresholds={name: thresholds(measured) for name, measured in measurements.items()},
     )
 
 
-def _summary(row: sa.Row[Any], tokenizer_hash: str, pairs: dict[str, Pair], measured: Measurements) -> ModelSummary:
+def _summary(row: sa.Row[Any], tokenizer_hash: str, pairs: dict[str, Pair], measurements: Measurements) -> ModelSummary:
     settings = json.loads(row.settings)
     return ModelSummary(
         name=row.name,
@@ -137,39 +137,40 @@ def _summary(row: sa.Row[Any], tokenizer_hash: str, pairs: dict[str, Pair], meas
         lenses=settings["lenses"],
         mapped_at=row.mapped_at,
         seconds=row.seconds,
-        pairs=[known.seen_from(row.name) for known in pairs.values() if row.name in (known.base, known.instruct)],
-        measurements=without_layers(measured),
+        pairs=[paired.seen_from(row.name) for paired in pairs.values() if row.name in (paired.base, paired.instruct)],
+        measurements=drop_layer_figures(measurements),
     )
 
 
 def read_measurements(connection: sa.Connection) -> dict[int, Measurements]:
-    """What was measured on each model, by the model's id; those without any are left out."""
-    found: dict[int, Measurements] = defaultdict(Measurements)
+    """Read the measurements of each model, by the model's id; models without any are left out."""
+    measurements: dict[int, Measurements] = defaultdict(Measurements)
     for row in connection.execute(sa.select(measurement).where(measurement.c.model.is_not(None))):
         if row.kind in Measurements.model_fields:
-            found[row.model] = _with(found[row.model], row)
-    return dict(found)
+            measurements[row.model] = _add_measurement(measurements[row.model], row)
+    return dict(measurements)
 
 
-def _with(had: Measurements, row: sa.Row[Any]) -> Measurements:
-    account = {"measured_at": row.measured_at, "seconds": row.seconds}
+def _add_measurement(measurements: Measurements, row: sa.Row[Any]) -> Measurements:
+    """Return the measurements with that of `row` added; unchanged, with a line in the log, if it cannot be read."""
+    fields = {"measured_at": row.measured_at, "seconds": row.seconds}
     try:
-        account |= {"settings": json.loads(row.settings), "result": json.loads(row.result)}
-        return Measurements.model_validate({**dict(had), row.kind: account})
+        fields |= {"settings": json.loads(row.settings), "result": json.loads(row.result)}
+        return Measurements.model_validate({**dict(measurements), row.kind: fields})
     except (ValueError, ValidationError) as error:
         log.warning("the account of kind %s of model %s cannot be read: %s", row.kind, row.model, error)
-        return had
+        return measurements
 
 
-def without_layers(measured: Measurements) -> Measurements:
-    """The same without what there is of each layer."""
-    if measured.control is None:
-        return measured
-    result = measured.control.result.model_copy(update={"layers": None})
-    return measured.model_copy(update={"control": measured.control.model_copy(update={"result": result})})
+def drop_layer_figures(measurements: Measurements) -> Measurements:
+    """Drop the per-layer figures."""
+    if measurements.control is None:
+        return measurements
+    result = measurements.control.result.model_copy(update={"layers": None})
+    return measurements.model_copy(update={"control": measurements.control.model_copy(update={"result": result})})
 
 
-def thresholds(measured: Measurements) -> dict[tuple[View, Lens, int], LayerThreshold]:
-    """Where noise ends, by view, lens and layer; empty if there was no control."""
-    layers = measured.control.result.layers if measured.control else None
-    return {(one.view, one.lens, one.layer): one for one in layers or ()}
+def thresholds(measurements: Measurements) -> dict[tuple[View, Lens, int], LayerThreshold]:
+    """The thresholds between noise and labels, by view, lens and layer; empty if the control was not measured."""
+    layers = measurements.control.result.layers if measurements.control else None
+    return {(threshold.view, threshold.lens, threshold.layer): threshold for threshold in layers or ()}

@@ -1,7 +1,7 @@
 """A tokenizer's entries in memory: by id, by word, by prefix, by exact text, and how it splits a text.
 
-Kept in memory because every answer spells token ids, and a search that joins nothing is a search that keeps up with
-typing. About 10 MB for 128 thousand entries. It knows nothing of neurons.
+Kept in memory because every answer spells out token ids, and a search without a join keeps up with typing. About 10 MB
+for 128 thousand entries. Independent of neurons.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,8 +17,8 @@ from neuronym.label_tables import fold
 _LAST = "\U0010ffff"  # sorts after every character a prefix can go on with
 
 
-class Vocabulary:
-    """Entries of one tokenizer; ids may have gaps."""
+class VocabularyIndex:
+    """The entries of one tokenizer, found by id, word, prefix or text; ids may have gaps."""
 
     def __init__(self, hash_: str, entries: Iterable[tuple[int, str, str, Kind]], serialised: str) -> None:
         """`entries` are (id, text, folded, kind); `serialised` is the tokenizer.json."""
@@ -47,33 +47,33 @@ class Vocabulary:
 
     @property
     def highest(self) -> int:
-        """The highest id there is."""
+        """The highest id of the vocabulary."""
         return max(self._texts)
 
     def word(self, text: str) -> list[int]:
-        """Ids of the entries that are this word, whatever its case and the white space around it."""
+        """Ids of the entries that equal the word `text`, ignoring case and surrounding white space."""
         word = fold(text)
         return sorted(self._ids[bisect_left(self._words, word) : bisect_right(self._words, word)])
 
     def prefix(self, text: str) -> list[int]:
-        """Ids of the entries that begin with this, in alphabetical order."""
+        """Ids of the entries that begin with `text`, ignoring case and outer white space, in alphabetical order."""
         word = fold(text)
         return self._ids[bisect_left(self._words, word) : bisect_right(self._words, word + _LAST)]
 
     def exact(self, text: str) -> list[int]:
-        """Ids of the entries that are this text, character by character."""
-        return [id_ for id_, known in self._texts.items() if known == text]
+        """Ids of the entries that equal `text`, character by character."""
+        return [id_ for id_, entry in self._texts.items() if entry == text]
 
     def pieces(self, text: str) -> list[int]:
         """Ids the tokenizer splits `text` into, without the special tokens it would add; each once, in order."""
         return list(dict.fromkeys(self._tokenizer.encode(text, add_special_tokens=False).ids))
 
     def token(self, id_: int) -> Token:
-        """The entry `id_`; an id past the vocabulary has no text."""
+        """The entry `id_`; its text is empty if the vocabulary has no such id."""
         return Token(token_id=id_, text=self._texts.get(id_, ""))
 
     def describe(self, ids: Iterable[int], limit: int | None = None) -> list[VocabularyToken]:
-        """Entries with their kind and vocabulary."""
+        """The entries of `ids` with their kind and vocabulary, `limit` at most; unknown ids are left out."""
         known = (id_ for id_ in ids if id_ in self._texts)
         return [
             VocabularyToken(token_id=id_, text=self._texts[id_], kind=self._kinds[id_], tokenizer=self.hash)

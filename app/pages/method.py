@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from app.html import urls
 from app.html.templates import Page, page
-from app.labelfile.catalog import served
+from app.labelfile.catalog import served_label_file
 from app.labelfile.label_file import NoLabelFile
 from app.pages.strength import rules
 from neuronym.contract import ControlMeasurement
@@ -27,7 +27,7 @@ class MethodPage(Page):
 def method_page(request: Request) -> Response:
     """Explain how neurons get their names, with the strength rules of the label file if there is one."""
     try:
-        labels = served(request)
+        labels = served_label_file(request)
     except NoLabelFile:
         return page(request, MethodPage(rules={}))
     return page(request, MethodPage(run=labels.run, rules=rules(labels)))

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
-from app.labelfile.vocabulary import Vocabulary
+from app.labelfile.vocabulary import VocabularyIndex
 from neuronym.contract import LabelAnswer, LabelEnd, LayerThreshold, Lens, ScoredToken, Side, Strength, View
 
 LabelRow = sa.Row[Any]
@@ -26,7 +26,7 @@ def label_answers(labels: LabelFile, model: str, rows: list[LabelRow]) -> Labels
     return by_view
 
 
-def _label_answer(row: LabelRow, vocabulary: Vocabulary, threshold: LayerThreshold | None) -> LabelAnswer:
+def _label_answer(row: LabelRow, vocabulary: VocabularyIndex, threshold: LayerThreshold | None) -> LabelAnswer:
     has_probability = row.logsumexp is not None and row.top_scores
     named_by = naming_side(row)
     return LabelAnswer(
@@ -73,7 +73,7 @@ def grade(z: float, threshold: LayerThreshold | None) -> Strength | None:
     return Strength.weak if abs(z) > threshold.weak_above else Strength.noise
 
 
-def scored_tokens(vocabulary: Vocabulary, ids: list[int], scores: list[float]) -> list[ScoredToken]:
+def scored_tokens(vocabulary: VocabularyIndex, ids: list[int], scores: list[float]) -> list[ScoredToken]:
     """Token ids with their texts and scores."""
     return [
         ScoredToken(token_id=id_, text=vocabulary.token(id_).text, score=score)

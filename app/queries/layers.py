@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pydantic import Field
 
 from app.labelfile.label_file import LabelFile
-from app.labelfile.vocabulary import Vocabulary
+from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.labels import end_zs, naming_side, scored_tokens
 from app.queries.lookup import check_layer, check_view, find_model, neuron_ref
 from app.queries.params import Limit, Offset, Question
@@ -123,7 +123,7 @@ def _order(table: sa.FromClause, query: LayerQuery) -> list[sa.ColumnElement[Any
     return [table.c[query.sort].desc().nulls_last(), table.c.neuron]
 
 
-def _layer_neuron(model: str, row: sa.Row[Any], vocabulary: Vocabulary) -> LayerNeuron:
+def _layer_neuron(model: str, row: sa.Row[Any], vocabulary: VocabularyIndex) -> LayerNeuron:
     ref, named_by = neuron_ref(model, row.layer, row.neuron), naming_side(row)
     return LayerNeuron(
         model=ref.model,

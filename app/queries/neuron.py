@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
-from app.labelfile.vocabulary import Vocabulary
+from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.counterparts import LabelKey, find_counterparts
 from app.queries.labels import LabelsByView, label_answers
 from app.queries.lookup import check_neuron, find_model, neuron_ref
@@ -111,7 +111,7 @@ def _counterpart(
 
 
 def effect_answers(
-    rows: list[TableRow], model: ModelSummary, vocabulary: Vocabulary
+    rows: list[TableRow], model: ModelSummary, vocabulary: VocabularyIndex
 ) -> dict[Site, dict[Direction, EffectAnswer]] | None:
     """The effects of one neuron by site and direction; None where no effect was measured."""
     by_site: dict[Site, dict[Direction, EffectAnswer]] = {}
@@ -120,7 +120,7 @@ def effect_answers(
     return by_site or None
 
 
-def _effect_answer(row: TableRow, model: ModelSummary, vocabulary: Vocabulary) -> EffectAnswer:
+def _effect_answer(row: TableRow, model: ModelSummary, vocabulary: VocabularyIndex) -> EffectAnswer:
     place = _own_label_place(model, row.site)
     return EffectAnswer(
         value=row.value,
@@ -135,7 +135,7 @@ def _effect_answer(row: TableRow, model: ModelSummary, vocabulary: Vocabulary) -
     )
 
 
-def _label_effects(row: TableRow, vocabulary: Vocabulary) -> Iterator[LabelEffect]:
+def _label_effects(row: TableRow, vocabulary: VocabularyIndex) -> Iterator[LabelEffect]:
     """The effects on the first tokens of both ends of each label that the model has."""
     for view, lens, side in product(View, Lens, Side):
         place = label_place(view, lens, side)

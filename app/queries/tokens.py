@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app.errors import NotFound
 from app.labelfile.label_file import LabelFile
-from app.labelfile.vocabulary import Vocabulary
+from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.params import Limit, TextQuestion
 from app.queries.search.language import parse
 from app.queries.search.results import (
@@ -57,7 +57,7 @@ def tokens(labels: LabelFile, query: TokensQuery) -> TokensAnswer:
     )
 
 
-def find_vocabulary(labels: LabelFile, tokenizer: str) -> Vocabulary:
+def find_vocabulary(labels: LabelFile, tokenizer: str) -> VocabularyIndex:
     """Find the vocabulary with this hash; NotFound names the vocabularies of the label file."""
     vocabularies = labels.vocabularies(labels.models)
     if tokenizer not in vocabularies:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
 from app.labelfile.summary import Pair
-from app.labelfile.vocabulary import Vocabulary
+from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.counterparts import LabelKey, find_counterparts, read_label_tokens
 from app.queries.lookup import neuron_ref
 from neuronym.contract import Counterpart, SearchResult, Side, Token
@@ -74,7 +74,7 @@ def search_results(
 
 
 def _search_result(
-    vocabulary: Vocabulary,
+    vocabulary: VocabularyIndex,
     key: LabelKey,
     matched: MatchedLabel,
     bottom_tokens: list[Token] | None,
@@ -119,6 +119,6 @@ def _read_bottom_tokens(
     return bottom_tokens
 
 
-def _top_tokens(vocabulary: Vocabulary, row: HitRow) -> list[Token]:
+def _top_tokens(vocabulary: VocabularyIndex, row: HitRow) -> list[Token]:
     ids = (row._mapping[f"top_{place}"] for place in range(NAMED))
     return [vocabulary.token(id_) for id_ in ids if id_ is not None]

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.errors import clip
-from app.labelfile.vocabulary import Vocabulary
+from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.search.language import Alternative
 from neuronym.contract import VocabularyToken
 
 MAX_PREFIX = 200
 MAX_PIECES = 64
 
-_LOOKUPS: dict[str, Callable[[Vocabulary, str], list[int]]] = {
-    "word": Vocabulary.word,
-    "exact": Vocabulary.exact,
-    "prefix": Vocabulary.prefix,
+_LOOKUPS: dict[str, Callable[[VocabularyIndex, str], list[int]]] = {
+    "word": VocabularyIndex.word,
+    "exact": VocabularyIndex.exact,
+    "prefix": VocabularyIndex.prefix,
 }
 
 
@@ -31,7 +31,7 @@ class TokenMatches:
 
 
 def find_tokens(
-    alternatives: list[Alternative], vocabularies: dict[str, Vocabulary], most: int | None = MAX_PREFIX
+    alternatives: list[Alternative], vocabularies: dict[str, VocabularyIndex], most: int | None = MAX_PREFIX
 ) -> TokenMatches:
     """Look every alternative up in every vocabulary; an alternative that none of them has is split into pieces.
 
@@ -59,7 +59,7 @@ def find_tokens(
     return matches
 
 
-def describe_tokens(ids: dict[str, list[int]], vocabularies: dict[str, Vocabulary]) -> list[VocabularyToken]:
+def describe_tokens(ids: dict[str, list[int]], vocabularies: dict[str, VocabularyIndex]) -> list[VocabularyToken]:
     """The tokens with these ids as they stand in an answer."""
     return [entry for hash_, token_ids in ids.items() for entry in vocabularies[hash_].describe(token_ids)]
 

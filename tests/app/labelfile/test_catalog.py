@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 
 from app.labelfile.catalog import Catalog
 from app.labelfile.deadline import Deadline
-from app.labelfile.label_file import LabelFile, NoLabelFile, TooMuch
+from app.labelfile.label_file import LabelFile, NoLabelFile, QueryLimitExceeded
 from neuronym.label_tables import REVISION
 from neuronym.settings import ROOT, Settings
 from tests.app.label_files import Plan, move_link, write_label_file
@@ -68,7 +68,7 @@ def test_a_newer_file_is_served_and_running_requests_finish_on_the_old(catalog: 
         with newer.connect() as connection:
             assert connection.execute(sa.text("select run from build")).scalar() == "two"
         assert running.execute(sa.text("select run from build")).scalar() == "one"
-    assert len(older.vocabulary("tiny-chat")) > 0  # asked for after the swap by a request that began before it
+    assert len(older.vocabulary("tiny-chat")) > 0  # read after the swap by a request that began before it
 
 
 def test_a_swap_lets_go_of_the_old_file(catalog: Catalog, tmp_path: Path) -> None:
@@ -80,11 +80,11 @@ def test_a_swap_lets_go_of_the_old_file(catalog: Catalog, tmp_path: Path) -> Non
 
 
 def test_going_back_to_the_former_file(catalog: Catalog, tmp_path: Path) -> None:
-    one = write_label_file(tmp_path, Plan("one"))
+    first = write_label_file(tmp_path, Plan("one"))
     catalog.current()
     write_label_file(tmp_path, Plan("two"))
     assert catalog.current().run == "two"
-    move_link(tmp_path, one.name)
+    move_link(tmp_path, first.name)
     assert catalog.current().run == "one"
 
 
@@ -129,7 +129,7 @@ def test_a_broken_file_is_refused_with_the_mend(
     catalog: Catalog, tmp_path: Path, broken: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert callable(broken)
-    said = BROKEN[broken]
+    sentence = BROKEN[broken]
     write_label_file(tmp_path, Plan("good"))
     catalog.current()
     broken(tmp_path / "labels-broken.duckdb")
@@ -137,12 +137,12 @@ def test_a_broken_file_is_refused_with_the_mend(
     with caplog.at_level(logging.ERROR):
         assert catalog.current().run == "good"
         assert catalog.current().run == "good"
-    assert len(caplog.records) == 1  # said once, not at each request
+    assert len(caplog.records) == 1  # logged once, not at each request
     assert "labels-good.duckdb is served on" in caplog.text
     alone = Catalog(Settings(data=tmp_path))
-    with pytest.raises(NoLabelFile, match=said):
+    with pytest.raises(NoLabelFile, match=sentence):
         alone.current()
-    with pytest.raises(NoLabelFile, match=said):
+    with pytest.raises(NoLabelFile, match=sentence):
         alone.current()
     write_label_file(tmp_path, Plan("mended"))
     assert catalog.current().run == alone.current().run == "mended"
@@ -187,7 +187,7 @@ def test_a_question_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     deadline = Deadline(0.3)
     labels = LabelFile(path, 1_000_000_000, deadline)
     began = time.monotonic()
-    with pytest.raises(TooMuch, match=r"longer than 0.3 seconds"), labels.connect() as connection:
+    with pytest.raises(QueryLimitExceeded, match=r"longer than 0.3 seconds"), labels.connect() as connection:
         connection.exec_driver_sql("select sum(a.range * b.range) from range(10000000) a, range(10000000) b")
     assert time.monotonic() - began < 5
     with labels.connect() as connection:  # the connection is as good as new
@@ -198,7 +198,7 @@ def test_a_question_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 def test_a_question_that_needs_too_much_memory_is_ended(tmp_path: Path) -> None:
     labels = LabelFile(write_label_file(tmp_path), 30_000_000, Deadline(20))
-    with pytest.raises(TooMuch, match="NEURONYM_MEMORY_LIMIT"), labels.connect() as connection:
+    with pytest.raises(QueryLimitExceeded, match="NEURONYM_MEMORY_LIMIT"), labels.connect() as connection:
         connection.exec_driver_sql("select list(range) from range(100000000)").all()
     labels.close()
 
@@ -209,9 +209,9 @@ def test_many_threads_each_get_their_own_answer(labels: LabelFile) -> None:
     def ask(number: int) -> None:
         for turn in range(20):
             with labels.connect() as connection:
-                told = connection.execute(sa.text("select :number * 1000 + :turn"), {"number": number, "turn": turn})
-                if (said := told.scalar()) != number * 1000 + turn:
-                    wrong.append((number, said))
+                result = connection.execute(sa.text("select :number * 1000 + :turn"), {"number": number, "turn": turn})
+                if (value := result.scalar()) != number * 1000 + turn:
+                    wrong.append((number, value))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
     for thread in threads:

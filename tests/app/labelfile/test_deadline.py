@@ -1,4 +1,4 @@
-"""What runs too long is interrupted, and what nobody waits for at once; nothing else is."""
+"""Work is interrupted when it runs too long, or at once when nobody waits for it; no other work is."""
 
 import threading
 import time
@@ -9,11 +9,11 @@ import pytest
 from app.labelfile.deadline import Deadline
 
 LONG = 60.0  # seconds; no test takes so long
-SOON = 5.0  # within which whatever is to come has come
+SOON = 5.0  # seconds within which an interrupt has come
 
 
 class Work:
-    """Something that can be interrupted, and tells that it was."""
+    """Work that counts its interrupts."""
 
     def __init__(self) -> None:
         self.interrupts = 0
@@ -24,16 +24,16 @@ class Work:
         self._interrupted.set()
 
     def hit(self, seconds: float) -> bool:
-        """Whether it is interrupted, once more, within so many seconds."""
+        """Wait for the next interrupt; return whether it came within so many seconds."""
         self._interrupted.clear()
         return self._interrupted.wait(seconds)
 
 
 @pytest.fixture
 def deadline() -> Iterator[Deadline]:
-    made = Deadline(LONG)
-    yield made
-    made.end()
+    deadline = Deadline(LONG)
+    yield deadline
+    deadline.end()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def work() -> Work:
 def test_work_that_nobody_waits_for_is_interrupted_long_before_its_time(deadline: Deadline, work: Work) -> None:
     left = threading.Event()
     with deadline.limit(work.interrupt, unwanted=left.is_set):
-        assert not work.hit(1.0)  # still wanted, however often that is asked
+        assert not work.hit(1.0)  # still wanted at every check
         left.set()
         assert work.hit(SOON)
         assert work.hit(SOON)  # again: a query may begin after the first interrupt
