@@ -1,1 +1,1 @@
-"""A search as a file."""
+"""Search results as files: CSV, JSON lines and Parquet."""

@@ -1,8 +1,8 @@
-"""A table of labels as a download: read as it is sent, stopped when whoever asked has left.
+"""Exports of labels, streamed over HTTP or saved to a file.
 
-Joins the question (`app.queries.search.export`) and the formats (`app.export.formats`) to HTTP and to files. An export
-may take an hour, and a few may run at a time: each holds a connection to the label file for as long as its reader
-takes.
+Joins the query (`app.queries.search.export`) and the formats (`app.export.formats`). Rows are read as they are sent,
+and the query stops when the client leaves. An export may take an hour, and only AT_ONCE may run at a time: each holds
+a connection to the label file for as long as its client reads.
 """
 
 import os
@@ -19,26 +19,26 @@ from pyarrow import RecordBatch
 from starlette.types import Receive, Scope, Send
 
 from app.errors import Unavailable, Unprocessable
-from app.export.formats import MEDIA_TYPES, Format, written
+from app.export.formats import MEDIA_TYPES, Format, encode
 from app.labelfile.label_file import LabelFile
 from app.queries.search.export import ExportQuery, export
 from app.web.middleware import BODILESS
 
-SECONDS = 3600.0  # that an export may take, its reader included
-AT_ONCE = 4
+SECONDS = 3600.0  # that an export may take, its client's reading included
+AT_ONCE = 4  # exports that may run at the same time
 _running = BoundedSemaphore(AT_ONCE)
 
 
 class Export:
-    """The rows of a question as bytes; `rows` counts those that were read so far."""
+    """The rows of a query, encoded in a format; `rows` counts those read so far."""
 
     def __init__(self, labels: LabelFile, query: ExportQuery, form: Format) -> None:
         statements = export(labels, query, as_json=form is Format.jsonl)
         self.rows = 0
         self._unwanted = Event()
-        self._chunks = written(self._counted(labels.batches(statements, SECONDS, self._unwanted.is_set)), form)
+        self._chunks = encode(self._count_rows(labels.batches(statements, SECONDS, self._unwanted.is_set)), form)
 
-    def _counted(self, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+    def _count_rows(self, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
         for batch in batches:
             self.rows += batch.num_rows
             yield batch
@@ -47,14 +47,19 @@ class Export:
         return self._chunks
 
     def stop(self) -> None:
-        """End the query that runs, and give its connection back; in whichever thread it is."""
+        """End the running query and give its connection back, whichever thread it runs in."""
         self._unwanted.set()
-        with suppress(ValueError):  # it runs in another thread, where the query now ends
+        with suppress(ValueError):  # raised when the generator runs in another thread; the query ends there
             self._chunks.close()
 
 
 class Download(StreamingResponse):
-    """An export as it comes. Unavailable: too many run; a question that cannot be answered is refused as any other."""
+    """The response that streams an export.
+
+    Raises:
+        Unavailable: AT_ONCE exports run already.
+        Problem: the query is refused, as a search would be.
+    """
 
     def __init__(self, labels: LabelFile, query: ExportQuery, form: Format) -> None:
         if not _running.acquire(blocking=False):
@@ -72,9 +77,9 @@ class Download(StreamingResponse):
             "Cache-Control": "no-cache",
             "X-Accel-Buffering": "no",
         }
-        super().__init__(self._sent(), headers=headers, media_type=MEDIA_TYPES[form])
+        super().__init__(self._stream_chunks(), headers=headers, media_type=MEDIA_TYPES[form])
 
-    async def _sent(self) -> AsyncIterator[bytes]:
+    async def _stream_chunks(self) -> AsyncIterator[bytes]:
         chunk: bytes | None = self._first
         while chunk is not None:
             yield chunk
@@ -83,26 +88,30 @@ class Download(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope.get(BODILESS):
-                self.body_iterator = _nothing()
-            with anyio.fail_after(SECONDS + 1):  # one who reads nothing, and stays, must not hold a place for good
+                self.body_iterator = _empty_body()
+            with anyio.fail_after(SECONDS + 1):  # a client that stays but reads nothing must not hold a place for good
                 await super().__call__(scope, receive, send)
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(self.end)
 
     def end(self) -> None:
-        """Whoever asked has it all, or has left: stop reading, and let another run."""
+        """Stop the query and let another export run; the client has everything, or has left."""
         self._export.stop()
         _running.release()
 
 
-async def _nothing() -> AsyncIterator[bytes]:
+async def _empty_body() -> AsyncIterator[bytes]:
     return
     yield b""
 
 
 def save(labels: LabelFile, query: ExportQuery, path: Path) -> int:
-    """Write an export to a file, whole or not at all; the number of rows. Unprocessable: no format has this ending."""
+    """Write an export to a file, whole or not at all; return the number of rows.
+
+    Raises:
+        Unprocessable: no format has the ending of `path`.
+    """
     exported = Export(labels, query, format_of(path))
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -117,7 +126,7 @@ def save(labels: LabelFile, query: ExportQuery, path: Path) -> int:
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's ending names."""
+    """Return the format that a file's ending names; raise Unprocessable when it names none."""
     ending = path.suffix.removeprefix(".").lower()
     if ending not in list(Format):
         endings = ", ".join(f".{form}" for form in Format)

@@ -1,6 +1,6 @@
-"""Tables as bytes of CSV, JSON lines or Parquet, piece by piece as their rows come.
+"""Encodes tables as CSV, JSON lines or Parquet, batch by batch as their rows arrive.
 
-Knows formats; knows nothing of labels, of databases or of HTTP.
+Independent of labels, databases and HTTP.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 
 class Format(StrEnum):
-    """How a table is written."""
+    """The format of an exported table."""
 
     csv = "csv"
     jsonl = "jsonl"
@@ -27,34 +27,34 @@ MEDIA_TYPES = {
 Batches = Iterator[pa.RecordBatch]
 
 
-def written(batches: Batches, form: Format) -> Generator[bytes]:
-    """A table as bytes. Of JSON lines the batches have one column, `line`."""
+def encode(batches: Batches, form: Format) -> Generator[bytes]:
+    """Encode a table as bytes. For JSON lines the batches have one column, `line`, of finished JSON texts."""
     return _WRITERS[form](batches)
 
 
 def _csv(batches: Batches) -> Generator[bytes]:
-    return _through(lambda sink, schema: pa_csv.CSVWriter(sink, schema), batches)
+    return _encode_with(lambda sink, schema: pa_csv.CSVWriter(sink, schema), batches)
 
 
 def _parquet(batches: Batches) -> Generator[bytes]:
-    def writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
+    def create_writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
         return pq.ParquetWriter(sink, schema, compression="zstd")
 
-    return _through(writer, batches)
+    return _encode_with(create_writer, batches)
 
 
-def _through(
-    begin: Callable[[pa.NativeFile, pa.Schema], pa_csv.CSVWriter | pq.ParquetWriter], batches: Batches
+def _encode_with(
+    create_writer: Callable[[pa.NativeFile, pa.Schema], pa_csv.CSVWriter | pq.ParquetWriter], batches: Batches
 ) -> Generator[bytes]:
-    """What a writer makes of each batch, and of the end."""
+    """Yield the bytes that a writer produces for each batch, and those it produces when it is closed."""
     sink, writer = _Sink(), None
     for batch in batches:
-        writer = writer or begin(pa.PythonFile(sink, mode="w"), batch.schema)
+        writer = writer or create_writer(pa.PythonFile(sink, mode="w"), batch.schema)
         writer.write(batch)
-        yield sink.taken()
+        yield sink.take()
     if writer is not None:
         writer.close()
-        yield sink.taken()
+        yield sink.take()
 
 
 def _jsonl(batches: Batches) -> Generator[bytes]:
@@ -72,7 +72,7 @@ _WRITERS: dict[Format, Callable[[Batches], Generator[bytes]]] = {
 
 
 class _Sink:
-    """A file that is only ever written to, and emptied as it fills."""
+    """A writable file in memory whose content is taken out as it fills."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -88,12 +88,12 @@ class _Sink:
         return self._length
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: every piece is stored when it is written."""
 
     def close(self) -> None:
         self.closed = True
 
-    def taken(self) -> bytes:
-        """What was written since it was last emptied."""
+    def take(self) -> bytes:
+        """Return what was written since the last call, and forget it."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)

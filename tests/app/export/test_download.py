@@ -56,8 +56,8 @@ def rows(labels: LabelFile, **query: Any) -> list[dict[str, Any]]:
 def test_a_row_has_every_column_with_words_for_enumerations(client: TestClient, form: Format) -> None:
     answer = client.get(f"/api/v1/export/labels.{form}?q=California&model=tiny-chat&view=up")
     assert answer.status_code == 200
-    first, *_ = found = table(answer.content, form)
-    assert len(found) == 2  # ` California` and `California`, of one label
+    first, *_ = exported = table(answer.content, form)
+    assert len(exported) == 2  # ` California` and `California`, of one label
     assert list(first) == COLUMNS
     words = ("tiny-chat", "L2N1", "up", "cosine", "top", " California", "strong", "same")
     named = ("model", "neuron", "view", "lens", "side", "token", "strength", "agreement")
@@ -70,19 +70,19 @@ def test_a_row_has_every_column_with_words_for_enumerations(client: TestClient, 
 @pytest.mark.parametrize("form", Format)
 def test_without_a_text_every_row_is_exported(client: TestClient, form: Format) -> None:
     answer = client.get(f"/api/v1/export/labels.{form}?lens=any&side=any")
-    found = table(answer.content, form)
-    assert len(found) == ROWS
-    keys = {tuple(str(row[name]) for name in ("model", "neuron", "view", "lens", "side", "rank")) for row in found}
+    exported = table(answer.content, form)
+    assert len(exported) == ROWS
+    keys = {tuple(str(row[name]) for name in ("model", "neuron", "view", "lens", "side", "rank")) for row in exported}
     assert len(keys) == ROWS
     assert client.get(f"/api/v1/export/labels.{form}?lens=any&side=any").content == answer.content
 
 
 def test_all_rows_come_by_token_and_side_best_first(labels: LabelFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.queries.search.export.STRETCH", 50)  # rows a statement: many statements, one order
-    found = rows(labels, side="any")
-    order = [(row["model"] == "tiny-gpt", row["token_id"], row["side"] == "bottom", -abs(row["z"])) for row in found]
+    exported = rows(labels, side="any")
+    order = [(row["model"] == "tiny-gpt", row["token_id"], row["side"] == "bottom", -abs(row["z"])) for row in exported]
     assert order == sorted(order)
-    assert len(found) == ROWS / 2
+    assert len(exported) == ROWS / 2
 
 
 FILTERS: list[dict[str, Any]] = [
@@ -102,27 +102,27 @@ FILTERS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("filters", FILTERS)
 def test_an_export_is_what_a_search_is_a_page_of(labels: LabelFile, filters: dict[str, Any]) -> None:
     answer = search(labels, SearchQuery.model_validate({"q": "California", "limit": 500, **filters}))
-    found = [
-        (one.model, one.neuron, one.view, id_)
-        for one in answer.results
-        for id_ in (one.token_id, *(match.token_id for match in one.matches))
+    matches = [
+        (result.model, result.neuron, result.view, id_)
+        for result in answer.results
+        for id_ in (result.token_id, *(match.token_id for match in result.matches))
     ]
     exported = rows(labels, q="California", **filters)
-    assert sorted((row["model"], row["neuron"], row["view"], row["token_id"]) for row in exported) == sorted(found)
+    assert sorted((row["model"], row["neuron"], row["view"], row["token_id"]) for row in exported) == sorted(matches)
 
 
 @pytest.mark.parametrize("sort", ["z", "trust", "score", "effect", "layer_z", "neuron"])
 def test_rows_of_a_text_come_in_the_order_of_the_search(labels: LabelFile, sort: str) -> None:
-    asked = {"q": '" California"', "sort": sort}
-    answer = search(labels, SearchQuery.model_validate(asked))
-    told = [(one.model, one.neuron, one.view) for one in answer.results]
-    assert [(row["model"], row["neuron"], row["view"]) for row in rows(labels, **asked)] == told
+    parameters = {"q": '" California"', "sort": sort}
+    answer = search(labels, SearchQuery.model_validate(parameters))
+    neurons = [(result.model, result.neuron, result.view) for result in answer.results]
+    assert [(row["model"], row["neuron"], row["view"]) for row in rows(labels, **parameters)] == neurons
 
 
 def test_agreement_is_told_in_the_pair_that_is_asked_for(labels: LabelFile) -> None:
-    asked = {"q": '" California"', "model": "tiny-base", "view": "up"}
-    assert [row["agreement"] for row in rows(labels, **asked)] == ["same"]
-    assert [row["agreement"] for row in rows(labels, **asked, pair="tiny-later")] == ["changed"]
+    parameters = {"q": '" California"', "model": "tiny-base", "view": "up"}
+    assert [row["agreement"] for row in rows(labels, **parameters)] == ["same"]
+    assert [row["agreement"] for row in rows(labels, **parameters, pair="tiny-later")] == ["changed"]
 
 
 def test_more_tokens_than_a_page_looks_up_are_exported(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_hostile_tokens_are_exact(tmp_path: Path, form: Format) -> None:
     write_label_file(tmp_path, plan)
     for labels in opened(tmp_path):
         query = ExportQuery(model="tiny-chat", min_z=10)
-        found = table(b"".join(Export(labels, query, form)), form)
-    assert {row["token"] for row in found} == set(texts)
+        exported = table(b"".join(Export(labels, query, form)), form)
+    assert {row["token"] for row in exported} == set(texts)
 
 
 @pytest.mark.parametrize("form", Format)
@@ -182,7 +182,7 @@ def test_asking_for_the_head_reads_no_table(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "said"),
+    ("path", "status", "sentence"),
     [
         ("labels.xls", 422, "format should be 'csv', 'jsonl' or 'parquet', not 'xls'."),
         ("labels.csv?model=nope", 404, "Mapped models: tiny-base"),
@@ -195,10 +195,10 @@ def test_asking_for_the_head_reads_no_table(client: TestClient) -> None:
         ("labels.csv?model=tiny-gpt&view=gate&lens=any", 422, "its MLP is ungated"),
     ],
 )
-def test_refusals_come_before_the_file(client: TestClient, path: str, status: int, said: str) -> None:
+def test_refusals_come_before_the_file(client: TestClient, path: str, status: int, sentence: str) -> None:
     answer = client.get(f"/api/v1/export/{path}")
     assert (answer.status_code, answer.json()["ok"]) == (status, False)
-    assert said in answer.json()["error"]
+    assert sentence in answer.json()["error"]
     assert "text/html" in client.get(f"/export/{path}").headers["Content-Type"]
 
 
@@ -214,8 +214,8 @@ def test_only_a_few_run_at_once(labels: LabelFile, client: TestClient) -> None:
     running = [Download(labels, ExportQuery(q="dog"), Format.csv) for _ in range(AT_ONCE)]
     refused = client.get("/api/v1/export/labels.csv?q=dog")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "30")
-    for one in running:
-        one.end()
+    for download in running:
+        download.end()
     assert client.get("/api/v1/export/labels.csv?q=dog").status_code == 200
 
 
@@ -292,7 +292,7 @@ def test_the_command_writes_what_the_api_sends(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["labels.xlsx"], "labels.xlsx should end in one of .csv, .jsonl, .parquet: that is its format."),
         (["nowhere/labels.csv"], "nowhere/labels.csv cannot be written: No such file or directory."),
@@ -301,10 +301,10 @@ def test_the_command_writes_what_the_api_sends(
     ],
 )
 def test_a_mistake_is_one_sentence(
-    planted_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+    planted_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = run(planted_data, "export", *arguments)
     assert result.exit_code in (1, 2)
-    assert said in result.stderr
+    assert sentence in result.stderr
     assert list(tmp_path.iterdir()) == []
