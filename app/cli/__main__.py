@@ -1,4 +1,4 @@
-"""`python -m app.cli` is `neuronym`."""
+"""Run the command `neuronym` as `python -m app.cli`."""
 
 from app.cli.commands import main
 

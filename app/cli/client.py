@@ -1,4 +1,4 @@
-"""Questions to a running Neuronym, for commands that need its worker. Its refusals come back as Problems."""
+"""HTTP requests to a running Neuronym, for commands that need its worker. Its refusals are raised as Problems."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,11 @@ _TIMEOUT = httpx2.Timeout(connect=5, read=None, write=30, pool=None)  # the work
 
 
 def post(server: str, path: str, body: dict[str, Any], headers: Mapping[str, str] = {}) -> dict[str, Any]:
-    """The JSON that `server` answers to a POST, with its `headers`. Problem: a refusal, or nobody answers there."""
+    """Send a POST with `headers` to `server`; return the JSON it answers.
+
+    Raises:
+        Problem: the server refuses the request, or nothing there answers as Neuronym.
+    """
     try:
         response = httpx2.post(server.rstrip("/") + path, json=body, headers=headers, timeout=_TIMEOUT, trust_env=False)
         answer: dict[str, Any] = response.json()

@@ -1,4 +1,4 @@
-"""The command `neuronym`: serve, search, export, sweep, doctor. Says what went wrong in a sentence, not a traceback."""
+"""The command `neuronym`: serve, search, export, sweep, doctor. Failures end in a sentence, not a traceback."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from app.labelfile.label_file import LabelFile
 
 
-def _plainly(command: Callable[..., None]) -> Callable[..., None]:
-    """Problems and bad values as click's own one-line errors."""
+def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command so that Problems and invalid values end it with a one-line error of click."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
@@ -46,7 +46,7 @@ def main() -> None:
 @click.option("--host", help="Address to listen on (NEURONYM_HOST, default 127.0.0.1).")
 @click.option("--port", help="Port to listen on; 0 picks a free one (NEURONYM_PORT, default 8000).")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
-@_plainly
+@_one_line_errors
 @click.option(
     "--measure", is_flag=True, help="Meanwhile measure the models that are not measured yet, at low priority."
 )
@@ -54,11 +54,11 @@ def serve(host: str | None, port: str | None, open_browser: bool, measure: bool)
     """Serve the pages and the API, with a worker beside them unless NEURONYM_WORKER_URL names one."""
     from app.cli.serve import serve as run
 
-    run(Settings(**_given(host=host, port=port)), open_browser, measure)
+    run(Settings(**_drop_unset(host=host, port=port)), open_browser, measure)
 
 
-def _filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """The filters of a search as options."""
+def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the filters of a search to a command as options."""
     for option in reversed(_FILTERS):
         command = option(command)
     return command
@@ -81,37 +81,37 @@ _FILTERS = [
 @main.command()
 @click.argument("text", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="The answer of GET /api/v1/search.")
-@_filtered
+@_filter_options
 @click.option("--sort", help="trust, z, score, effect, layer_z or neuron (default trust; with --json z, as the API).")
 @click.option("--limit", help="Results, 500 at most (default 50).")
 @click.option("--offset", help="Results to skip.")
-@_plainly
+@_one_line_errors
 def search(text: tuple[str, ...], as_json: bool, **filters: str | None) -> None:
     """Neurons that are named after TEXT: a word, '"exact"', 'pre*', 'a, b', or L22N57."""
     from app.cli.tables import listing
     from app.html.urls import TRUSTED_FIRST
     from app.queries.search.search import SearchQuery
-    from app.queries.search.search import search as ask
+    from app.queries.search.search import search as find_labels
 
     order = {} if as_json else TRUSTED_FIRST
-    query = SearchQuery.model_validate({"q": " ".join(text), **order, **_given(**filters)})
+    query = SearchQuery.model_validate({"q": " ".join(text), **order, **_drop_unset(**filters)})
     with _label_file() as labels:
-        answer = ask(labels, query)
+        answer = find_labels(labels, query)
     click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(listing(answer)))
 
 
 @main.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--q", help="Only rows of these tokens, as in a search: a word, '\"exact\"', 'pre*' or 'a, b'.")
-@_filtered
+@_filter_options
 @click.option("--sort", help="With --q: z, trust, score, effect, layer_z or neuron (default z).")
-@_plainly
+@_one_line_errors
 def export(file: Path, **filters: str | None) -> None:
     """Write labels to FILE, a row a token, as its ending says: .csv, .jsonl or .parquet."""
     from app.export.download import save
     from app.queries.search.export import ExportQuery
 
-    query = ExportQuery.model_validate(_given(**filters))
+    query = ExportQuery.model_validate(_drop_unset(**filters))
     with _label_file() as labels:
         try:
             rows = save(labels, query, file)
@@ -137,11 +137,11 @@ def export(file: Path, **filters: str | None) -> None:
 @click.option("--positions", default="all", show_default=True, help="all, prompt or generated.")
 @click.option("--server", help="Address of a running Neuronym (default: where `neuronym serve` would listen).")
 @click.option("--json", "as_json", is_flag=True, help="The answer of POST /api/v1/sweep.")
-@_plainly
+@_one_line_errors
 def sweep(neuron: str, text: str, as_json: bool, server: str | None, **options: Any) -> None:
     """Probability of tokens after TEXT while NEURON, as L29N808, goes through a range of values."""
     from app.cli.client import post
-    from app.cli.tables import swept
+    from app.cli.tables import sweep_listing
     from neuronym.contract import SweepAnswer
 
     settings = Settings()
@@ -149,26 +149,30 @@ def sweep(neuron: str, text: str, as_json: bool, server: str | None, **options: 
     answer = SweepAnswer.model_validate(
         post(server or f"http://{settings.host}:{settings.port}", "/api/v1/sweep", body, bearer(settings.token))
     )
-    click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(swept(answer)))
+    click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(sweep_listing(answer)))
 
 
 def sweep_body(neuron: str, text: str, *, chat: bool, site: str, mode: str, **options: Any) -> dict[str, Any]:
-    """The request that the options mean. UsageError: no neuron, or no values."""
+    """The JSON body of a sweep request with these options.
+
+    Raises:
+        UsageError: `neuron` is not the name of a neuron, or there are no values.
+    """
     name = NeuronName.read(neuron)
     if name is None:
         raise click.UsageError(f"“{neuron}” is not a neuron; write it as {EXAMPLE}.")
     start, to, steps, values = (options.pop(name) for name in ("start", "to", "steps", "values"))
     if values is None and (start is None or to is None):
         raise click.UsageError("Give --from and --to, or --values.")
-    given = {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
+    model_input = {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
     clamp = {"layer": name.layer, "index": name.index, "site": site, "mode": mode, "value": 0}
-    swept = values.split(",") if values is not None else {"from": start, "to": to, "steps": steps}
-    return {**given, **options, "clamps": [clamp], "values": swept, "watch": list(options["watch"])}
+    span = values.split(",") if values is not None else {"from": start, "to": to, "steps": steps}
+    return {**model_input, **options, "clamps": [clamp], "values": span, "watch": list(options["watch"])}
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-@_plainly
+@_one_line_errors
 def doctor(as_json: bool) -> None:
     """What is installed, which label file is served, is the worker up. Exit code 1 when something is wrong."""
     from app.cli.doctor import examine
@@ -184,7 +188,7 @@ def doctor(as_json: bool) -> None:
 
 @contextmanager
 def _label_file() -> "Iterator[LabelFile]":
-    """The label file of the data folder, while it is needed."""
+    """Open the label file of the data folder, and close it at the end of the block."""
     from app.labelfile.catalog import Catalog
 
     catalog = Catalog(Settings())
@@ -194,7 +198,8 @@ def _label_file() -> "Iterator[LabelFile]":
         catalog.close()
 
 
-def _given(**options: str | None) -> dict[str, Any]:
+def _drop_unset(**options: str | None) -> dict[str, Any]:
+    """Drop the options that were not set on the command line."""
     return {name: value for name, value in options.items() if value is not None}
 
 

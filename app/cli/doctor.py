@@ -1,6 +1,6 @@
-"""What is installed, which label file is served, is there room, is the worker up: `neuronym doctor`.
+"""`neuronym doctor`: checks the installation, the label file, disk space and the worker.
 
-Looks and tells; changes nothing. Each line that is wrong names the mend.
+It changes nothing. Each check that fails names the mend.
 """
 
 import shutil
@@ -26,27 +26,27 @@ ROOM = 2 * 10**9  # bytes below which a mapping may not fit
 
 
 class Check(BaseModel):
-    """One line. `note` is neither good nor bad."""
+    """One line of the report. The state `note` is neither good nor bad."""
 
     name: str
     state: Literal["ok", "note", "wrong"]
     says: str
 
 
-class Report(BaseModel):
-    """All lines; `ok` is false when one of them is wrong."""
+class DoctorReport(BaseModel):
+    """All checks; `ok` is false when one of them is wrong."""
 
     ok: bool
     checks: list[Check]
 
 
-def examine(settings: Settings) -> Report:
-    """Look at everything there is to look at."""
-    checks = [*_installed(), _files(), *_data(settings), _running(settings)]
-    return Report(ok=all(check.state != "wrong" for check in checks), checks=checks)
+def examine(settings: Settings) -> DoctorReport:
+    """Make all checks."""
+    checks = [*_check_packages(), _check_pages(), *_check_data(settings), _check_service(settings)]
+    return DoctorReport(ok=all(check.state != "wrong" for check in checks), checks=checks)
 
 
-def _installed() -> Iterator[Check]:
+def _check_packages() -> Iterator[Check]:
     packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "sqlalchemy", "fastapi", "tokenizers"))
     python = ".".join(map(str, sys.version_info[:3]))
     yield Check(name="app", state="ok", says=f"neuronym {__version__}, Python {python}, {packages}")
@@ -57,28 +57,28 @@ def _installed() -> Iterator[Check]:
         )
         yield Check(name="worker parts", state="wrong", says=f"{' and '.join(missing)} not installed. {mend}")
     else:
-        found = ", ".join(f"{name} {_version(name)}" for name in ("torch", "transformers"))
-        yield Check(name="worker parts", state="ok", says=found)
+        versions = ", ".join(f"{name} {_installed_version(name)}" for name in ("torch", "transformers"))
+        yield Check(name="worker parts", state="ok", says=versions)
 
 
-def _version(name: str) -> str:
+def _installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
         return "of unknown version"
 
 
-def _files() -> Check:
+def _check_pages() -> Check:
     missing = [name for name in HTMX_FILES if not (HTMX / name).is_file()]
     if missing:
         return Check(name="pages", state="wrong", says="htmx is not installed. Run `make setup`.")
     return Check(name="pages", state="ok", says=f"htmx at {HTMX}")
 
 
-def _data(settings: Settings) -> Iterator[Check]:
+def _check_data(settings: Settings) -> Iterator[Check]:
     data = settings.data.absolute()
-    yield _label_file(settings)
-    free = shutil.disk_usage(_existing(data)).free
+    yield _check_label_file(settings)
+    free = shutil.disk_usage(_nearest_folder(data)).free
     room = f"{free / 1e9:.1f} GB free at {data}"
     if free < ROOM:
         yield Check(name="disk", state="wrong", says=f"{room}. Make room, or move the data folder with NEURONYM_DATA.")
@@ -86,11 +86,12 @@ def _data(settings: Settings) -> Iterator[Check]:
         yield Check(name="disk", state="ok", says=room)
 
 
-def _existing(path: Path) -> Path:
+def _nearest_folder(path: Path) -> Path:
+    """The path itself if it exists, else its nearest parent that does."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def _label_file(settings: Settings) -> Check:
+def _check_label_file(settings: Settings) -> Check:
     catalog = Catalog(settings)
     try:
         labels = catalog.current()
@@ -98,7 +99,7 @@ def _label_file(settings: Settings) -> Check:
         return Check(name="label file", state="wrong", says=str(problem))
     finally:
         catalog.close()
-    models = ", ".join(f"{one.name} ({_size(one)})" for one in labels.models.values())
+    models = ", ".join(f"{model.name} ({_size(model)})" for model in labels.models.values())
     size = labels.path.stat().st_size / 1e6
     says = f"{labels.path.name}, {size:.0f} MB, built {labels.holdings.built_at}: {models or 'no model'}"
     return Check(name="label file", state="ok", says=says)
@@ -109,31 +110,31 @@ def _size(model: ModelSummary) -> str:
     return f"{model.layers} x {model.neurons} neurons{part}"
 
 
-def _running(settings: Settings) -> Check:
-    """The worker that is named, or else the one of the app that runs on the settings' port."""
+def _check_service(settings: Settings) -> Check:
+    """Check the worker that the settings name, or else the app on the settings' port, which starts a worker."""
     return (
-        _worker(settings.worker_url, bearer(settings.worker_secret))
+        _check_worker(settings.worker_url, bearer(settings.worker_secret))
         if settings.worker_url
-        else _app(f"http://{settings.host}:{settings.port}")
+        else _check_app(f"http://{settings.host}:{settings.port}")
     )
 
 
-def _worker(url: str, headers: Mapping[str, str]) -> Check:
+def _check_worker(url: str, headers: Mapping[str, str]) -> Check:
     try:
         status = WorkerStatus.model_validate_json(_get(f"{url}/v1/status", headers).raise_for_status().content)
     except httpx2.HTTPStatusError as error:
-        return Check(name="worker", state="wrong", says=f"{url} refuses: {_told(error.response)}")
+        return Check(name="worker", state="wrong", says=f"{url} refuses: {_refusal_sentence(error.response)}")
     except (httpx2.HTTPError, ValidationError, ValueError):
         says = f"{url} does not answer. Start it with `neuronym-worker serve`, or unset NEURONYM_WORKER_URL."
         return Check(name="worker", state="wrong", says=says)
-    if failed := [one.error for one in status.models if one.error]:
+    if failed := [model.error for model in status.models if model.error]:
         return Check(name="worker", state="wrong", says=f"{url}: {' '.join(failed)}")
-    models = ", ".join(f"{one.name} {one.state}" for one in status.models) or "no model"
+    models = ", ".join(f"{model.name} {model.state}" for model in status.models) or "no model"
     says = f"{url} on {status.device}: {models}; {status.running} running, {status.waiting} waiting"
     return Check(name="worker", state="ok", says=says)
 
 
-def _app(url: str) -> Check:
+def _check_app(url: str) -> Check:
     try:
         response = _get(f"{url}/readyz")
     except httpx2.HTTPError:
@@ -147,8 +148,8 @@ def _app(url: str) -> Check:
     return Check(name="worker", state="wrong", says=says)
 
 
-def _told(response: httpx2.Response) -> str:
-    """What a refusal says."""
+def _refusal_sentence(response: httpx2.Response) -> str:
+    """The sentence of a refusal, or one that says that the answer is not Neuronym's."""
     try:
         return ErrorAnswer.model_validate_json(response.content).error
     except ValidationError:

@@ -1,6 +1,6 @@
-"""Keeps processes beside the app: starts them, starts a service again when it dies, ends them with the app.
+"""Runs processes beside the app: starts them, restarts a service that dies, ends them with the app.
 
-Knows a command line and a port; never imports what the worker imports.
+It runs them by their command lines and never imports what the worker imports.
 """
 
 import logging
@@ -14,31 +14,31 @@ from time import monotonic
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds until a dead worker is started again; doubled each time
-SETTLED = 60.0  # seconds after which a worker counts as having run
-GRACE = 5.0  # seconds a worker has to end by itself
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds until a dead process is started again; doubled each time
+SETTLED = 60.0  # seconds of running after which the next wait is FIRST_WAIT again
+GRACE = 5.0  # seconds for a process to end by itself
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    """Find a loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
         return port
 
 
 def worker_command(port: int) -> list[str]:
-    """What starts a worker service on a loopback port."""
+    """The command line that starts a worker service on a loopback port."""
     return [sys.executable, "-m", "worker.cli", "serve", "--port", str(port)]
 
 
 def measure_command() -> list[str]:
-    """What measures the mapped models that are not measured yet, giving way to clamps."""
+    """The command line that measures the mapped models not measured yet, and pauses for clamps."""
     return [sys.executable, "-m", "worker.cli", "effect", "--polite"]
 
 
 class Supervisor:
-    """Runs `command` until it is stopped: again and again as a service, or `once`."""
+    """Runs a command in a process: as a service, restarted whenever it ends, or `once`."""
 
     def __init__(self, command: Sequence[str], once: bool = False, environment: Mapping[str, str] = {}) -> None:
         self._command = [sys.executable, "-m", "app.cli.tether", str(os.getpid()), *command]
@@ -46,15 +46,15 @@ class Supervisor:
         self._environment = {**os.environ, **environment}
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        # The leash holds on to the thread that started the worker, so one thread does so for as long as it runs.
+        # `app.cli.tether` ties the process to the thread that started it, so this thread lives as long as the process.
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Start the worker; returns at once."""
+        """Start the process; return at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the worker, and wait until it has."""
+        """End the process, and wait until it has ended."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -76,8 +76,8 @@ class Supervisor:
             wait = min(2 * wait, LONGEST_WAIT)
 
     def _run_once(self) -> int:
-        """Run the worker until it ends or is to end; its exit code."""
-        # A group of its own: Ctrl-C is for the app, which then ends the worker.
+        """Run the process until it ends or `stop` is called; return its exit code."""
+        # In a process group of its own: Ctrl-C reaches only the app, which then ends the process.
         with subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, process_group=0, env=self._environment
         ) as process:

@@ -1,6 +1,6 @@
 """Run a command that ends when its parent does, whatever ends the parent: `python -m app.cli.tether PARENT COMMAND...`.
 
-Linux sends the signal itself; elsewhere the command simply runs, and only an orderly end of the parent ends it.
+Linux kills the command when its parent ends; on other systems the command ends only with an orderly end of the parent.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ def main() -> None:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the line above
+        if os.getppid() != parent:  # the parent ended before the line above
             sys.exit(1)
     os.execvp(command[0], command)
 

@@ -45,9 +45,9 @@ def test_search_lists_neurons_in_aligned_columns(planted_data: Path) -> None:
 def test_search_as_json_is_the_answer_of_the_api(planted_data: Path, client: TestClient) -> None:
     filters = {"view": "up", "limit": "2", "min_z": "1.5", "layer_min": "1", "pair": "tiny-pair", "sort": "layer_z"}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in filters.items()]
-    told = json.loads(run(planted_data, "search", "--json", *options, "California").output)
-    assert told == client.get("/api/v1/search", params={"q": "California", **filters}).json()
-    assert told["total"] == 2
+    answer = json.loads(run(planted_data, "search", "--json", *options, "California").output)
+    assert answer == client.get("/api/v1/search", params={"q": "California", **filters}).json()
+    assert answer["total"] == 2
 
 
 def test_a_terminal_lists_trusted_labels_first_and_a_program_gets_the_order_of_the_api(planted_data: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_terminal_lists_trusted_labels_first_and_a_program_gets_the_order_of_t
 
 
 @pytest.mark.parametrize(
-    "side, effect, said",
+    "side, effect, sentence",
     [
         (Side.top, 0.25, "+0.250 holds"),
         (Side.top, -0.25, "-0.250 reversed"),
@@ -70,11 +70,13 @@ def test_a_terminal_lists_trusted_labels_first_and_a_program_gets_the_order_of_t
         (Side.top, 0.0, "+0.000"),
     ],
 )
-def test_a_terminal_says_of_each_end_whether_it_holds(labels: LabelFile, side: Side, effect: float, said: str) -> None:
+def test_a_terminal_says_of_each_end_whether_it_holds(
+    labels: LabelFile, side: Side, effect: float, sentence: str
+) -> None:
     answer = search(labels, SearchQuery(q="California", model="tiny-chat", limit=1))
     result = answer.results[0].model_copy(update={"side": side, "effect": effect, "strength": Strength.weak})
     row = list(listing(answer.model_copy(update={"results": [result]})))[1]
-    assert row.partition("weak")[2].partition("'")[0].strip() == said
+    assert row.partition("weak")[2].partition("'")[0].strip() == sentence
 
 
 def test_a_terminal_says_whether_a_label_holds(planted_data: Path) -> None:
@@ -106,7 +108,7 @@ def test_no_token_reaches_the_terminal_raw(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "sentence"),
     [
         (["search", "dog", "--model", "nope"], 1, "Mapped models: tiny-base, tiny-chat, tiny-second, tiny-gpt."),
         (["search", "dog", "--limit", "0"], 2, "limit should be greater than or equal to 1, not '0'."),
@@ -115,10 +117,10 @@ def test_no_token_reaches_the_terminal_raw(tmp_path: Path) -> None:
         (["serch"], 2, "No such command"),
     ],
 )
-def test_a_mistake_is_one_sentence(planted_data: Path, arguments: list[str], code: int, said: str) -> None:
+def test_a_mistake_is_one_sentence(planted_data: Path, arguments: list[str], code: int, sentence: str) -> None:
     result = run(planted_data, *arguments)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert said in result.stderr
+    assert sentence in result.stderr
 
 
 def test_nothing_mapped_names_the_commands(tmp_path: Path) -> None:
@@ -139,8 +141,8 @@ def checks(result: Result) -> dict[str, dict[str, Any]]:
 
 
 def test_the_doctor_finds_nothing_wrong(planted_data: Path) -> None:
-    found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT="9"))
-    assert {name: check["state"] for name, check in found.items()} == {
+    report = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT="9"))
+    assert {name: check["state"] for name, check in report.items()} == {
         "app": "ok",
         "worker parts": "ok",
         "pages": "ok",
@@ -148,8 +150,8 @@ def test_the_doctor_finds_nothing_wrong(planted_data: Path) -> None:
         "disk": "ok",
         "worker": "note",
     }
-    assert "tiny-chat (3 x 4 neurons)" in found["label file"]["says"]
-    assert "neuronym serve" in found["worker"]["says"]
+    assert "tiny-chat (3 x 4 neurons)" in report["label file"]["says"]
+    assert "neuronym serve" in report["worker"]["says"]
 
 
 def test_the_doctor_as_text_has_a_line_each(planted_data: Path) -> None:
@@ -159,47 +161,47 @@ def test_the_doctor_as_text_has_a_line_each(planted_data: Path) -> None:
 
 
 def test_the_doctor_names_the_mend_for_a_label_file(tmp_path: Path) -> None:
-    found = checks(run(tmp_path / "not" / "there", "doctor", "--json", NEURONYM_PORT="9"))
-    assert found["label file"]["state"] == "wrong"
-    assert "make map" in found["label file"]["says"]
+    report = checks(run(tmp_path / "not" / "there", "doctor", "--json", NEURONYM_PORT="9"))
+    assert report["label file"]["state"] == "wrong"
+    assert "make map" in report["label file"]["says"]
     assert not (tmp_path / "not").exists()  # it looks, and changes nothing
     write_label_file(tmp_path, Plan(revision="0000"))
     assert "schema revision 0000" in checks(run(tmp_path, "doctor", "--json", NEURONYM_PORT="9"))["label file"]["says"]
 
 
 def test_the_doctor_asks_the_worker_that_is_named(planted_data: Path) -> None:
-    found = checks(run(planted_data, "doctor", "--json", NEURONYM_WORKER_URL="http://127.0.0.1:9"))
-    assert found["worker"]["state"] == "wrong"
-    assert "neuronym-worker serve" in found["worker"]["says"]
+    report = checks(run(planted_data, "doctor", "--json", NEURONYM_WORKER_URL="http://127.0.0.1:9"))
+    assert report["worker"]["state"] == "wrong"
+    assert "neuronym-worker serve" in report["worker"]["says"]
 
 
 def test_the_doctor_asks_the_app_that_runs(planted_data: Path) -> None:
     with served(create_app(Settings(data=planted_data))) as address:
         port = str(httpx2.URL(address).port)
-        found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT=port))
-    assert found["worker"]["state"] == "wrong"
-    assert "There is no worker" in found["worker"]["says"]
+        report = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT=port))
+    assert report["worker"]["state"] == "wrong"
+    assert "There is no worker" in report["worker"]["says"]
 
 
 def test_the_doctor_says_what_the_named_worker_does(planted_data: Path, tiny_llama: Path) -> None:
     service = create_service(Settings(), {"tiny": partial(open_checkpoint, str(tiny_llama))})
     with served(service) as address:
         until(lambda: httpx2.get(f"{address}/readyz").is_success)
-        found = checks(run(planted_data, "doctor", "--json", NEURONYM_WORKER_URL=address))
-    assert found["worker"]["state"] == "ok"
-    assert "tiny ready; 0 running, 0 waiting" in found["worker"]["says"]
+        report = checks(run(planted_data, "doctor", "--json", NEURONYM_WORKER_URL=address))
+    assert report["worker"]["state"] == "ok"
+    assert "tiny ready; 0 running, 0 waiting" in report["worker"]["says"]
 
 
 def test_the_doctor_finds_something_else_on_the_port(planted_data: Path) -> None:
     with served(PlainTextResponse("hello", 404)) as address:
         port = str(httpx2.URL(address).port)
-        found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT=port))
-    assert found["worker"]["state"] == "wrong"
-    assert "something else listens" in found["worker"]["says"]
+        report = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT=port))
+    assert report["worker"]["state"] == "wrong"
+    assert "something else listens" in report["worker"]["says"]
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "line", "said"),
+    ("name", "value", "line", "sentence"),
     [
         ("ROOM", 10**18, "disk", "NEURONYM_DATA"),
         ("HTMX", Path("/nowhere"), "pages", "make setup"),
@@ -207,12 +209,12 @@ def test_the_doctor_finds_something_else_on_the_port(planted_data: Path) -> None
     ],
 )
 def test_the_doctor_names_what_is_missing(
-    planted_data: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, line: str, said: str
+    planted_data: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, line: str, sentence: str
 ) -> None:
     monkeypatch.setattr(app.cli.doctor, name, value)
-    found = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT="9"))
-    assert found[line]["state"] == "wrong"
-    assert said in found[line]["says"]
+    report = checks(run(planted_data, "doctor", "--json", NEURONYM_PORT="9"))
+    assert report[line]["state"] == "wrong"
+    assert sentence in report[line]["says"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a console script")

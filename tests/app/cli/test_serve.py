@@ -24,7 +24,7 @@ PROGRAM = [sys.executable, "-m", "app.cli"]
 
 
 class Running:
-    """A `neuronym serve` that has said where it is."""
+    """A running `neuronym serve` that has printed its address."""
 
     def __init__(self, process: "subprocess.Popen[str]", address: str) -> None:
         self.process = process
@@ -49,9 +49,9 @@ def serving(data: Path, **environment: str) -> Iterator[Running]:
     with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            said = process.stdout.readline()
-            address = re.fullmatch(r"Neuronym is at (http://127\.0\.0\.1:\d+)\n", said)
-            assert address, said
+            line = process.stdout.readline()
+            address = re.fullmatch(r"Neuronym is at (http://127\.0\.0\.1:\d+)\n", line)
+            assert address, line
             running = Running(process, address[1])
             with running.http:
                 yield running
@@ -71,17 +71,17 @@ def test_the_page_is_there_when_the_address_is_printed(planted_data: Path) -> No
 def test_a_worker_runs_beside_it_and_comes_back(data_folder: Path) -> None:
     with serving(data_folder) as app:
         until(app.ready)
-        asked: dict[str, Any] = {"model": "tiny", "prompt": "The dog", "max_new_tokens": 2}
-        assert app.http.post("/api/v1/clamp", json=asked).status_code == 200
+        request: dict[str, Any] = {"model": "tiny", "prompt": "The dog", "max_new_tokens": 2}
+        assert app.http.post("/api/v1/clamp", json=request).status_code == 200
         (worker,) = app.workers()
         os.kill(worker, signal.SIGKILL)
         until(lambda: not app.ready())
         assert app.http.get("/").status_code == 200
-        refused = app.http.post("/api/v1/clamp", json=asked)
+        refused = app.http.post("/api/v1/clamp", json=request)
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) > 0
         until(app.ready)
-        assert app.http.post("/api/v1/clamp", json=asked).status_code == 200
+        assert app.http.post("/api/v1/clamp", json=request).status_code == 200
         assert app.workers() != [worker]
 
 
@@ -96,7 +96,7 @@ def test_no_worker_is_left_behind(data_folder: Path, how: signal.Signals) -> Non
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "sentence"),
     [
         (["--port", "{taken}"], "Error: Port {taken} on 127.0.0.1 is taken. Stop what listens there, or give another"),
         (["--port", "many"], "Error: port should be a valid integer"),
@@ -105,14 +105,14 @@ def test_no_worker_is_left_behind(data_folder: Path, how: signal.Signals) -> Non
         (["--host", "no such host", "--port", "0"], "Error: no such host:0 cannot be listened on"),
     ],
 )
-def test_what_cannot_be_served_is_one_sentence(planted_data: Path, options: list[str], said: str) -> None:
+def test_what_cannot_be_served_is_one_sentence(planted_data: Path, options: list[str], sentence: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [*PROGRAM, "serve", *(option.format(taken=port) for option in options)]
         settings = os.environ | {"NEURONYM_DATA": str(planted_data), "NEURONYM_OPEN": "1"}
         ended = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
     assert ended.returncode in (1, 2)
-    assert said.format(taken=port) in ended.stderr
+    assert sentence.format(taken=port) in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not ended.stdout
 
@@ -128,12 +128,12 @@ def test_a_port_that_needs_rights_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_small_answers_are_sent_at_once() -> None:
     """asyncio sets TCP_NODELAY on what it accepts; the socket that `listen` makes must let it see that this is TCP."""
-    kept: list[int] = []
+    no_delay: list[int] = []
 
     class Looking(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             accepted = transport.get_extra_info("socket")
-            kept.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            no_delay.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             transport.close()
 
     async def one_visit() -> None:
@@ -141,10 +141,10 @@ def test_small_answers_are_sent_at_once() -> None:
             server = await asyncio.get_running_loop().create_server(Looking, sock=listening)
             _, writer = await asyncio.open_connection(*listening.getsockname())
             await writer.drain()
-            while not kept:
+            while not no_delay:
                 await asyncio.sleep(0.01)
             writer.close()
             server.close()
 
     asyncio.run(one_visit())
-    assert kept == [1]
+    assert no_delay == [1]

@@ -1,4 +1,4 @@
-"""A process kept running, and ended with the one that keeps it, however that one ends."""
+"""The supervisor restarts its process, and the process ends with the supervisor's own, however that ends."""
 
 import os
 import signal
@@ -36,10 +36,10 @@ def notes(tmp_path: Path) -> Path:
 
 
 def test_a_process_that_dies_is_started_again(notes: Path, caplog: pytest.LogCaptureFixture) -> None:
-    kept = Supervisor([sys.executable, "-c", f"{NOTED}; sys.exit(3)", str(notes)])
-    kept.start()
+    process = Supervisor([sys.executable, "-c", f"{NOTED}; sys.exit(3)", str(notes)])
+    process.start()
     until(lambda: len(starts(notes)) == 2)
-    kept.stop()
+    process.stop()
     assert "ended with code 3. It is started again in 0.5 s." in caplog.text
 
 
@@ -48,53 +48,53 @@ def test_waits_grow_up_to_a_limit(
 ) -> None:
     monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.04)
-    kept = Supervisor([sys.executable, "-c", NOTED, str(notes)])
-    kept.start()
+    process = Supervisor([sys.executable, "-c", NOTED, str(notes)])
+    process.start()
     until(lambda: len(starts(notes)) == 5)
-    kept.stop()
+    process.stop()
     waits = [record.getMessage().split()[-2] for record in caplog.records]
     assert waits[:4] == ["0.01", "0.02", "0.04", "0.04"]
 
 
 def test_what_runs_once_is_not_started_again(notes: Path, caplog: pytest.LogCaptureFixture) -> None:
     program = f"{NOTED}; sys.exit(int(os.environ['CODE']))"
-    kept = Supervisor([sys.executable, "-c", program, str(notes)], once=True, environment={"CODE": "4"})
-    kept.start()
+    process = Supervisor([sys.executable, "-c", program, str(notes)], once=True, environment={"CODE": "4"})
+    process.start()
     until(lambda: "ended with code 4." in caplog.text)
-    kept.stop()
+    process.stop()
     assert len(starts(notes)) == 1
 
 
 def test_stopping_ends_the_process(notes: Path) -> None:
-    kept = Supervisor([sys.executable, "-c", f"{NOTED}; time.sleep(600)", str(notes)])
-    kept.start()
+    process = Supervisor([sys.executable, "-c", f"{NOTED}; time.sleep(600)", str(notes)])
+    process.start()
     until(lambda: starts(notes))
     worker = starts(notes)[0]
     assert os.getpgid(worker) != os.getpgid(0)  # Ctrl-C in a terminal does not reach it
-    kept.stop()
+    process.stop()
     assert not runs(worker)
 
 
 def test_a_process_that_will_not_end_is_killed(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "GRACE", 0.2)
     deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {NOTED}; time.sleep(600)"
-    kept = Supervisor([sys.executable, "-c", deaf, str(notes)])
-    kept.start()
+    process = Supervisor([sys.executable, "-c", deaf, str(notes)])
+    process.start()
     until(lambda: starts(notes))
     began = monotonic()
-    kept.stop()
+    process.stop()
     assert monotonic() - began < 5
     assert not runs(starts(notes)[0])
 
 
 def test_stopping_does_not_wait_for_the_next_start(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_WAIT", 600)
-    kept = Supervisor([sys.executable, "-c", NOTED, str(notes)])
-    kept.start()
+    process = Supervisor([sys.executable, "-c", NOTED, str(notes)])
+    process.start()
     until(lambda: starts(notes))
     until(lambda: not runs(starts(notes)[0]))
     began = monotonic()
-    kept.stop()
+    process.stop()
     assert monotonic() - began < 5
 
 
