@@ -1,6 +1,6 @@
-"""The JSON routes under /api/v1. Each is one line: the question, asked of the label file.
+"""The JSON routes under /api/v1: each passes its parameters to one query of the label file or call of the worker.
 
-An answer depends on nothing but its address and the label file, so the file's id is its ETag.
+The answers under `questions` depend only on their address and the label file, so the file's id is their ETag.
 """
 
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ from app.queries.search.search import SearchQuery, search
 from app.queries.tokens import TokensQuery, token, tokens
 from app.steering.clamp import EventStream, Worker, clamp, clamp_events
 from app.steering.sweep import sweep
-from app.web.etag import fresh
+from app.web.etag import set_etag
 from neuronym.contract import (
     ChangedAnswer,
     ClampAnswer,
@@ -54,12 +54,12 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorAnswer, "description": "No label file, no worker, or too busy; see Retry-After."},
 }
 router = APIRouter(prefix="/api/v1", responses=_REFUSALS)
-questions = APIRouter(dependencies=[Depends(fresh)], tags=["questions"])
+questions = APIRouter(dependencies=[Depends(set_etag)], tags=["questions"])
 
 
 @questions.get("/models")
 def get_models(labels: Labels) -> ModelsAnswer:
-    """What is mapped: models with their provenance, views, lenses, pairs and measurements as a whole."""
+    """The mapped models with their provenance, views, lenses, pairs and the summaries of their measurements."""
     return models(labels)
 
 
@@ -83,7 +83,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
 
 @questions.get(urls.EXPORT, response_class=Response, responses=_FILES)
 def get_export(labels: Labels, form: ExportFormat, query: Annotated[ExportQuery, Query()]) -> Response:
-    """Every row that the filters of a search leave, as CSV, JSON lines or Parquet; without `q` those of every token."""
+    """Every row that passes the filters of a search, as CSV, JSON lines or Parquet; without `q`, rows of all tokens."""
     return Download(labels, query, form)
 
 
@@ -118,19 +118,19 @@ _NO_PAIR: dict[int | str, dict[str, Any]] = {
 
 @questions.get("/compare/{base}/{instruct}", responses=_NO_PAIR)
 def get_compare(labels: Labels, base: str, instruct: str) -> CompareAnswer:
-    """How much of a model's labels tuning left as they were: overall, by layer, by strength."""
+    """The share of labels that tuning left as they were: overall, by layer and by strength."""
     return compare(labels, base, instruct)
 
 
 @questions.get("/compare/{base}/{instruct}/changed", responses=_NO_PAIR)
 def get_changed(labels: Labels, base: str, instruct: str, query: Annotated[ChangedQuery, Query()]) -> ChangedAnswer:
-    """Neurons whose label moved: those with another top token, under one view and lens."""
+    """Neurons whose top token differs between the two models, under one view and lens."""
     return changed_neurons(labels, base, instruct, query)
 
 
 @questions.get("/compare/{base}/{instruct}/concepts", responses=_NO_PAIR)
 def get_concepts(labels: Labels, base: str, instruct: str, query: Annotated[ConceptsQuery, Query()]) -> ConceptsAnswer:
-    """Tokens gained and lost: the top token of more neurons in one model than in the other."""
+    """Tokens that are the top token of more neurons in one model than in the other: gained and lost by tuning."""
     return concepts(labels, base, instruct, query)
 
 
@@ -158,10 +158,13 @@ async def post_clamp(labels: Labels, worker: Worker, request: ClampRequest) -> C
 
 @router.post("/sweep", tags=["clamp"])
 async def post_sweep(labels: Labels, worker: Worker, request: SweepRequest) -> SweepAnswer:
-    """Watched tokens at the first generated position over a range of values of one clamp, in one model or its pair."""
+    """Probabilities of watched tokens at the first generated position over a range of values of one clamp.
+
+    In one model, or with `pair` in both models of its pair.
+    """
     return await sweep(labels, worker, request)
 
 
 def as_json_event(event: ClampEvent) -> bytes:
-    """An event of a clamp as a Server-Sent Event with JSON data."""
+    """Write an event of a clamp as a Server-Sent Event with JSON data."""
     return format_sse_event(event=event.event, data_str=event.model_dump_json())

@@ -1,7 +1,7 @@
-"""Refusals: an exception that carries whole sentences, a status and headers.
+"""Refusals: exceptions that carry whole sentences, a status and headers.
 
-Raising a `Problem` anywhere below a route is how a request is refused; `app.web.error_pages` turns it into JSON or a
-page. This module knows nothing of HTTP beyond the numbers.
+Code below a route refuses a request by raising a `Problem`; `app.web.error_pages` turns it into JSON or a page. Of
+HTTP this module knows only the status codes and headers.
 """
 
 from collections.abc import Mapping
@@ -21,30 +21,30 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def answer(self) -> ErrorAnswer:
-        """The wire form."""
+        """Return the refusal as the JSON body that is sent."""
         return ErrorAnswer(error=str(self), errors=self.errors, status=self.status)
 
 
 class NotFound(Problem):
-    """What was asked for is not there; the sentence names what is."""
+    """The requested thing does not exist; the sentence names those that do."""
 
     status = 404
 
 
 class Conflict(Problem):
-    """Things that are there do not fit each other; the sentence names what differs, or how to make them fit."""
+    """Two existing things do not fit each other; the sentence names what differs, or how to make them fit."""
 
     status = 409
 
 
 class Unprocessable(Problem):
-    """The request cannot be meant; the sentence names the field and what it may be."""
+    """A value in the request is invalid; the sentence names the field and what it may be."""
 
     status = 422
 
 
 class Unavailable(Problem):
-    """Something this needs is not there at the moment."""
+    """Something the request needs is missing for the moment; the client may try again after `retry_after` seconds."""
 
     status = 503
 
@@ -53,5 +53,5 @@ class Unavailable(Problem):
 
 
 def clip(text: str, length: int = 80) -> str:
-    """Text from outside, short enough to stand in a sentence."""
+    """Shorten text from outside so that it fits into a sentence."""
     return text if len(text) <= length else f"{text[:length]}…"

@@ -1,4 +1,4 @@
-"""Is it alive, would a clamp run, and what was counted: for supervisors, load balancers and Prometheus."""
+"""Routes for supervisors, load balancers and Prometheus: is the app alive, can it run a clamp, its counts."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -10,35 +10,35 @@ from app import __version__
 from app.errors import Problem, Unavailable
 from app.labelfile.catalog import Catalog
 from app.steering.clamp import Worker
-from app.web.metrics import Metrics
+from app.web.metrics import AppMetrics
 from neuronym.contract import ErrorAnswer
 
 router = APIRouter(tags=["health"])
 
 
 class Alive(BaseModel):
-    """The app answers."""
+    """The answer of an app that is alive."""
 
     ok: bool = True
     version: str = __version__
 
 
 class Ready(Alive):
-    """A clamp would run."""
+    """The answer of an app that can run clamps; `run` is the label file's id."""
 
     run: str
 
 
 @router.get("/healthz")
 async def healthz() -> Alive:
-    """The process answers; says nothing of label file or worker."""
+    """Answer 200 while the process is alive, with or without a label file and a worker."""
     return Alive()
 
 
 @router.get("/readyz", responses={503: {"model": ErrorAnswer}})
 async def readyz(request: Request, worker: Worker) -> Ready:
-    """200 once a clamp would run: a label file is open and the worker has a model. Else 503 with every reason."""
-    metrics: Metrics = request.app.state.metrics
+    """Answer 200 when a clamp can run: a label file is open and the worker has a model. Else 503 with every reason."""
+    metrics: AppMetrics = request.app.state.metrics
     metrics.ready.set(0)
     catalog: Catalog = request.app.state.catalog
     problems: list[str] = []
@@ -59,6 +59,6 @@ async def readyz(request: Request, worker: Worker) -> Ready:
 
 @router.get("/metrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
-    """Counts in Prometheus' text format."""
-    counted: Metrics = request.app.state.metrics
-    return Response(counted.text(), media_type=CONTENT_TYPE_LATEST)
+    """The app's counts in Prometheus' text format."""
+    app_metrics: AppMetrics = request.app.state.metrics
+    return Response(app_metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Wiring: settings in, a FastAPI application out. Nothing else."""
+"""Build the FastAPI application from the settings: state, routes, error handlers and middleware."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,18 +12,18 @@ from app.labelfile.catalog import Catalog
 from app.pages import sign_in
 from app.steering.worker_client import WorkerClient
 from app.web import api_docs, auth, error_pages, etag
-from app.web.metrics import Counted, Metrics
+from app.web.metrics import AppMetrics, RequestCounter
 from app.web.middleware import HeadAsGet, SecurityHeaders
 from app.web.static import HTMX, HTMX_FILES, STATIC, Files
 from neuronym.access import bearer
 from neuronym.settings import Settings
 
-SMALL = 1000  # bytes of an answer that is sent as it is
-AS_THEY_ARE = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES.values())  # events must not wait; an export is long
+LEAST_COMPRESSED = 1000  # bytes; shorter answers are sent uncompressed
+UNCOMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES.values())  # events must not wait; an export is long
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The whole app; it opens the label file on the first request that needs it."""
+    """Create the app. It opens the label file on the first request that needs it."""
     app = FastAPI(
         title="Neuronym",
         version=__version__,
@@ -35,18 +35,20 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.catalog = Catalog(settings)
     app.state.worker = WorkerClient(settings.worker_url, bearer(settings.worker_secret))
-    app.state.metrics = Metrics()
+    app.state.metrics = AppMetrics()
     error_pages.install(app)
     app.add_exception_handler(etag.NotModified, _not_modified)
-    reading = [Depends(auth.check)] if settings.private else []
-    for part in (api, api_docs, pages):
-        app.include_router(part.router, dependencies=reading)
-    for open_to_all in (health, sign_in):
-        app.include_router(open_to_all.router)
+    access_checks = [Depends(auth.check)] if settings.private else []
+    for module in (api, api_docs, pages):
+        app.include_router(module.router, dependencies=access_checks)
+    for public_module in (health, sign_in):
+        app.include_router(public_module.router)
     app.mount("/static/htmx", Files(HTMX, HTMX_FILES))
     app.mount("/static", Files(STATIC))
-    app.add_middleware(GZipMiddleware, minimum_size=SMALL, compresslevel=5, exclude_content_types=AS_THEY_ARE)
-    app.add_middleware(Counted, metrics=app.state.metrics)
+    app.add_middleware(
+        GZipMiddleware, minimum_size=LEAST_COMPRESSED, compresslevel=5, exclude_content_types=UNCOMPRESSED
+    )
+    app.add_middleware(RequestCounter, metrics=app.state.metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(SecurityHeaders)
     return app

@@ -21,7 +21,7 @@ from app.pages.home import first_model, notes, suggestions
 from app.pages.paging import PageLinks, list_page, page_links
 from app.pages.strength import Meanings, meanings_by_model
 from app.queries.search.search import SearchQuery, search
-from app.web.etag import fresh
+from app.web.etag import set_etag
 from neuronym.contract import ModelSummary, SearchAnswer, SearchResult, Side, Token, VocabularyToken
 
 router = APIRouter(include_in_schema=False)
@@ -58,7 +58,7 @@ class SearchPage(Page):
     turns: PageLinks
 
 
-router.add_api_route(urls.EXPORT, get_export, dependencies=[Depends(fresh)])
+router.add_api_route(urls.EXPORT, get_export, dependencies=[Depends(set_etag)])
 
 
 @router.get(urls.SEARCH)

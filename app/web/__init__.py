@@ -1,1 +1,1 @@
-"""What every request passes: middleware, who may, metrics, error answers, caching, streams, static files."""
+"""What all routes share: middleware, access control, metrics, error answers, caching, event streams, static files."""

@@ -1,4 +1,4 @@
-"""The API's reference at /docs, made from OpenAPI and served without any other host's scripts."""
+"""The API's reference at /docs: the OpenAPI document as a page that loads no scripts from other hosts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, kw_only=True)
 class DocsPage(Page):
-    """The OpenAPI document as a page."""
+    """The fields of the reference page; `schema` is the OpenAPI document."""
 
     template = "docs.html"
     schema: dict[str, Any]

@@ -1,6 +1,6 @@
-"""Every failure as an answer: JSON for programs, a page for people.
+"""Turns every failure into an answer: JSON for programs, a page for people.
 
-The one place that builds error answers, the framework's own errors included.
+The only module that builds error answers, the framework's own errors included.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from neuronym.http import CLIENT_GONE, ClientGone, sentences
 FOR_PROGRAMS = ("/api/", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
 _BROKEN = "Something broke while this was answered. The log of the app says what."
-# Such an answer is sent from outside all middleware, and the server hangs up after it.
-_OF_BROKEN = {**SECURITY_HEADERS, "Connection": "close"}
+# The answer to an unexpected error is sent from outside all middleware, and the server hangs up after it.
+_BROKEN_HEADERS = {**SECURITY_HEADERS, "Connection": "close"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorPage(Page):
-    """A failure; `then` is where a reader can come back to after signing in."""
+    """The fields of an error page; `then` is the address to return to after signing in."""
 
     template = "error.html"
     answer: ErrorAnswer
@@ -33,7 +33,7 @@ class ErrorPage(Page):
 
 
 def install(app: FastAPI) -> None:
-    """Answer every failure of `app` in the one shape."""
+    """Register handlers that answer every failure of `app` as an ErrorAnswer or an error page."""
 
     @app.exception_handler(Problem)
     def problem(request: Request, error: Problem) -> Response:
@@ -41,7 +41,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        return refuse(request, _http(request, error))
+        return refuse(request, _framework_problem(request, error))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -53,25 +53,25 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def broken(request: Request, _: Exception) -> Response:
-        return refuse(request, Problem(_BROKEN, headers=_OF_BROKEN))
+        return refuse(request, Problem(_BROKEN, headers=_BROKEN_HEADERS))
 
 
 def refuse(request: Request, problem: Problem) -> Response:
-    """A Problem as JSON under /api, as a page elsewhere."""
+    """Answer a Problem as JSON at the addresses in FOR_PROGRAMS, as a page at all others."""
     answer = problem.answer()
     if request.url.path.startswith(FOR_PROGRAMS):
         return JSONResponse(answer.model_dump(), problem.status, problem.headers)
-    context = ErrorPage(answer=answer, then=_again(request))
+    context = ErrorPage(answer=answer, then=_return_address(request))
     return page(request, context, block="notice", status=problem.status, headers=problem.headers)
 
 
-def _again(request: Request) -> str | None:
-    """Where a reader can come back to."""
+def _return_address(request: Request) -> str | None:
+    """The path and query to return to after signing in; None for a form that was sent."""
     return str(request.url.replace(scheme="", netloc="")) if request.method == "GET" else None
 
 
-def _http(request: Request, error: HTTPException) -> Problem:
-    """The framework's own refusals: no such address, or not this method."""
+def _framework_problem(request: Request, error: HTTPException) -> Problem:
+    """The Problem that stands for an error of the framework: no such address, or not this method."""
     path = clip(request.url.path)
     headers = dict(error.headers or {})
     if error.status_code == 404:

@@ -1,4 +1,4 @@
-"""The label file's id as ETag, and the answer for one who has this very file's answer already."""
+"""The label file's id as ETag, and the answer 304 for a client that has the current answer already."""
 
 from fastapi import Request, Response
 
@@ -6,21 +6,21 @@ from app.labelfile.catalog import Labels
 
 
 class NotModified(Exception):
-    """The one who asks has this answer already."""
+    """The client has the current answer already; `headers` are those of the 304."""
 
     def __init__(self, headers: dict[str, str]) -> None:
         super().__init__()
         self.headers = headers
 
     def answer(self) -> Response:
-        """An empty answer that says so."""
+        """The empty answer with status 304."""
         return Response(status_code=304, headers=self.headers)
 
 
-def fresh(request: Request, response: Response, labels: Labels) -> None:
-    """Name the label file as ETag; NotModified for one who has the answer from this very file."""
+def set_etag(request: Request, response: Response, labels: Labels) -> None:
+    """Set the ETag to the label file's id; raise NotModified when the client has it."""
     headers = {"ETag": f'"{labels.run}"', "Cache-Control": "no-cache"}
-    had = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
-    if had & {headers["ETag"], "*"}:
+    client_tags = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
+    if client_tags & {headers["ETag"], "*"}:
         raise NotModified(headers)
     response.headers.update(headers)

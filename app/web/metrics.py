@@ -1,6 +1,7 @@
-"""What is counted while the app runs, in Prometheus' text format.
+"""Counts and times of the app's requests, in Prometheus' text format.
 
-Requests are counted by the function that answers, never by their path: a scanner must not be able to grow the memory.
+Requests are counted by the name of the function that answers, not by path: a scanner that tries many paths must not
+make the memory grow.
 """
 
 from time import perf_counter
@@ -13,8 +14,8 @@ from app import __version__
 _BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
-class Metrics:
-    """One app's counts."""
+class AppMetrics:
+    """The counters, gauges and timings of one app."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,14 +34,14 @@ class Metrics:
         Info("neuronym", "The running version.", registry=self.registry).info({"version": __version__})
 
     def text(self) -> bytes:
-        """All counts, as Prometheus reads them."""
+        """All metrics, in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
-class Counted:
-    """Counts and times every request."""
+class RequestCounter:
+    """Middleware that counts and times every request."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: AppMetrics) -> None:
         self.app = app
         self.metrics = metrics
 
@@ -48,9 +49,9 @@ class Counted:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status = 500  # what is answered when nothing was sent before an error
+        status = 500  # the status of a request that fails before an answer has begun
 
-        async def noted(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -59,12 +60,13 @@ class Counted:
         began = perf_counter()
         with self.metrics.running.track_inprogress():
             try:
-                await self.app(scope, receive, noted)
+                await self.app(scope, receive, send_and_note_status)
             finally:
                 route = getattr(scope.get("endpoint"), "__name__", "other")
-                self.metrics.requests.labels(_method(scope["method"]), route, status).inc()
+                self.metrics.requests.labels(_method_label(scope["method"]), route, status).inc()
                 self.metrics.seconds.labels(route).observe(perf_counter() - began)
 
 
-def _method(name: str) -> str:
+def _method_label(name: str) -> str:
+    """The method as a label; `other` for unknown ones, of which a client can invent any number."""
     return name if name in ("GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH") else "other"

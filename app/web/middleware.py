@@ -1,6 +1,6 @@
-"""What every answer passes on its way out: headers that keep a browser safe, HEAD as GET without a body.
+"""ASGI middleware for all answers: security headers, and HEAD answered as GET without a body.
 
-Plain ASGI: a response passes piece by piece, so streams are not held back.
+Written as plain ASGI, which passes a response on piece by piece, so streams are not held back.
 """
 
 from starlette.datastructures import MutableHeaders
@@ -21,27 +21,29 @@ SECURITY_HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds SECURITY_HEADERS to every answer."""
+    """Middleware that adds SECURITY_HEADERS to every answer, except those the answer sets itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def secured(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, secured)
+        await self.app(scope, receive, send_secured)
 
 
-BODILESS = "neuronym.bodiless"  # in the scope of a request whose body nobody gets: a long one need not be made
+BODILESS = (
+    "neuronym.bodiless"  # set in the scope of a HEAD request: its body is dropped, so a long one need not be made
+)
 
 
 class HeadAsGet:
-    """Answers HEAD as GET would be, without the body."""
+    """Middleware that answers HEAD with the status and headers of GET, without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -51,9 +53,9 @@ class HeadAsGet:
             await self.app(scope, receive, send)
             return
 
-        async def bodiless(message: Message) -> None:
+        async def send_without_body(message: Message) -> None:
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET", BODILESS: True}, receive, bodiless)
+        await self.app({**scope, "method": "GET", BODILESS: True}, receive, send_without_body)

@@ -1,6 +1,6 @@
-"""Server-Sent Events out of the app.
+"""Streams Server-Sent Events to clients, with comments that keep the connection open.
 
-Knows no question: events are whatever an iterator yields, written by whatever writes them.
+Independent of what is streamed: an iterator yields the events, and a function renders each as bytes.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 T = TypeVar("T")
 Event = TypeVar("Event", covariant=True)
 
-PING_SECONDS = 15.0  # how long a proxy may hear nothing
+PING_SECONDS = 15.0  # of silence until a comment is sent, lest a proxy close the connection
 
 
 class Events(Protocol[Event]):
-    """A stream that holds something open until it is closed."""
+    """An iterator of events that holds a resource, such as a connection to the worker, until `aclose`."""
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
 
@@ -30,43 +30,43 @@ class EventStream(EventSourceResponse, Generic[Event]):
     def __init__(self, events: Events[Event], render: Callable[[Event], bytes]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         self._events = events
-        self._written = _written(events, render)
-        super().__init__(self._written, headers=headers)
+        self._chunks = _render_events(events, render)
+        super().__init__(self._chunks, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await self._written.aclose()
+            await self._chunks.aclose()
             await self._events.aclose()
 
 
-async def _written(events: Events[Event], render: Callable[[Event], bytes]) -> AsyncGenerator[bytes]:
-    """Events as bytes, with a comment whenever there has been none for a while."""
-    coming = aiter(events)
+async def _render_events(events: Events[Event], render: Callable[[Event], bytes]) -> AsyncGenerator[bytes]:
+    """Yield events as bytes, and a comment whenever PING_SECONDS have passed without an event."""
+    iterator = aiter(events)
     pending: asyncio.Task[Event] | None = None
     try:
         while True:
-            pending = pending or asyncio.ensure_future(_next(coming))
+            pending = pending or asyncio.ensure_future(_next(iterator))
             done, _ = await asyncio.wait({pending}, timeout=PING_SECONDS)
             if not done:
                 yield KEEPALIVE_COMMENT
                 continue
             ended, pending = pending, None
             yield render(ended.result())
-    except _End:
+    except _StreamEnd:
         return
     finally:
         if pending is not None:
             pending.cancel()
 
 
-class _End(Exception):
+class _StreamEnd(Exception):
     """Stands in for StopAsyncIteration, which cannot leave a task."""
 
 
-async def _next(coming: AsyncIterator[T]) -> T:
+async def _next(iterator: AsyncIterator[T]) -> T:
     try:
-        return await anext(coming)
+        return await anext(iterator)
     except StopAsyncIteration:
-        raise _End from None
+        raise _StreamEnd from None

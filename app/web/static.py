@@ -1,4 +1,4 @@
-"""Files a browser loads: the app's own and the two of htmx, each with what may be kept of it."""
+"""Serves the files a browser loads, the app's own and the two of htmx, with headers that say how long to cache them."""
 
 import os
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 class Files(StaticFiles):
-    """A folder. A file asked for by the hash of its content may be kept for good; others are checked each time."""
+    """The files of a folder. A browser may cache a file with `?v=HASH` for good, and checks all others each time."""
 
     def __init__(self, directory: os.PathLike[str], only: Sequence[str] | None = None) -> None:
-        """`only`: the files that may be had; None is all."""
+        """`only`: the files that are served; None serves all."""
         super().__init__(directory=directory, check_dir=False)
         self.config_checked = True  # a folder that is not installed has no files; that is no error of the server
         self.only = only

@@ -1,4 +1,4 @@
-"""The token: what asks for it, how it is given, what a browser keeps; and no listening beyond this machine without."""
+"""The token: which addresses need it, how it is sent, the cookie; and that a server needs it beyond this machine."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -117,8 +117,8 @@ def test_without_a_token_there_is_nothing_to_sign_in_to(client: TestClient) -> N
 
 
 def test_scripts_of_a_guarded_server_send_its_token() -> None:
-    asked = ClampRequest.model_validate(CLAMP)
-    signed, plain = scripts(asked, "http://here", guarded=True), scripts(asked, "http://here")
+    request = ClampRequest.model_validate(CLAMP)
+    signed, plain = scripts(request, "http://here", guarded=True), scripts(request, "http://here")
     assert '-H "Authorization: Bearer $NEURONYM_TOKEN"' in signed.curl and "Authorization" not in plain.curl
     compile(signed.python, "signed", "exec")
     assert 'os.environ["NEURONYM_TOKEN"]' in signed.python and "os" not in plain.python.splitlines()[0]
@@ -126,11 +126,11 @@ def test_scripts_of_a_guarded_server_send_its_token() -> None:
 
 def test_app_and_worker_with_different_secrets_say_so(planted_data: Path) -> None:
     with served(create_service(Settings(worker_secret=SecretStr("between the two of us")), {})) as url:
-        for secret, said in (("between others", "different secrets"), ("between the two of us", "tiny-chat")):
+        for secret, sentence in (("between others", "different secrets"), ("between the two of us", "tiny-chat")):
             settings = Settings(data=planted_data, worker_url=url, worker_secret=SecretStr(secret))
             with TestClient(create_app(settings)) as client:
                 answer = client.post("/api/v1/clamp", json=CLAMP)
-            assert said in answer.json()["error"]
+            assert sentence in answer.json()["error"]
             assert answer.status_code == (503 if secret == "between others" else 404)  # no model is mapped there
         checked = {check.name: check for check in examine(settings.model_copy(update={"worker_secret": None})).checks}
         assert checked["worker"].state == "wrong" and "NEURONYM_WORKER_SECRET" in checked["worker"].says

@@ -1,4 +1,4 @@
-"""What every answer carries, whatever it is and whoever asks."""
+"""The security headers of every answer."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Streams to clients that read slowly, leave, or wait: what they hold open is closed, and they hear signs of life."""
+"""Event streams to clients that read slowly, leave or wait: resources are closed, and silence is broken."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,14 +20,14 @@ class Ticks:
 
     def __init__(self, pause: float) -> None:
         self.pause = pause
-        self.given = 0
+        self.yielded = 0
         self.closed = 0
 
     async def __aiter__(self) -> AsyncIterator[int]:
         while True:
             await asyncio.sleep(self.pause)
-            self.given += 1
-            yield self.given
+            self.yielded += 1
+            yield self.yielded
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -48,7 +48,7 @@ def test_a_client_that_leaves_while_nothing_comes() -> None:
         with ask(address) as connection:
             connection.recv(100)
         until(lambda: ticks.closed)
-    assert [ticks.closed, ticks.given] == [1, 0]
+    assert [ticks.closed, ticks.yielded] == [1, 0]
 
 
 def test_a_client_that_does_not_read_and_leaves() -> None:
@@ -56,16 +56,16 @@ def test_a_client_that_does_not_read_and_leaves() -> None:
     ticks = Ticks(pause=0)
     with served(site(ticks, size=10**6)) as address:
         with ask(address):
-            until(lambda: ticks.given > 3)
+            until(lambda: ticks.yielded > 3)
             until(lambda: _settled(ticks))
             assert not ticks.closed
         until(lambda: ticks.closed == 1)
 
 
 def _settled(ticks: Ticks) -> bool:
-    given = ticks.given
+    before = ticks.yielded
     asyncio.run(asyncio.sleep(0.2))
-    return ticks.given == given
+    return ticks.yielded == before
 
 
 def test_silence_is_broken_by_comments_and_no_event_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
