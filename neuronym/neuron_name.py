@@ -1,4 +1,4 @@
-"""A neuron's name in its model, `L22N57`: its layer and its index there, read and written.
+"""Reads and writes the name of a neuron in its model: layer and index, as `L22N57`.
 
 The search box, the playground's form and links, the command line and exported tables all use this grammar.
 """

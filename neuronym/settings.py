@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """Environment variable = NEURONYM_ + name in capitals. docs/operations.md lists them; a test compares."""
+    """All settings; the environment variable of each is NEURONYM_ and its name in capitals.
+
+    docs/operations.md lists them; a test compares.
+    """
 
     model_config = SettingsConfigDict(env_prefix="NEURONYM_", extra="ignore", hide_input_in_errors=True)
 

@@ -1,1 +1,1 @@
-"""The label file as the app reads it: which is current, what it holds, its vocabularies."""
+"""The label file in the app: opening the current one, its small tables, its vocabularies."""

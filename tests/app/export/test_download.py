@@ -1,4 +1,4 @@
-"""Exports: the rows of a search as files, whole, exact, locked down, and ended when nobody wants them any more."""
+"""Exports: the rows of a search as files, complete and exact; exports end when the client leaves."""
 
 import csv
 import io
@@ -48,7 +48,7 @@ def table(body: bytes, form: Format) -> list[dict[str, Any]]:
 
 
 def rows(labels: LabelFile, **query: Any) -> list[dict[str, Any]]:
-    """What an export as Parquet holds."""
+    """The rows of an export as Parquet."""
     return table(b"".join(Export(labels, ExportQuery.model_validate(query), Format.parquet)), Format.parquet)
 
 

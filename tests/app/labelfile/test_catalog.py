@@ -1,4 +1,4 @@
-"""Opening, refusing and swapping label files; what an open one lets be done to it."""
+"""Opening, refusing and swapping label files; which statements an open one refuses."""
 
 import gzip
 import logging

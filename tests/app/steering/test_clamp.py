@@ -72,7 +72,7 @@ class Both:
 
     @contextmanager
     def slowed(self, seconds: float) -> Iterator[None]:
-        """While inside, the model takes its time for each token."""
+        """Delay each token of the model by `seconds` within the block."""
         live = self.runner.models.ready(MODEL)
         assert live is not None
         handle = live.model.register_forward_pre_hook(lambda *_: sleep(seconds))
@@ -109,7 +109,7 @@ def events_of(response: httpx2.Response) -> list[ClampEvent]:
 
 
 def refusal(response: httpx2.Response, status: int) -> ErrorAnswer:
-    """A refusal in the one shape."""
+    """Check the status of a refusal and parse it."""
     assert response.status_code == status, response.text
     return ErrorAnswer.model_validate(response.json())
 

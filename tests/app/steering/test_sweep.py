@@ -145,7 +145,7 @@ def test_a_mistake_in_the_form_is_said_in_place(site: httpx2.Client, fields: dic
 
 
 def command(site: httpx2.Client, *more: str) -> Any:
-    """The command against the app."""
+    """Run `neuronym sweep` against the app."""
     words = ["sweep", "L2N1", "The dog", "--model", "tiny-chat", "--watch", " dog", "--server", str(site.base_url)]
     return CliRunner().invoke(main, [*words, *more])
 
