@@ -1,4 +1,4 @@
-"""Run a command that ends with its parent process, whatever ends the parent: `python -m app.cli.tether PARENT COMMAND...`.
+"""Run a command that ends with its parent, whatever ends that: `python -m app.cli.tether PARENT COMMAND...`.
 
 Linux kills the command when its parent ends; on other systems the command ends only with an orderly end of the parent.
 """
