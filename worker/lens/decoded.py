@@ -1,6 +1,6 @@
 """What decoding gives: the best tokens of each row at both ends, and figures over the whole vocabulary.
 
-Knows nothing of how they were found.
+Knows nothing of how the tokens were found.
 """
 
 from collections.abc import Sequence
@@ -37,22 +37,22 @@ class Decoded:
 
     @property
     def margin(self) -> Tensor:
-        """Top score minus the next."""
+        """The top score minus the second."""
         return self.top.scores[:, 0] - self.top.scores[:, 1]
 
-    def overwrite(self, where: Tensor, other: "Decoded") -> None:
-        """Put other rows in the place of those at `where`, in place."""
-        for ours, theirs in zip(self._tensors(), other._tensors(), strict=True):
+    def overwrite(self, mask: Tensor, replacement: "Decoded") -> None:
+        """Replace the rows that `mask` selects, in place."""
+        for ours, theirs in zip(self._tensors(), replacement._tensors(), strict=True):
             if ours is not None and theirs is not None:
-                ours[where] = theirs
+                ours[mask] = theirs
 
     def _tensors(self) -> tuple[Tensor | None, ...]:
         ends = (self.top.ids, self.top.scores, self.bottom.ids, self.bottom.scores)
         return (*ends, self.mean, self.std, self.skew, self.kurtosis, self.logsumexp)
 
 
-def joined(parts: Sequence[Decoded]) -> Decoded:
-    """Blocks of rows as one."""
+def concatenate(parts: Sequence[Decoded]) -> Decoded:
+    """Join blocks of rows into one."""
     tensors = [
         None if columns[0] is None else torch.cat([column for column in columns if column is not None])
         for columns in zip(*(part._tensors() for part in parts), strict=True)

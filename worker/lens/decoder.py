@@ -1,7 +1,7 @@
-"""Which way a machine decodes: int8 screening, bf16 or fp32, whichever is fastest of those that lose nothing.
+"""The choice between int8 screening, bf16 and fp32: the fastest of those that lose nothing on this machine.
 
-On a CPU that is measured, never guessed. Also checks itself: a few rows of every batch are decoded in fp32 as well, and
-a batch that differs is decoded anew.
+On a CPU the choice is measured, never guessed. The decoder also checks itself: a few rows of every batch are decoded in
+fp32 as well, and a batch that differs is decoded anew.
 """
 
 import time
@@ -23,14 +23,14 @@ from worker.lens.statistics import fp32_blocks
 from worker.machine.cores import one_core, rows_at_once
 
 Precision = Literal["auto", "fp32", "bf16", "certified", "verified"]
-FASTER = 2.0  # int8 products must be this much faster than fp32 to be worth what goes with them
-MANY = 1 / 300  # share of the vocabulary scored in fp32, a search, from which that costs more than the int8 product
-CHECKED = 4  # rows of each batch that are decoded both ways
+FASTER = 2.0  # int8 products must be this much faster than fp32 to be worth their overhead
+MANY = 1 / 300  # share of the vocabulary scored in fp32 in a search, above which that costs more than the int8 product
+CHECKED = 4  # rows of each batch that are also decoded in fp32
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a batch went: rows left to fp32, rows decoded both ways, how many of those differed, rows rounded to bf16."""
+class BatchOutcome:
+    """How a batch went: rows left to fp32, rows checked in fp32, how many of those differed, rows rounded to bf16."""
 
     rows: int
     left_to_fp32: int
@@ -47,10 +47,10 @@ class Decoder:
         precision: a way to decode, or `auto` for the best of those that lose nothing: on CUDA bf16 where the head is
             stored so, else fp32; on a CPU what is measured to be fastest, for which `sample` shows it typical rows.
             `bf16` rounds what is not bf16 already.
-        lenses: those asked for.
+        lenses: the lenses to decode under.
 
     Raises:
-        EngineError: the device cannot decode so.
+        EngineError: the device cannot decode in this precision.
     """
 
     def __init__(self, head: Head, precision: Precision, sample: Tensor, lenses: Sequence[Lens] = BOTH) -> None:
@@ -70,32 +70,32 @@ class Decoder:
 
     @property
     def bound(self) -> Bound | None:
-        """Of the int8 screening, where that is the way."""
+        """The bound of the int8 screening; None where the decoder does not screen."""
         return self._screen.bound if self._screen else None
 
-    def decode(self, rows: Tensor, top_k: int, bottom_k: int) -> tuple[dict[Lens, Decoded], Outcome]:
-        """The lenses on `rows` `(rows, width)`, and how it went."""
-        tried = self._try(rows, top_k, bottom_k)
-        if tried is None:
-            return self._in_fp32(rows, top_k, bottom_k), Outcome(len(rows), len(rows), 0, 0)
-        picked = torch.linspace(0, len(rows) - 1, min(CHECKED, len(rows)), device=rows.device).long()
-        exact = self._in_fp32(tried.rows[picked], top_k, bottom_k, figures=False)
-        differed = sum(not _same(tried.decoded, exact, row, place) for place, row in enumerate(picked.tolist()))
+    def decode(self, rows: Tensor, top_k: int, bottom_k: int) -> tuple[dict[Lens, Decoded], BatchOutcome]:
+        """Decode `rows` `(rows, width)` under every lens; return the result and how the batch went."""
+        fast = self._decode_fast(rows, top_k, bottom_k)
+        if fast is None:
+            return self._in_fp32(rows, top_k, bottom_k), BatchOutcome(len(rows), len(rows), 0, 0)
+        checked = torch.linspace(0, len(rows) - 1, min(CHECKED, len(rows)), device=rows.device).long()
+        exact = self._in_fp32(fast.rows[checked], top_k, bottom_k, figures=False)
+        differed = sum(not _agree(fast.decoded, exact, row, place) for place, row in enumerate(checked.tolist()))
         if differed:
-            exact = self._in_fp32(tried.rows, top_k, bottom_k)
-            return exact, Outcome(len(rows), len(rows), len(picked), differed, tried.rounded)
-        return tried.decoded, Outcome(len(rows), tried.left_to_fp32, len(picked), 0, tried.rounded)
+            exact = self._in_fp32(fast.rows, top_k, bottom_k)
+            return exact, BatchOutcome(len(rows), len(rows), len(checked), differed, fast.rounded)
+        return fast.decoded, BatchOutcome(len(rows), fast.left_to_fp32, len(checked), 0, fast.rounded)
 
     def ends(self, rows: Tensor) -> dict[Lens, Decoded]:
-        """The best tokens at each end and how far out they stand, unchecked: all that control rows are asked for."""
-        tried = self._try(rows, top_k=2, bottom_k=1, figures=False)
-        return self._in_fp32(rows, top_k=2, bottom_k=1, figures=False) if tried is None else tried.decoded
+        """Decode only the best tokens at each end and their z, unchecked: all that is needed of control rows."""
+        fast = self._decode_fast(rows, top_k=2, bottom_k=1, figures=False)
+        return self._in_fp32(rows, top_k=2, bottom_k=1, figures=False) if fast is None else fast.decoded
 
-    def _try(self, rows: Tensor, top_k: int, bottom_k: int, figures: bool = True) -> "_Tried | None":
-        """The rows decoded the fast way; None if there is none for these rows."""
+    def _decode_fast(self, rows: Tensor, top_k: int, bottom_k: int, figures: bool = True) -> "_FastResult | None":
+        """Decode the rows by screening or in bf16; None where these rows can only be decoded in fp32."""
         if self._screen is not None:
             decoded, effort = self._screen.decode(rows, top_k, bottom_k, self.lenses, figures)
-            return _Tried(decoded, effort.left_to_fp32, rows)
+            return _FastResult(decoded, effort.left_to_fp32, rows)
         if not self._in_bf16:
             return None
         fits = fits_bf16(rows)  # (rows,)
@@ -103,15 +103,15 @@ class Decoder:
             return None
         decoded = decode(rows, self.head, top_k, bottom_k, self.lenses, torch.bfloat16, figures)
         rounded = len(rows) if self._head_rounded else int(fits.logical_not().sum())
-        return _Tried(decoded, 0, rows.bfloat16().float(), rounded)
+        return _FastResult(decoded, 0, rows.bfloat16().float(), rounded)
 
     def _in_fp32(self, rows: Tensor, top_k: int, bottom_k: int, figures: bool = True) -> dict[Lens, Decoded]:
         return decode(rows, self.head, top_k, bottom_k, self.lenses, figures=figures)
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """What a fast way came to, and the rows of which fp32 should come to the same."""
+class _FastResult:
+    """What screening or bf16 gave, and the rows from which fp32 should give the same."""
 
     decoded: dict[Lens, Decoded]
     left_to_fp32: int
@@ -130,7 +130,7 @@ def _in_bf16(head: Head) -> tuple[Head, bool]:
 
 
 def _screen(head: Head, precision: Precision, sample: Tensor, lenses: Sequence[Lens]) -> Screen | None:
-    """The way through int8 that was asked for, or the best one if that is worth it."""
+    """Build the int8 screen of this precision; for `auto` the best one, or None where screening is not worth it."""
     on_cpu = head.weight.device.type == "cpu"
     if precision == "auto":
         return _best_screen(head, sample, lenses) if on_cpu else None
@@ -142,7 +142,10 @@ def _screen(head: Head, precision: Precision, sample: Tensor, lenses: Sequence[L
 
 
 def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen | None:
-    """What is fastest here; the worst-case bound if it leaves few enough tokens of the sample to be scored in fp32."""
+    """Choose the fastest screen; None where fp32 is faster.
+
+    It has the worst-case bound if that leaves few enough tokens of the sample to be scored in fp32.
+    """
     if not (int8_is_exact(head.weight.shape[1]) and _int8_pays(head)):
         return None
     screen = Screen(head, Bound.certified)
@@ -150,7 +153,7 @@ def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen |
     scored = effort.rescored / 2 + effort.left_to_fp32 * head.vocab  # tokens, a search
     if scored <= MANY * len(sample) * head.vocab:
         return screen
-    del screen  # before there is another
+    del screen  # free its memory before the next one is built
     return Screen(head, Bound.verified)
 
 
@@ -184,7 +187,7 @@ def int8_is_exact(width: int) -> bool:
 
 
 def _seconds(run: Callable[[], Tensor]) -> float:
-    """Best of five, after one to warm up."""
+    """The shortest of five runs, after one to warm up."""
     run()
     times = []
     for _ in range(5):
@@ -194,18 +197,18 @@ def _seconds(run: Callable[[], Tensor]) -> float:
     return min(times)
 
 
-def _same(screened: dict[Lens, Decoded], exact: dict[Lens, Decoded], row: int, place: int) -> bool:
+def _agree(fast: dict[Lens, Decoded], exact: dict[Lens, Decoded], row: int, place: int) -> bool:
     """Whether both ways name the same tokens, up to scores that fp32 cannot tell apart."""
-    for lens in screened:
-        for one, other in (
-            (screened[lens].top, exact[lens].top),
-            (screened[lens].bottom, exact[lens].bottom),
+    for lens in fast:
+        for fast_end, exact_end in (
+            (fast[lens].top, exact[lens].top),
+            (fast[lens].bottom, exact[lens].bottom),
         ):
-            ours, theirs = one.scores[row], other.scores[place]
+            ours, theirs = fast_end.scores[row], exact_end.scores[place]
             if not len(theirs):  # this end was not asked for
                 continue
             close = torch.isclose(ours, theirs, rtol=1e-5, atol=float(theirs.abs().max()) * 1e-5)
-            if not (close & ((one.ids[row] == other.ids[place]) | _tied(theirs))).all():
+            if not (close & ((fast_end.ids[row] == exact_end.ids[place]) | _tied(theirs))).all():
                 return False
     return True
 

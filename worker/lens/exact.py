@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from neuronym.contract import Lens
-from worker.lens.decoded import Decoded, Extremes, joined
-from worker.lens.gemm import Times
+from worker.lens.decoded import Decoded, Extremes, concatenate
+from worker.lens.gemm import RowProducts
 from worker.lens.statistics import LOG2E, Moments, Statistics, fp32_blocks
 from worker.machine.cores import in_blocks
 
@@ -43,7 +43,7 @@ class Head:
         return len(self.token_ids)
 
     def in_bf16(self) -> "Head":
-        """The same with every weight rounded to bf16; itself where they are so already."""
+        """Round every weight to bf16; a head that is in bf16 already is returned as it is."""
         if self.weight.dtype is torch.bfloat16:
             return self
         rounded = Head(self.weight.bfloat16(), torch.arange(self.vocab, device=self.token_ids.device))
@@ -51,11 +51,11 @@ class Head:
         return rounded
 
     def moments(self, lens: Lens) -> Moments:
-        """Of the rows that a lens scores by."""
+        """The moments of the rows that a lens scores by."""
         return self._moments[lens]
 
     def prepare(self, lenses: Sequence[Lens]) -> None:
-        """Take the moments now, on all cores, and not when a thread first asks for them."""
+        """Compute the moments now, on all cores, rather than when a thread first reads them."""
         for lens in lenses:
             _ = self._moments[lens].covariance
 
@@ -75,27 +75,27 @@ def decode(
         rows: `(rows, width)`, fp32, on the head's device.
         head: prepared head of `vocab` tokens.
         top_k, bottom_k: tokens kept at each end, at least 2 at the top (for the margin), 0 for no bottom.
-        lenses: those asked for; a second costs no second product.
+        lenses: the lenses to decode under; a second costs no second product.
         dtype: bf16 rounds the rows first, so that a device can multiply them faster with a head in bf16.
-        figures: whether those are wanted that need every score (skew, kurtosis, logsumexp).
+        figures: whether to compute the figures that need every score (skew, kurtosis, logsumexp).
     """
     head.prepare(lenses)
     ends = {sign: min(k, head.vocab) for sign, k in ((1, top_k), (-1, bottom_k))}
     parts = in_blocks(lambda block: _decode_block(block.to(dtype), head, ends, lenses, figures), rows, head.vocab)
-    return {lens: joined([part[lens] for part in parts]) for lens in lenses}
+    return {lens: concatenate([part[lens] for part in parts]) for lens in lenses}
 
 
 def _decode_block(
     factors: Tensor, head: Head, ends: Mapping[int, int], lenses: Sequence[Lens], figures: bool
 ) -> dict[Lens, Decoded]:
-    rows, times = factors.float(), Times(factors)
+    rows, products = factors.float(), RowProducts(factors)
     statistics = {lens: Statistics(rows, head.moments(lens), lens, head.norms, figures) for lens in lenses}
     maxima: dict[tuple[Lens, int], list[Tensor]] = {(lens, sign): [] for lens in lenses for sign in ends}
     scores = rows.new_empty(len(rows), head.vocab)
     size = TILE if rows.device.type == "cpu" else TILE_ON_DEVICE
     for start in range(0, head.vocab, size):
         stop = min(start + size, head.vocab)
-        tile = times(head.weight[start:stop])  # (rows, tile)
+        tile = products(head.weight[start:stop])  # (rows, tile)
         scores[:, start:stop] = tile
         for lens in sorted(lenses, key=BOTH.index):
             if lens is Lens.cosine:  # after the logit lens, which needs the tile as it is
@@ -103,27 +103,27 @@ def _decode_block(
             for sign, k in ends.items():
                 if k:
                     maxima[lens, sign].append(_bucket_maxima(tile, sign))
-            _count(statistics[lens], tile)
+            _add_to_statistics(statistics[lens], tile)
 
     decoded = {}
     for lens in lenses:
-        scale, unit, found = head.scale if lens is Lens.cosine else None, statistics[lens].unit, []
+        scale, unit, extremes = head.scale if lens is Lens.cosine else None, statistics[lens].unit, []
         for sign, k in ends.items():
             if k:
-                places, values = _best(scores, scale, torch.cat(maxima[lens, sign], 1), sign, k)
-                found.append(Extremes(head.token_ids[places], values * sign * unit[:, None]))
+                places, values = _select_best(scores, scale, torch.cat(maxima[lens, sign], 1), sign, k)
+                extremes.append(Extremes(head.token_ids[places], values * sign * unit[:, None]))
             else:
-                found.append(none_of(rows))
-        decoded[lens] = statistics[lens].finish(*found)
+                extremes.append(no_extremes(rows))
+        decoded[lens] = statistics[lens].finish(*extremes)
     return decoded
 
 
-def none_of(rows: Tensor) -> Extremes:
-    """No token of any row."""
+def no_extremes(rows: Tensor) -> Extremes:
+    """Extremes of `rows` without any tokens, `(rows, 0)`."""
     return Extremes(rows.new_empty(len(rows), 0, dtype=torch.long), rows.new_empty(len(rows), 0))
 
 
-def _count(statistics: Statistics, tile: Tensor) -> None:
+def _add_to_statistics(statistics: Statistics, tile: Tensor) -> None:
     if statistics.shape is not None:
         deviations = torch.sub(tile, statistics.mean.float()[:, None]).mul_(statistics.inverse_std[:, None])
         statistics.shape.add(deviations, spare=torch.empty_like(deviations))
@@ -138,8 +138,8 @@ def _bucket_maxima(tile: Tensor, sign: int) -> Tensor:
     return torch.cat([part.amax(2) if sign > 0 else -part.amin(2) for part in parts if part.numel()], 1)
 
 
-def _best(scores: Tensor, scale: Tensor | None, maxima: Tensor, sign: int, k: int) -> tuple[Tensor, Tensor]:
-    """Places and values of the `k` largest of `sign * scores * scale` in each row, ties to the lower place.
+def _select_best(scores: Tensor, scale: Tensor | None, maxima: Tensor, sign: int, k: int) -> tuple[Tensor, Tensor]:
+    """Find the places and values of the `k` largest of `sign * scores * scale` in each row, ties to the lower place.
 
     Exact: a score outside the k + 1 buckets with the largest maxima is beaten by k + 1 bucket maxima.
     """
@@ -150,9 +150,9 @@ def _best(scores: Tensor, scale: Tensor | None, maxima: Tensor, sign: int, k: in
     inside = places.clamp(max=vocab - 1)
     values = _signed(scores.gather(1, inside), None if scale is None else scale[inside], sign)
     values = values.masked_fill(places >= vocab, -torch.inf)
-    kept = values.topk(min(k + 1, vocab), dim=1)
-    tied = (kept.values[:, k - 1] == kept.values[:, -1]) & (kept.values.shape[1] > k)
-    order = kept.indices[:, :k].sort(dim=1).values  # ascending places, so that the stable sort keeps the lower first
+    highest = values.topk(min(k + 1, vocab), dim=1)
+    tied = (highest.values[:, k - 1] == highest.values[:, -1]) & (highest.values.shape[1] > k)
+    order = highest.indices[:, :k].sort(dim=1).values  # ascending places, so that the stable sort keeps the lower first
     best, by_value = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     chosen = inside.gather(1, order).gather(1, by_value)
     if tied.any():  # the k-th value occurs again: only a full stable sort says which ids are lowest

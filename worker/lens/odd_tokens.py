@@ -19,11 +19,11 @@ UNSEEN = 0.5  # cosine with the mean special token, about the mean row
 
 
 def odd_tokens(head: Head, vocabulary: Vocabulary) -> Tensor:
-    """Which token ids are special, pieces of a character, or rare, `(largest id + 1,)`."""
+    """Flag the token ids that are special, pieces of a character, or rare, `(largest id + 1,)`."""
     kinds, device = {entry.id: entry.kind for entry in vocabulary.entries}, head.token_ids.device
-    found = [kinds[token] for token in head.token_ids.tolist()]
-    special = torch.tensor([kind is Kind.special for kind in found], device=device)  # (vocab,)
-    piece = torch.tensor([kind is Kind.bytes for kind in found], device=device)
+    token_kinds = [kinds[token] for token in head.token_ids.tolist()]
+    special = torch.tensor([kind is Kind.special for kind in token_kinds], device=device)  # (vocab,)
+    piece = torch.tensor([kind is Kind.bytes for kind in token_kinds], device=device)
     rare = (robust_z(head.norms).abs() > UNUSUAL) | (_likeness(head, special) > UNSEEN)
     odd = torch.zeros(int(head.token_ids.max()) + 1, dtype=torch.bool, device=device)
     odd[head.token_ids] = special | piece | rare
@@ -33,13 +33,15 @@ def odd_tokens(head: Head, vocabulary: Vocabulary) -> Tensor:
 def _likeness(head: Head, special: Tensor) -> Tensor:
     """Cosine of each head row with the mean special token, both about the mean row, `(vocab,)`."""
     mean = head.moments(Lens.logit).mean.float()
-    apart = torch.nn.functional.normalize(head.weight[special].float() - mean, dim=1)  # (special, width)
-    if not len(apart):
+    centred = torch.nn.functional.normalize(head.weight[special].float() - mean, dim=1)  # (special, width)
+    if not len(centred):
         return torch.zeros_like(head.norms)
-    direction = torch.nn.functional.normalize(apart.mean(0), dim=0)
-    along = torch.cat([block @ torch.stack([mean, direction], 1) for block in fp32_blocks(head.weight)])  # (vocab, 2)
-    squared = head.norms.square() - 2 * along[:, 0] + mean @ mean  # of the distance from the mean row
-    return (along[:, 1] - mean @ direction) / squared.clamp(min=1e-12).sqrt()
+    direction = torch.nn.functional.normalize(centred.mean(0), dim=0)
+    projections = torch.cat(
+        [block @ torch.stack([mean, direction], 1) for block in fp32_blocks(head.weight)]
+    )  # (vocab, 2)
+    squared = head.norms.square() - 2 * projections[:, 0] + mean @ mean  # of the distance from the mean row
+    return (projections[:, 1] - mean @ direction) / squared.clamp(min=1e-12).sqrt()
 
 
 def odd_share(ids: Tensor, odd: Tensor) -> Tensor:

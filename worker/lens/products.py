@@ -1,4 +1,4 @@
-"""Rows times the whole rounded head, tile by tile: what is read of a tile is read while it is in the cache.
+"""Products of rows with the whole rounded head, tile by tile; each tile is used while it is in the cache.
 
 Gives each bucket's largest and smallest product, the statistics that need every score, and the products themselves.
 Scores here are those of head rows at unit length. Knows nothing of searches.
@@ -11,29 +11,29 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from worker.lens.rounding import BUCKET, TILE, Rounded, RoundedHead
+from worker.lens.rounding import BUCKET, TILE, RoundedHead, RoundedVectors
 from worker.lens.statistics import LOG2E, Statistics
 
 SLACK = 4e-6  # of |r||w|: what fp32 itself may round
 
 
 @dataclass(frozen=True)
-class Screened:
-    """Screened scores of some rows, by bucket or by token, and how far they may be off."""
+class ScreenedScores:
+    """Screened scores of some rows, by bucket or by token, and the bound on their error."""
 
     head: RoundedHead
     rows: Tensor  # (rows, width)
-    rounded: Rounded
+    rounded: RoundedVectors
     shift: Tensor  # (rows,): the product with the head's mean
     products: Tensor  # int32: `(rows, tokens of the tile)` of each tile, one after the other
     extremes: dict[int, Tensor]  # 1: largest, -1: smallest product of each bucket, (rows, buckets)
 
-    def of_buckets(self, sign: int) -> Tensor:
-        """Largest of `sign * score` of each bucket, `(rows, buckets)`."""
+    def bucket_scores(self, sign: int) -> Tensor:
+        """The largest `sign * score` of each bucket, `(rows, buckets)`."""
         scores = self.extremes[sign].float().mul_(self.head.step)
         return scores.mul_(self.rounded.step[:, None]).add_(self.shift[:, None]).mul_(sign)
 
-    def of_tokens(self, sign: int, of_rows: Tensor, buckets: Tensor) -> Tensor:
+    def token_scores(self, sign: int, of_rows: Tensor, buckets: Tensor) -> Tensor:
         """`sign * score` of each token of some buckets of some rows, `(places, BUCKET)`."""
         tile = buckets // (TILE // BUCKET)
         stride = self.head.sizes[tile]  # (places,): a bucket is every so many-th token of its tile
@@ -51,11 +51,11 @@ class Screened:
 
 
 class Int8Product:
-    """The product, and the memory it takes.
+    """Multiplies rows with a rounded head in memory that it keeps.
 
     Args:
         head: the rounded head.
-        rows: most rows at a time.
+        rows: the most rows of one run.
     """
 
     def __init__(self, head: RoundedHead, rows: int) -> None:
@@ -63,40 +63,42 @@ class Int8Product:
         self._products = torch.empty(rows * head.tokens.numel(), dtype=torch.int32)
         self._spare = torch.empty(2, rows * TILE)
 
-    def run(self, rows: Tensor, signs: Iterable[int], statistics: Iterable[Statistics]) -> Screened:
-        """Multiply `rows` `(rows, width)`: bucket extremes for each of `signs`, and a share for `statistics`.
+    def run(self, rows: Tensor, signs: Iterable[int], statistics: Iterable[Statistics]) -> ScreenedScores:
+        """Multiply `rows` `(rows, width)`; find bucket extremes for each of `signs` and add to `statistics`.
 
-        What comes back is good until the next run, which writes over the products.
+        The result is valid until the next run, which writes over the products.
         """
         head, rounded = self.head, self.head.round_rows(rows)
         extremes = {sign: torch.empty(len(rows), len(head.tokens), dtype=torch.int32) for sign in signs}
-        screened = Screened(head, rows, rounded, rows @ head.mean, self._products, extremes)
-        counted, place = [one for one in statistics if one.shape or one.logsumexp], 0
+        screened = ScreenedScores(head, rows, rounded, rows @ head.mean, self._products, extremes)
+        counted, offset = [statistic for statistic in statistics if statistic.shape or statistic.logsumexp], 0
         for tile, (start, stop) in enumerate(head.tiles):
             size = len(rows) * len(head.codes[tile])
-            product = self._products[place : place + size].view(len(rows), -1)  # (rows, tile)
-            place += size
+            product = self._products[offset : offset + size].view(len(rows), -1)  # (rows, tile)
+            offset += size
             torch._int_mm(rounded.codes, head.codes[tile].T, out=product)
-            for sign, found in extremes.items():
+            for sign, bucket_extremes in extremes.items():
                 reduce = torch.amax if sign > 0 else torch.amin
-                reduce(product.view(len(rows), BUCKET, -1), 1, out=found[:, start:stop])
+                reduce(product.view(len(rows), BUCKET, -1), 1, out=bucket_extremes[:, start:stop])
             if counted:
                 self._count(screened, product, start, stop, counted)
-        for one in counted:
-            if one.shape:
-                one.shape.stretch(rounded.step * one.inverse_std)
+        for statistic in counted:
+            if statistic.shape:
+                statistic.shape.stretch(rounded.step * statistic.inverse_std)
         return screened
 
-    def _count(self, screened: Screened, product: Tensor, start: int, stop: int, counted: list[Statistics]) -> None:
-        """A tile's share in what is summed over the vocabulary. Copies that fill up a bucket count nothing."""
-        head, (scores, other) = self.head, (part[: product.numel()].view_as(product) for part in self._spare)
+    def _count(
+        self, screened: ScreenedScores, product: Tensor, start: int, stop: int, counted: list[Statistics]
+    ) -> None:
+        """Add a tile to the sums over the vocabulary, without the copies that fill up a bucket."""
+        head, (scores, spare) = self.head, (part[: product.numel()].view_as(product) for part in self._spare)
         real = head.real[start:stop].T.flatten().float()  # (tile,)
         scores.copy_(product).mul_(head.step[start:stop].repeat(BUCKET) * real)
-        for one in counted:
-            if one.logsumexp:
+        for statistic in counted:
+            if statistic.logsumexp:
                 lengths = head.norms[start:stop].T.flatten() * LOG2E
-                torch.mul(scores, lengths, out=other).mul_(screened.rounded.step[:, None])
-                one.logsumexp.add(other.addr_(screened.shift, lengths), counted=real)
-        for one in counted:
-            if one.shape:  # of one lens only: these scores, which are about their mean already, are used up
-                one.shape.add(scores, other)
+                torch.mul(scores, lengths, out=spare).mul_(screened.rounded.step[:, None])
+                statistic.logsumexp.add(spare.addr_(screened.shift, lengths), counted=real)
+        for statistic in counted:
+            if statistic.shape:  # of one lens only; overwrites the scores, which are about their mean already
+                statistic.shape.add(scores, spare)

@@ -1,7 +1,8 @@
 """A change of basis that changes no product and leaves no channel standing out.
 
 Signs are flipped at random, and the channels, laid out as a grid, go through a Hartley transform (a real Fourier
-transform) along both sides: each old channel is spread evenly over all the new ones. Knows nothing of what it turns.
+transform) along both sides: each old channel is spread evenly over all the new ones. Knows nothing of what the vectors
+are.
 """
 
 import math
@@ -20,7 +21,7 @@ class Rotation:
         self._signs = (2 * signs - 1).float()  # (width,)
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        """`(vectors, width)`, turned; a new tensor."""
+        """Rotate `(vectors, width)` into a new tensor."""
         short, long = self._sides
         grid = (vectors * self._signs).view(-1, len(long)) @ long  # (vectors * short, long)
         turned = grid.view(len(vectors), len(short), len(long)).transpose(1, 2).reshape(-1, len(short)) @ short

@@ -1,4 +1,4 @@
-"""Vectors as int8, and what that loses at most. Knows nothing of rows, lenses' scores or searches.
+"""Vectors rounded to int8, and a bound on what rounding changes. Knows nothing of rows, lenses' scores or searches.
 
 Head rows share a large mean, and a few channels stand out: both would waste int8's 255 levels. So the mean is taken
 off first, and every vector is rotated, which changes no product and spreads outliers.
@@ -24,14 +24,14 @@ _OF_ROWS = 2**40  # seed of the rows' rounding, far from those of the head's til
 
 
 class Bound(StrEnum):
-    """What a label found by screening rests on."""
+    """The guarantee that a label found by screening rests on."""
 
     certified = "certified"  # the worst case
     verified = "verified"  # all but FAILURE a row
 
 
 @dataclass(frozen=True)
-class Rounded:
+class RoundedVectors:
     """Vectors as int8: `codes * step` is the rounded vector, `(vectors, width)` and `(vectors,)`."""
 
     codes: Tensor
@@ -40,19 +40,19 @@ class Rounded:
 
     @property
     def length(self) -> Tensor:
-        """Of the rounded vectors."""
+        """The lengths of the rounded vectors, `(vectors,)`."""
         length: Tensor = torch.linalg.vector_norm(self.codes.float(), dim=1) * self.step
         return length
 
 
-def round_to_int8(vectors: Tensor, random: Tensor | None, factor: float, together: int = 1) -> Rounded:
+def round_to_int8(vectors: Tensor, random: Tensor | None, factor: float, together: int = 1) -> RoundedVectors:
     """Round each vector to 255 levels of its largest value: to the nearest, or at random, right on average.
 
     Args:
         vectors: `(vectors, width)`, fp32; they are used up.
         random: numbers from 0 to 1 that broadcast against `vectors`, independent along the width; None: to the nearest.
         factor: Hoeffding's `sqrt(ln(2 / p) / 2)`; the random error is then `factor * step`.
-        together: so many neighbours share a step.
+        together: how many neighbouring vectors share a step.
     """
     peak = vectors.abs().amax(1).view(-1, together).amax(1)
     step = torch.where(peak > 0, peak / 127, 1.0).repeat_interleave(together)
@@ -62,11 +62,11 @@ def round_to_int8(vectors: Tensor, random: Tensor | None, factor: float, togethe
         error = torch.linalg.vector_norm(vectors.addcmul_(codes, step[:, None], value=-1), dim=1)
     else:
         error = factor * step
-    return Rounded(codes.to(torch.int8), step, error)
+    return RoundedVectors(codes.to(torch.int8), step, error)
 
 
 def random_numbers(*shape: int, seed: int) -> Tensor:
-    """From 0 to 1, the same ones for a seed."""
+    """Uniform random numbers from 0 to 1; the same seed gives the same numbers."""
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -95,7 +95,7 @@ class RoundedHead:
         on_all_cores(lambda tile: self._round_tile(head, tile), range(len(self.tiles)))
 
     def _round_tile(self, head: Head, tile: int) -> None:
-        """Fill in a tile, some of its buckets at a time: so that little memory is needed."""
+        """Fill in a tile, a few buckets at a time, so that little memory is needed."""
         first, end = self.tiles[tile]
         by_place = self.codes[tile].view(BUCKET, end - first, -1)  # (BUCKET, buckets, width)
         for start in range(first, end, AT_ONCE):
@@ -109,10 +109,10 @@ class RoundedHead:
             self.step[start:stop] = rounded.step[::BUCKET]
             self.error[start:stop] = rounded.error.view(-1, BUCKET).amax(1)
 
-    def round_rows(self, rows: Tensor) -> Rounded:
-        """Rows `(rows, width)` made ready for a product with `codes`; each the same in whatever company.
+    def round_rows(self, rows: Tensor) -> RoundedVectors:
+        """Round rows `(rows, width)` for a product with `codes`; a row's result does not depend on the other rows.
 
-        So all share one set of random numbers. The bound is on each row alone: it stays what it is.
+        Therefore all rows share one set of random numbers. The bound holds for each row by itself and is unaffected.
         """
         random = random_numbers(len(self.mean), seed=_OF_ROWS) if self._random else None
         return round_to_int8(self._rotated(rows), random, self._factor)

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from neuronym.contract import Lens
-from worker.lens.decoded import Decoded, Extremes, joined
-from worker.lens.exact import BOTH, Head, decode, none_of
+from worker.lens.decoded import Decoded, Extremes, concatenate
+from worker.lens.exact import BOTH, Head, decode, no_extremes
 from worker.lens.products import Int8Product
 from worker.lens.rounding import Bound, RoundedHead
 from worker.lens.selection import Selection
@@ -30,15 +30,15 @@ from worker.machine.cores import blocks, on_all_cores, rows_at_once
 
 
 @dataclass(frozen=True)
-class Effort:
-    """What screening left to do: rows for the fp32 way, and tokens scored in fp32 for the other rows."""
+class ScreenEffort:
+    """The work that screening left: rows decoded wholly in fp32, and tokens scored in fp32 for the other rows."""
 
     left_to_fp32: int
     rescored: int
 
 
 class Screen:
-    """A head rounded to int8, and the way through it.
+    """Decodes rows through a head rounded to int8.
 
     Args:
         head: the prepared head.
@@ -48,12 +48,12 @@ class Screen:
     def __init__(self, head: Head, bound: Bound = Bound.certified) -> None:
         self.head, self.bound = head, bound
         self._rounded = RoundedHead(head, bound)
-        self._idle: SimpleQueue[Int8Product] = SimpleQueue()  # their memory is used again
+        self._idle: SimpleQueue[Int8Product] = SimpleQueue()  # products whose memory can be used again
 
     def decode(
         self, rows: Tensor, top_k: int = 20, bottom_k: int = 10, lenses: Sequence[Lens] = BOTH, figures: bool = True
-    ) -> tuple[dict[Lens, Decoded], Effort]:
-        """The same as `lens.decode`, and what it took.
+    ) -> tuple[dict[Lens, Decoded], ScreenEffort]:
+        """Decode as `worker.lens.exact.decode` does; return the result and the work it took.
 
         Skew, kurtosis and logsumexp are taken from the screened scores; every other figure is exact.
         """
@@ -61,28 +61,28 @@ class Screen:
         self.head.prepare(lenses)
         pieces = blocks(rows, rows_at_once(self.head.vocab))
         parts = on_all_cores(lambda block: self._decode_block(block, ends, lenses, figures), pieces)
-        decoded = {lens: joined([part[lens] for part, _, _ in parts]) for lens in lenses}
+        decoded = {lens: concatenate([part[lens] for part, _, _ in parts]) for lens in lenses}
         failed = torch.cat([certain.logical_not() for _, certain, _ in parts])  # (rows,)
         if failed.any():
             exact = decode(rows[failed], self.head, top_k, bottom_k, lenses, figures=figures)
             for lens in lenses:
                 decoded[lens].overwrite(failed, exact[lens])
-        return decoded, Effort(int(failed.sum()), sum(rescored for _, _, rescored in parts))
+        return decoded, ScreenEffort(int(failed.sum()), sum(rescored for _, _, rescored in parts))
 
     def _decode_block(
         self, rows: Tensor, ends: dict[int, int], lenses: Sequence[Lens], figures: bool
     ) -> tuple[dict[Lens, Decoded], Tensor, int]:
-        """Some rows decoded, for which of them that is certain, and the number of tokens scored in fp32."""
+        """Decode a block: the result, which rows are certain `(rows,)`, and the number of tokens scored in fp32."""
         head = self.head
         statistics = {lens: Statistics(rows, head.moments(lens), lens, head.norms, figures) for lens in lenses}
-        product = self._product(len(rows))
+        product = self._take_product(len(rows))
         screened = product.run(rows, [sign for sign, k in ends.items() if k], statistics.values())
         certain, rescored = torch.ones(len(rows), dtype=torch.bool), 0
-        extremes = {(lens, sign): none_of(rows) for lens in lenses for sign in ends}
+        extremes = {(lens, sign): no_extremes(rows) for lens in lenses for sign in ends}
         for sign, k in ends.items():
             if k:
-                found = Selection(self.head, screened, lenses, sign).run(k)
-                for lens, selected in found.items():
+                selections = Selection(self.head, screened, lenses, sign).run(k)
+                for lens, selected in selections.items():
                     scores = selected.scores * (sign * statistics[lens].unit[:, None])
                     tokens = selected.tokens.clamp(max=self.head.vocab - 1)  # a row given up may have too few
                     extremes[lens, sign] = Extremes(self.head.token_ids[tokens], scores)
@@ -92,8 +92,8 @@ class Screen:
         self._idle.put(product)
         return decoded, certain, rescored
 
-    def _product(self, rows: int) -> Int8Product:
-        """One that no other thread uses, and that has room for so many rows."""
+    def _take_product(self, rows: int) -> Int8Product:
+        """Take a product that no other thread uses and that has room for `rows` rows, or make one."""
         while not self._idle.empty():
             with suppress(Empty):
                 product = self._idle.get_nowait()

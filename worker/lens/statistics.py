@@ -1,4 +1,4 @@
-"""Figures over the whole vocabulary, taken without keeping it: from the head's moments, or from tiles that pass.
+"""Figures over the whole vocabulary, without keeping all scores: from the head's moments, or summed tile by tile.
 
 Mean and deviation come from the head alone: the mean score of w is w . m, its variance w' C w. What needs every score
 (third and fourth powers, exponentials) is summed while a tile is in the processor's cache, in as few passes as torch
@@ -22,7 +22,7 @@ SAFE = 100.0  # a power of 2 this high, or this low, and a vocabulary's sum of t
 
 
 def fp32_blocks(weight: Tensor) -> Iterator[Tensor]:
-    """`weight` `(vocab, width)` in blocks of rows: in fp32 the whole may be more than memory holds."""
+    """Yield `weight` `(vocab, width)` in fp32 by blocks of rows: the whole may be more than memory holds."""
     for start in range(0, len(weight), BLOCK):
         yield weight[start : start + BLOCK].float()
 
@@ -44,7 +44,7 @@ class Moments:
 
     @cached_property
     def mean(self) -> Tensor:
-        """`(width,)`, fp64."""
+        """The mean row, `(width,)`, fp64."""
         width = self._weight.shape[1]
         total = self._weight.new_zeros(width, dtype=torch.float64)
         for block in self._blocks():
@@ -53,7 +53,7 @@ class Moments:
 
     @cached_property
     def covariance(self) -> Tensor:
-        """`(width, width)`, fp32: centred first, so that little is lost."""
+        """The covariance, `(width, width)`, fp32; rows are centred first to keep precision."""
         width, centre = self._weight.shape[1], self.mean.float()
         total = self._weight.new_zeros(width, width, dtype=torch.float64)
         for block in self._blocks():
@@ -82,7 +82,7 @@ class Shape:
         self._sums = rows.new_zeros(4, len(rows), dtype=torch.float64)  # of the scores to the 1st .. 4th power
 
     def add(self, scores: Tensor, spare: Tensor) -> None:
-        """Take in a tile `(rows, tile)`, which is used up; `spare` is as large, and overwritten."""
+        """Add a tile `(rows, tile)`; overwrites the tile and `spare`, which has the same shape."""
         self._sums[0] += scores.sum(1)
         squared = torch.mul(scores, scores, out=spare)
         self._sums[1] += squared.sum(1)
@@ -90,7 +90,7 @@ class Shape:
         self._sums[2] += scores.mul_(squared).sum(1)
 
     def stretch(self, factor: Tensor) -> None:
-        """Take every score so far as `factor` `(rows,)` times as large: cheaper once than for each score."""
+        """Scale every score added so far by `factor` `(rows,)`: cheaper once than for each score."""
         self._sums *= torch.stack([factor.double() ** power for power in (1, 2, 3, 4)])
 
     def finish(self) -> tuple[Tensor, Tensor]:
@@ -108,7 +108,7 @@ class LogSumExp:
     Where scores could be too high for a power of them, each is taken less the highest of its row so far.
 
     Args:
-        highest: what no score of a row is above, nor its opposite below, `(rows,)`.
+        highest: a bound on the absolute score in each row, `(rows,)`.
     """
 
     def __init__(self, highest: Tensor) -> None:
@@ -117,11 +117,11 @@ class LogSumExp:
         self._sum = highest.new_zeros(len(highest), dtype=torch.float64)
 
     def add(self, scores: Tensor, counted: Tensor | None = None) -> None:
-        """Take in a tile `(rows, tile)`, which is used up.
+        """Add a tile `(rows, tile)`; overwrites it.
 
         Args:
             scores: LOG2E times the scores.
-            counted: 1 for each token that counts, else 0; None where all do.
+            counted: 1 for each token that counts, else 0; None where all count.
         """
         if not self._safe:
             higher = torch.maximum(self._peak, scores.amax(1, keepdim=True))
@@ -132,18 +132,18 @@ class LogSumExp:
         self._sum += powers.sum(1) if counted is None else powers @ counted
 
     def finish(self) -> Tensor:
-        """`(rows,)`, fp64."""
+        """The logarithms of the sums, `(rows,)`, fp64."""
         return (self._sum.log2() + self._peak[:, 0]) / LOG2E
 
 
 class Statistics:
-    """All figures of one lens on some rows: each is what that lens is asked for, and None elsewhere.
+    """The figures of one lens on some rows; a figure that this lens does not have is None.
 
     Args:
         rows: `(rows, width)`.
-        moments: of what the lens scores by.
-        lengths: of the head's rows, `(vocab,)`.
-        figures: whether those are wanted that need every score.
+        moments: the moments of the rows that the lens scores by.
+        lengths: the lengths of the head's rows, `(vocab,)`.
+        figures: whether to compute the figures that need every score.
     """
 
     def __init__(self, rows: Tensor, moments: Moments, lens: Lens, lengths: Tensor, figures: bool = True) -> None:
@@ -156,7 +156,7 @@ class Statistics:
         self.logsumexp = LogSumExp(own * lengths.max()) if figures and lens is Lens.logit else None
 
     def finish(self, top: Extremes, bottom: Extremes) -> Decoded:
-        """The whole, once every tile has passed."""
+        """Return all figures, once every tile has been added."""
         skew, kurtosis = (None, None) if self.shape is None else self.shape.finish()
         return Decoded(
             top,

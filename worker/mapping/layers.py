@@ -15,7 +15,7 @@ from neuronym.contract import Lens, View
 from neuronym.label_tables import code
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.vocabulary import Vocabulary
-from worker.lens.decoder import Decoder, Outcome
+from worker.lens.decoder import BatchOutcome, Decoder
 from worker.lens.exact import Head
 from worker.lens.noise import Thresholds, mixtures, reach
 from worker.lens.odd_tokens import odd_share, odd_tokens
@@ -102,7 +102,7 @@ class _Layer:
     labels: list[pa.Table] = field(default_factory=list)
     neighbours: list[pa.Table] = field(default_factory=list)
     figures: list[Figures] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[BatchOutcome] = field(default_factory=list)
     seconds_of_control: float = 0.0
 
     def shards(self, device: torch.device, precision: str) -> LayerShards:
@@ -117,7 +117,7 @@ class _Layer:
         )
 
 
-def _counts(outcomes: Sequence[Outcome]) -> dict[str, str | int]:
+def _counts(outcomes: Sequence[BatchOutcome]) -> dict[str, str | int]:
     """What a layer's labels rest on."""
     return {
         "rows": sum(outcome.rows for outcome in outcomes),

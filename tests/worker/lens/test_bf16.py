@@ -13,7 +13,7 @@ from worker.checkpoints.vocabulary import read_vocabulary
 from worker.errors import EngineError
 from worker.lens.decoder import Decoder, Precision
 from worker.lens.exact import BUCKET, TILE, Head, decode
-from worker.lens.gemm import Times, bf16_pays, fits_bf16
+from worker.lens.gemm import RowProducts, bf16_pays, fits_bf16
 from worker.lens.noise import Thresholds, mixtures, reach
 from worker.lens.odd_tokens import odd_share, odd_tokens
 from worker.machine.cores import one_core
@@ -93,7 +93,7 @@ def test_a_product_of_bf16_is_summed_in_fp32() -> None:
     ones = torch.ones(1, 513, dtype=torch.bfloat16)
     tile = torch.ones(2, 513, dtype=torch.bfloat16)
     tile[0, 0] = 256
-    assert Times(ones)(tile).tolist() == [[768.0, 513.0]]
+    assert RowProducts(ones)(tile).tolist() == [[768.0, 513.0]]
 
 
 def test_the_cpu_is_not_asked_for_bf16() -> None:

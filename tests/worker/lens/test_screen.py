@@ -56,10 +56,10 @@ def errors(screen: Screen, rows: Tensor) -> tuple[Tensor, Tensor]:
     """How far each screened score is off, `(rows, buckets, BUCKET)`, and may be, `(rows, buckets)`; unit head rows."""
     screened = Int8Product(screen._rounded, len(rows)).run(rows, (1,), ())
     of_rows, buckets = torch.ones(len(rows), len(screened.head.tokens)).nonzero(as_tuple=True)
-    scores = screened.of_tokens(1, of_rows, buckets).view(len(rows), -1, BUCKET)
+    scores = screened.token_scores(1, of_rows, buckets).view(len(rows), -1, BUCKET)
     units = screen.head.weight.double() * screen.head.scale[:, None]
     exact = (rows.double() @ units.T)[:, screened.head.tokens]  # (rows, buckets, BUCKET)
-    torch.testing.assert_close(screened.of_buckets(1), scores.amax(2))
+    torch.testing.assert_close(screened.bucket_scores(1), scores.amax(2))
     return (scores - exact).abs(), screened.bound
 
 
