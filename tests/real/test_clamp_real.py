@@ -9,7 +9,7 @@ from tests.serving import PATIENCE, served, until
 from tests.worker.references import transformers_greedily
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.serving.service import create_service
-from worker.steering.generation import collect, generate, plan
+from worker.steering.generation import collect, generate, plan_clamp
 from worker.steering.models import Live
 
 pytestmark = pytest.mark.real
@@ -21,7 +21,7 @@ DOG = {"layer": 29, "index": 808, "site": "up"}
 
 def answer(demo: Live, **fields: object) -> ClampResult:
     """A run as a whole."""
-    checked = plan(ClampRequest.model_validate({"model": demo.name, "max_new_tokens": 24} | fields), demo)
+    checked = plan_clamp(ClampRequest.model_validate({"model": demo.name, "max_new_tokens": 24} | fields), demo)
     return collect(event for step in generate(checked, demo) for event in step)
 
 
@@ -41,7 +41,7 @@ def test_the_dog_neuron_makes_the_chat_one_about_dogs(demo: Live) -> None:
 def test_without_clamps_both_runs_are_what_generate_gives(demo: Live, asked: dict[str, object]) -> None:
     runs = answer(demo, **asked, top_logprobs=1).runs
     request = ClampRequest.model_validate({"model": demo.name} | asked)
-    expected = transformers_greedily(demo.model, plan(request, demo).prompt, 24)
+    expected = transformers_greedily(demo.model, plan_clamp(request, demo).prompt, 24)
     for run in runs.values():
         assert [token.token_id for token in run.tokens] == expected
 

@@ -24,7 +24,7 @@ from worker.errors import CheckpointError, RequestError
 from worker.machine.device import choose_device, model_memory
 from worker.serving.metrics import Metrics, Outcome
 from worker.serving.queue import Place, Turns
-from worker.steering.generation import Plan, generate, plan
+from worker.steering.generation import ClampPlan, generate, plan_clamp
 from worker.steering.models import Live, LiveModels, Opener
 from worker.steering.sweep import plan_sweep, sweep
 from worker.steering.thread import ModelThread
@@ -77,12 +77,14 @@ class Runner:
         await place.turn()
         return await self.thread.run(self.models.get, name)
 
-    async def plan(self, request: ClampRequest) -> Plan | None:
+    async def plan(self, request: ClampRequest) -> ClampPlan | None:
         """The request, checked against its model; None while that is not loaded."""
         live = self.models.ready(request.model)
-        return await asyncio.to_thread(plan, request, live) if live else None
+        return await asyncio.to_thread(plan_clamp, request, live) if live else None
 
-    async def run(self, request: ClampRequest, planned: Plan | None, place: Place) -> AsyncGenerator[list[ClampEvent]]:
+    async def run(
+        self, request: ClampRequest, planned: ClampPlan | None, place: Place
+    ) -> AsyncGenerator[list[ClampEvent]]:
         """Wait, load, run, and give the place up; the events of one step at a time.
 
         Closing it ends the run after the step it is in.
@@ -102,7 +104,7 @@ class Runner:
                     await asyncio.wait({loading}, timeout=LOOK)
                 live = await loading
                 if planned is None:
-                    planned = await asyncio.to_thread(plan, request, live)
+                    planned = await asyncio.to_thread(plan_clamp, request, live)
                 steps = generate(planned, live)
                 ending.callback(self.thread.close, steps)
                 while (events := await self.thread.run(next, steps, None)) is not None:

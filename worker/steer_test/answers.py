@@ -14,7 +14,7 @@ from neuronym.contract import Clamp, Message
 from worker.steering.clamp import prepare_rows
 from worker.steering.engine import Positions, Sampler, decode
 from worker.steering.models import Live
-from worker.steering.repetition import repeated
+from worker.steering.repetition import repeated_share
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def answers(
                 break
     scores = mean_logprobs(live, prompt, texts)
     return [
-        AnswerText(_text(live, prompt, ids), score, repeated(ids)) for ids, score in zip(texts, scores, strict=True)
+        AnswerText(_text(live, prompt, ids), score, repeated_share(ids))
+        for ids, score in zip(texts, scores, strict=True)
     ]
 
 

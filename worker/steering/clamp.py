@@ -1,4 +1,4 @@
-"""Clamps as forward hooks: single neurons of the last rows of a batch held, moved or scaled, each row by its own.
+"""Clamps as forward hooks: they hold, move or scale single neurons of the last rows of a batch, each row by its own.
 
 Every clamp is an affine map `v -> scale * v + shift` of one neuron's value, so several on one neuron compose into one.
 Knows modules and tensors; knows nothing of tokens, prompts or requests beyond the list of clamps.
@@ -18,7 +18,7 @@ from worker.checkpoints.families import Family
 from worker.errors import RequestError
 
 Affine = tuple[float, float]  # scale, shift
-SAME: Affine = (1.0, 0.0)
+IDENTITY: Affine = (1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sites:
     neurons: int
 
     def module(self, layer: int, site: Site) -> nn.Module:
-        """The projection whose output is `up` or `gate`, or whose input is `act`."""
+        """Get the projection whose output is `up` or `gate`, or whose input is `act`."""
         return self.model.get_submodule(
             f"{self.family.layers_path}.{layer}.{self.family.projection(VIEW_OF_SITE[site])}"
         )
@@ -53,7 +53,7 @@ class Sites:
 
 @dataclass(frozen=True)
 class Edit:
-    """What all clamps together do at one site of one layer, in as many of the last rows as there are scales."""
+    """All clamps at one site of one layer composed; `scale` has a row for each of the last rows that are edited."""
 
     module: nn.Module
     site: Site
@@ -89,7 +89,7 @@ class Edits:
 
     @contextmanager
     def hooked(self, rows: int, since: int = 0) -> Iterator[None]:
-        """Clamp what the model computes inside the block; the hooks are gone when it is left, however it is left."""
+        """Clamp what the model computes inside the block; remove the hooks on leaving it, also after an error."""
         with ExitStack() as stack:
             for edit in self.edits:
                 stack.callback(edit.attach(rows, since).remove)
@@ -97,24 +97,24 @@ class Edits:
 
 
 def prepare(clamps: Sequence[Clamp], sites: Sites) -> Edits:
-    """The clamps of the last row; those on one neuron are composed in the order given."""
+    """Prepare the clamps of the last row; clamps on one neuron are composed in their order."""
     return prepare_rows([clamps], sites)
 
 
 def prepare_rows(rows: Sequence[Sequence[Clamp]], sites: Sites) -> Edits:
-    """The clamps of the last rows, one list a row, grouped by the module they hook."""
-    grouped: dict[tuple[int, Site], dict[int, dict[int, Affine]]] = {}  # place, row, index
+    """Prepare the clamps of the last rows, one list a row, grouped by the module they hook."""
+    grouped: dict[tuple[int, Site], dict[int, dict[int, Affine]]] = {}  # (layer, site), row, index
     for row, clamps in enumerate(rows):
         sites.check(clamps)
         for clamp in clamps:
             maps = grouped.setdefault((clamp.layer, clamp.site), {}).setdefault(row, {})
-            maps[clamp.index] = _then(maps.get(clamp.index, SAME), clamp)
-    edits = tuple(_edit(sites.module(*where), where[1], maps, len(rows)) for where, maps in grouped.items())
+            maps[clamp.index] = _compose(maps.get(clamp.index, IDENTITY), clamp)
+    edits = tuple(_edit(sites.module(*place), place[1], maps, len(rows)) for place, maps in grouped.items())
     return Edits(edits, min((layer for layer, _ in grouped), default=float("inf")))
 
 
-def _then(before: Affine, clamp: Clamp) -> Affine:
-    """The affine map `before`, followed by a clamp."""
+def _compose(before: Affine, clamp: Clamp) -> Affine:
+    """Compose the affine map `before` with the clamp that follows it."""
     scale, shift = before
     if clamp.mode is Mode.set:
         return 0.0, clamp.value
@@ -126,6 +126,6 @@ def _then(before: Affine, clamp: Clamp) -> Affine:
 def _edit(module: nn.Module, site: Site, by_row: Mapping[int, Mapping[int, Affine]], rows: int) -> Edit:
     device = next(module.parameters()).device
     indices = list(dict.fromkeys(index for maps in by_row.values() for index in maps))
-    maps = [[by_row.get(row, {}).get(index, SAME) for index in indices] for row in range(rows)]
+    maps = [[by_row.get(row, {}).get(index, IDENTITY) for index in indices] for row in range(rows)]
     affine = torch.tensor(maps, dtype=torch.float32, device=device)  # (rows, clamped, 2)
     return Edit(module, site, torch.tensor(indices, device=device), affine[..., 0], affine[..., 1])

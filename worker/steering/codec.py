@@ -1,7 +1,7 @@
-"""Text to token ids and back, as one model reads and writes it.
+"""Conversion of text to token ids and back, as one model reads and writes it.
 
 A special token is special only where the tokenizer or the chat template puts it: in a user's text it is plain text.
-Nothing generated is ever encoded again. Knows the tokenizer; knows no model.
+Generated text is never encoded again. Knows the tokenizer; knows no model.
 """
 
 import re
@@ -17,7 +17,7 @@ from worker.checkpoints.vocabulary import read_vocabulary
 from worker.errors import RequestError
 
 _ANSWER = "an answer"
-_UNFINISHED = "�"  # how a tokenizer spells bytes that are no character yet
+_UNFINISHED = "�"  # how a tokenizer spells bytes of an incomplete character
 
 
 class Codec:
@@ -25,19 +25,19 @@ class Codec:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
-        self._lock = Lock()  # to parse special tokens or not is a state of the tokenizer
+        self._lock = Lock()  # whether special tokens are parsed is state of the tokenizer
         entries = read_vocabulary(tokenizer).entries
         self._texts = {entry.id: entry.text for entry in entries}
         self._ids = {entry.text: entry.id for entry in reversed(entries)}  # of equal texts, the lower id
 
     @property
     def eos(self) -> int | None:
-        """The id that the tokenizer says ends a text."""
+        """The id of the token that ends a text, by the tokenizer."""
         eos: int | None = self._tokenizer.eos_token_id
         return eos
 
     def turn_end(self) -> int | None:
-        """The special token that the chat template writes after an answer, if there is one."""
+        """Find the special token that the chat template writes after an answer, if there is one."""
         if not self._tokenizer.chat_template:
             return None
         answered = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}]
@@ -50,10 +50,10 @@ class Codec:
         return self._ids.get(end[0]) if end else None
 
     def prompt(self, text: str) -> list[int]:
-        """The ids of a plain prompt, with what the tokenizer puts around a text, most often one BOS.
+        """Encode a plain prompt, with the tokens that the tokenizer puts around a text, most often one BOS.
 
         Raises:
-            RequestError: nothing is left to start from.
+            RequestError: the prompt has no tokens, and the tokenizer has no BOS.
         """
         with self._lock:
             ids: list[int] = self._tokenizer.encode(text, split_special_tokens=True)
@@ -65,10 +65,10 @@ class Codec:
         return ids
 
     def chat(self, messages: Sequence[Message]) -> list[int]:
-        """The ids of a chat up to where the assistant answers, as the chat template writes it.
+        """Encode a chat up to where the assistant answers, as the chat template writes it.
 
         Raises:
-            RequestError: there is no template, or it refuses these messages.
+            RequestError: there is no template, or the template refuses these messages.
         """
         if not self._tokenizer.chat_template:
             raise RequestError("messages: this model has no chat template. Give a `prompt` instead.")
@@ -83,11 +83,11 @@ class Codec:
         return cast(list[int], ids)
 
     def text(self, token_id: int) -> str:
-        """A token as text; empty for rows of the head that no token belongs to."""
+        """Spell a token; the text is empty for rows of the head that no token belongs to."""
         return self._texts.get(token_id, "")
 
     def find(self, token: int | str) -> int:
-        """The id of a token given by id, by its exact text, or by text whose first piece is meant.
+        """Find the id of a token by its id, by its exact text, or by a text of which it is the first token.
 
         Raises:
             RequestError: there is no such token.
@@ -100,11 +100,11 @@ class Codec:
         return known
 
     def stream(self, context: Sequence[int] = ()) -> "TextStream":
-        """A text that goes on after `context`."""
+        """Start a text that goes on after `context`."""
         return TextStream(self._decode, context)
 
     def pieces(self, ids: Sequence[int]) -> list[Token]:
-        """Ids with the text each adds."""
+        """Spell each id as the text it adds."""
         stream = self.stream()
         return [Token(token_id=token_id, text=stream.add(token_id)) for token_id in ids]
 
@@ -113,7 +113,7 @@ class Codec:
         return max(self._texts) + 1
 
     def plain(self, text: str) -> list[int]:
-        """The ids of a text with nothing put around it."""
+        """Encode a text without adding tokens around it."""
         with self._lock:
             ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return ids
@@ -133,7 +133,7 @@ class TextStream:
         self._held: list[int] = []
 
     def add(self, token_id: int) -> str:
-        """The new text, empty while a character is incomplete."""
+        """Add a token; return the new text, empty while a character is incomplete."""
         self._held.append(token_id)
         text = self._decode(self._shown + self._held)
         if text.endswith(_UNFINISHED):

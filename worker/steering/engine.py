@@ -1,7 +1,7 @@
 """The generation loop: one column of tokens a step, one token a row, all rows from the same prompt.
 
-A plain generator: the caller owns streaming and stopping, and closing it is the cancel. It knows nothing of text, of
-stop tokens, or of what the rows mean, except that clamps touch the last ones.
+A plain generator: the caller owns streaming and stopping; closing the generator cancels the run. Knows nothing of
+text, of stop tokens, or of what the rows mean, except that clamps touch the last ones.
 """
 
 from collections.abc import Generator, Iterator
@@ -15,11 +15,11 @@ from transformers.cache_utils import DynamicLayer
 
 from worker.steering.clamp import Edits
 
-CHUNK = 512  # prompt tokens a step: bounds memory, and how long a cancelled run goes on
-COLDEST = 1e-4  # temperatures below are greedy: fp32 cannot tell them apart
+CHUNK = 512  # prompt tokens a step: bounds memory, and the time until a cancelled run stops
+COLDEST = 1e-4  # lower temperatures are greedy: fp32 cannot tell them apart
 SMALL = 500_000_000  # parameters, and
 THIN = 16  # tokens, below which one thread is about as quick as all, and five times quicker on a busy machine
-FEW = 4  # rows, above which the part of a prompt that no clamp touches is read apart
+FEW = 4  # rows, above which the part of a prompt that no clamp touches is read separately, as one row
 
 Positions = Literal["all", "prompt", "generated"]
 UNCLAMPED = Edits()
@@ -27,14 +27,14 @@ UNCLAMPED = Edits()
 
 @dataclass(frozen=True)
 class Column:
-    """One generated token a row, and what every row predicted: natural-log probabilities at temperature 1."""
+    """One generated token a row, and every row's prediction: natural-log probabilities at temperature 1."""
 
     token_ids: list[int]  # (rows,)
     logprobs: torch.Tensor  # (rows, vocab)
 
 
 class Sampler:
-    """Chooses the next token of every row. All rows see the same noise, so they part only where their logits do."""
+    """Chooses the next token of every row. All rows get the same noise, so they differ only where their logits do."""
 
     def __init__(self, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0) -> None:
         self.temperature = temperature
@@ -42,7 +42,7 @@ class Sampler:
         self._generator = torch.Generator().manual_seed(seed)  # on the CPU: one seed, one text, on any device
 
     def choose(self, logits: torch.Tensor) -> torch.Tensor:
-        """Draw from the tempered, truncated softmax of `logits`, `(rows, vocab)`; gives ids, `(rows,)`."""
+        """Draw from the tempered, truncated softmax of `logits`, `(rows, vocab)`; return ids, `(rows,)`."""
         if self.temperature < COLDEST:
             return logits.argmax(-1)
         scores = (logits - logits.amax(-1, keepdim=True)) / self.temperature
@@ -82,7 +82,7 @@ def decode(
     sampler: Sampler,
     max_new_tokens: int,
 ) -> Generator[Column | None, None, None]:
-    """Generate `max_new_tokens` columns after a prompt of at least one token; `None` while it is still being read."""
+    """Generate `max_new_tokens` columns after a prompt of at least one token; `None` for each step of reading it."""
     cache = DynamicCache(config=model.config)
     small, cores = model.num_parameters() < SMALL, torch.get_num_threads()
 
@@ -112,9 +112,9 @@ def decode(
 def _chunks(
     tokens: torch.Tensor, edits: Edits, positions: Positions, apart: bool
 ) -> Iterator[tuple[torch.Tensor, Edits, int]]:
-    """Cut a prompt, `(1, positions)`; with each chunk come its clamps and the place in it from which they hold.
+    """Cut a prompt, `(1, positions)`, into chunks, each with its clamps and the position in it from which they hold.
 
-    With `apart` what no clamp touches goes in first: one pass more, of one row instead of many.
+    With `apart` the part that no clamp touches is a chunk of its own: one more pass, but of one row instead of many.
     """
     length = tokens.shape[1]
     first = length - 1 if positions == "generated" else 0

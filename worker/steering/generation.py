@@ -1,4 +1,4 @@
-"""One clamp request on one live model: what it asks, checked; then its events, one step at a time.
+"""A clamp request on one live model: the request is checked, then run as events, one step at a time.
 
 Knows the contract and the decode loop; knows nothing of threads, queues or HTTP.
 """
@@ -31,14 +31,14 @@ from worker.steering.clamp import prepare
 from worker.steering.codec import TextStream
 from worker.steering.engine import Column, Sampler, decode
 from worker.steering.models import Live
-from worker.steering.repetition import repeated
+from worker.steering.repetition import repeated_share
 
 RunName = Literal["baseline", "clamped"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A request that its model can run. Holds no weights, so the model may be unloaded while the plan waits."""
+class ClampPlan:
+    """A clamp request that its model can run. Holds no weights, so the model may be unloaded while the plan waits."""
 
     request: ClampRequest
     prompt: list[int]
@@ -46,28 +46,28 @@ class Plan:
 
     @property
     def runs(self) -> list[RunName]:
-        """One name a row of the batch; clamps touch the last."""
+        """The names of the rows of the batch; clamps touch the last row."""
         return ["baseline", "clamped"] if self.request.baseline else ["clamped"]
 
 
-def plan(request: ClampRequest, live: Live) -> Plan:
-    """Check a request against a model.
+def plan_clamp(request: ClampRequest, live: Live) -> ClampPlan:
+    """Check a clamp request against a model.
 
     Raises:
-        RequestError: names the field and what is allowed.
+        RequestError: the model cannot run the request; the message names the field and what is allowed.
     """
     if request.unit != "raw":
         raise RequestError("unit: the worker takes raw values only; ranges are in the label file.")
     live.sites.check(request.clamps)
     prompt = read_prompt(request, live, room=request.max_new_tokens)
-    return Plan(request, prompt, [live.codec.find(token) for token in request.watch])
+    return ClampPlan(request, prompt, [live.codec.find(token) for token in request.watch])
 
 
 def read_prompt(request: ClampRequest | SweepRequest, live: Live, room: int) -> list[int]:
-    """The ids of a request's prompt or chat, with `room` for new tokens.
+    """Encode a request's prompt or chat; check that the context has `room` for new tokens.
 
     Raises:
-        RequestError: it does not fit.
+        RequestError: the prompt does not fit, or has a token without an embedding.
     """
     prompt = live.codec.chat(request.messages) if request.messages else live.codec.prompt(request.prompt or "")
     if len(prompt) + room > live.context:
@@ -80,11 +80,11 @@ def read_prompt(request: ClampRequest | SweepRequest, live: Live, room: int) -> 
     return prompt
 
 
-def generate(plan: Plan, live: Live) -> Generator[list[ClampEvent], None, None]:
-    """The events of a run, one list a step; a list is empty while the prompt is read. Closing it is the cancel."""
+def generate(plan: ClampPlan, live: Live) -> Generator[list[ClampEvent], None, None]:
+    """Yield the events of a run, a list a step, empty while the prompt is read. Closing the generator cancels it."""
     request, started = plan.request, perf_counter()
     yield [ClampStart(model=live.name, seed=request.seed, prompt_tokens=plan.prompt)]
-    runs = [_Run(name, plan, live) for name in plan.runs]
+    runs = [_RowText(name, plan, live) for name in plan.runs]
     watched: list[Watched] | None = None
     columns = decode(
         live.model,
@@ -101,7 +101,7 @@ def generate(plan: Plan, live: Live) -> Generator[list[ClampEvent], None, None]:
                 yield []
                 continue
             if watched is None:
-                watched = _watch(plan.watch, column.logprobs, live)
+                watched = _watched_tokens(plan.watch, column.logprobs, live)
             yield [event for row, run in enumerate(runs) for event in run.take(column, row)]
             if all(run.ended for run in runs):
                 break
@@ -109,7 +109,7 @@ def generate(plan: Plan, live: Live) -> Generator[list[ClampEvent], None, None]:
 
 
 def collect(events: Iterable[ClampEvent]) -> ClampResult:
-    """The whole of a run, from its events."""
+    """Collect the events of a run into its result."""
     tokens: dict[RunName, list[GeneratedToken]] = {}
     runs: dict[RunName, GeneratedText] = {}
     for event in events:
@@ -128,11 +128,11 @@ def collect(events: Iterable[ClampEvent]) -> ClampResult:
 
 
 @dataclass
-class _Run:
-    """One row of the batch, as text."""
+class _RowText:
+    """The text of one row of the batch as it grows."""
 
     name: RunName
-    plan: Plan
+    plan: ClampPlan
     live: Live
     stream: TextStream = field(init=False)
     text: str = ""
@@ -143,7 +143,7 @@ class _Run:
         self.stream = self.live.codec.stream(self.plan.prompt)
 
     def take(self, column: Column, row: int) -> list[ClampEvent]:
-        """The events of this row's next token; none once the row has ended."""
+        """Take this row's token from a column; return its events, none once the row has ended."""
         if self.ended:
             return []
         token_id, logprobs = column.token_ids[row], column.logprobs[row]
@@ -169,7 +169,9 @@ class _Run:
         if stopped or len(self.ids) == self.plan.request.max_new_tokens:
             self.ended = True
             reason: Literal["stop", "length"] = "stop" if stopped else "length"
-            events.append(ClampDone(run=self.name, text=self.text, finish_reason=reason, repeated=repeated(self.ids)))
+            events.append(
+                ClampDone(run=self.name, text=self.text, finish_reason=reason, repeated=repeated_share(self.ids))
+            )
         return events
 
     def _top(self, logprobs: torch.Tensor) -> list[TopToken]:
@@ -179,12 +181,12 @@ class _Run:
         return [TopToken(token_id=id_, text=self.live.codec.text(id_), logprob=value) for id_, value in pairs]
 
 
-def _watch(token_ids: list[int], logprobs: torch.Tensor, live: Live) -> list[Watched]:
-    """What the first prediction, `(rows, vocab)`, says of the watched tokens."""
-    answers = []
+def _watched_tokens(token_ids: list[int], logprobs: torch.Tensor, live: Live) -> list[Watched]:
+    """The log-probabilities of the watched tokens in the first prediction, `(rows, vocab)`."""
+    watched = []
     for token_id in token_ids:
         *baseline, clamped = logprobs[:, token_id].tolist()
-        answers.append(
+        watched.append(
             Watched(
                 token_id=token_id,
                 token=live.codec.text(token_id),
@@ -193,4 +195,4 @@ def _watch(token_ids: list[int], logprobs: torch.Tensor, live: Live) -> list[Wat
                 delta=clamped - baseline[0] if baseline else None,
             )
         )
-    return answers
+    return watched

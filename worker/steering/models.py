@@ -1,6 +1,6 @@
-"""Models that are loaded and ready to run, within a memory budget: loaded on demand, the least recently used unloaded.
+"""Models loaded on demand within a memory budget; the least recently used one is unloaded to make room.
 
-`get` belongs to the thread that owns the models; `ready` and `status` may be asked from anywhere.
+Call `get` only on the thread that owns the models; `ready` and `status` may be called from any thread.
 """
 
 import logging
@@ -19,7 +19,7 @@ from worker.errors import CheckpointError
 from worker.machine.device import precision
 from worker.steering.clamp import Sites
 from worker.steering.codec import Codec
-from worker.steering.few_rows import quicken
+from worker.steering.few_rows import use_few_rows_linear
 from worker.steering.thread import free_memory
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class UnknownModel(LookupError):
 
 @dataclass(frozen=True)
 class Live:
-    """A loaded model with all that a run needs to know of it."""
+    """A loaded model with the facts that a run needs."""
 
     name: str
     model: PreTrainedModel = field(repr=False)
@@ -46,7 +46,7 @@ class Live:
 
 
 class LiveModels:
-    """The models this worker can clamp. An opener is called each time its model is to be loaded."""
+    """The models this worker can clamp. An opener is called each time its model is loaded."""
 
     def __init__(self, openers: Mapping[str, Opener], device: torch.device, budget: int) -> None:
         self.device = device
@@ -63,29 +63,29 @@ class LiveModels:
         return list(self._openers)
 
     def ready(self, name: str) -> Live | None:
-        """The model if it is loaded.
+        """Get the model if it is loaded.
 
         Raises:
-            UnknownModel: there is none of this name.
+            UnknownModel: there is no model of this name.
         """
         if name not in self._openers:
-            there = f"There are: {', '.join(self._openers)}." if self._openers else "There are none: map one first."
-            raise UnknownModel(f"There is no model {name!r}. {there}")
+            known = f"There are: {', '.join(self._openers)}." if self._openers else "There are none: map one first."
+            raise UnknownModel(f"There is no model {name!r}. {known}")
         return self._live.get(name)
 
     def loaded(self, name: str) -> float:
-        """The share of a model that is loaded while it is loading; 0 before."""
+        """The share of a model that is loaded so far; 0 for a model that is not loading."""
         return self._share if self._loading == name else 0.0
 
     def status(self) -> list[WorkerModel]:
-        """What each model is doing."""
+        """The state of each model."""
         return [self._status(name) for name in self._openers]
 
     def get(self, name: str) -> Live:
-        """The model, loaded if it is not.
+        """Get the model; load it first if it is not loaded.
 
         Raises:
-            CheckpointError: it cannot be had, or is larger than the memory allowed.
+            CheckpointError: the checkpoint cannot be opened, or is larger than the memory budget.
         """
         live = self.ready(name) or self._load(name)
         self._live[name] = live
@@ -111,16 +111,16 @@ class LiveModels:
         try:
             checkpoint = self._openers[name]()
             self._make_room(name, footprint(checkpoint, self.device))
-            live = load(name, checkpoint, self.device, self._tell)
+            live = load(name, checkpoint, self.device, self._set_share)
         except Exception as error:
-            self._failed[name] = _reason(name, error)
+            self._failed[name] = _failure_reason(name, error)
             raise
         finally:
             self._loading = None
         self._failed.pop(name, None)
         return live
 
-    def _tell(self, share: float) -> None:
+    def _set_share(self, share: float) -> None:
         self._share = share
 
     def _make_room(self, name: str, size: int) -> None:
@@ -138,49 +138,49 @@ class LiveModels:
         log.info("unloaded %s", name)
 
 
-def _reason(name: str, error: Exception) -> str:
-    """What people are told of a model that could not be loaded: our own sentence, or what a library said."""
+def _failure_reason(name: str, error: Exception) -> str:
+    """The message that users see for a model that could not be loaded: our own sentence, or a library's message."""
     if isinstance(error, CheckpointError):
         return str(error)
-    said = str(error).strip().partition("\n")[0] or "no reason given"
-    return f"{name} cannot be loaded: {type(error).__name__}, {said}. The worker's log has the rest."
+    message = str(error).strip().partition("\n")[0] or "no reason given"
+    return f"{name} cannot be loaded: {type(error).__name__}, {message}. The worker's log has the rest."
 
 
 def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress = silent) -> Live:
-    """Load a checkpoint for clamping; `progress` is told the share that is loaded.
+    """Load a checkpoint for clamping; `progress` is called with the share that is loaded.
 
     Raises:
-        CheckpointError: it cannot be had.
+        CheckpointError: the checkpoint cannot be opened.
     """
     model, tokenizer = checkpoint.load(device, precision(device), progress)
     codec = Codec(tokenizer)
     sites = Sites(model, checkpoint.family, checkpoint.layers, checkpoint.neurons)
     if device.type == "cpu":
-        quicken(model)
+        use_few_rows_linear(model)
     return Live(
         name,
         model,
         codec,
         sites,
-        _stop(model, codec),
+        _stop_tokens(model, codec),
         context=int(model.config.max_position_embeddings),
         vocab=len(model.get_submodule(checkpoint.family.embedding).get_parameter("weight")),
-        size=_bytes(model),
+        size=_byte_size(model),
     )
 
 
 def footprint(checkpoint: Checkpoint, device: torch.device) -> int:
-    """Bytes a checkpoint will take once loaded, from its shape alone."""
-    return _bytes(empty_model(checkpoint.config, precision(device)))
+    """Compute the bytes a checkpoint takes once loaded, from its shape alone."""
+    return _byte_size(empty_model(checkpoint.config, precision(device)))
 
 
-def _bytes(model: PreTrainedModel) -> int:
+def _byte_size(model: PreTrainedModel) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
 
 
-def _stop(model: PreTrainedModel, codec: Codec) -> frozenset[int]:
-    """Tokens that end a text, by the model's generation settings, its configuration, its tokenizer and its template."""
+def _stop_tokens(model: PreTrainedModel, codec: Codec) -> frozenset[int]:
+    """Collect the tokens that end a text, by generation settings, configuration, tokenizer and chat template."""
     generation = getattr(model.generation_config, "eos_token_id", None)
-    said = (generation, model.config.eos_token_id, codec.eos, codec.turn_end())
-    ids = [one for eos in said for one in (eos if isinstance(eos, list) else [eos])]
-    return frozenset(one for one in ids if one is not None)
+    sources = (generation, model.config.eos_token_id, codec.eos, codec.turn_end())
+    ids = [id_ for eos in sources for id_ in (eos if isinstance(eos, list) else [eos])]
+    return frozenset(id_ for id_ in ids if id_ is not None)

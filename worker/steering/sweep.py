@@ -1,6 +1,6 @@
 """A sweep on one live model: one clamp at many values, one row a value, all rows from the same prompt.
 
-Only the first prediction is asked for, so a sweep is one pass over the prompt, shared by all rows below the first
+Only the first prediction is needed, so a sweep is one pass over the prompt, shared by all rows below the first
 clamp. Knows the contract and the decode loop; knows nothing of threads, queues or HTTP.
 """
 
@@ -18,7 +18,7 @@ from worker.steering.engine import Sampler, decode
 from worker.steering.generation import read_prompt
 from worker.steering.models import Live
 
-BATCH = 16_384  # tokens, rows times prompt, of one pass: bounds the memory of the cache
+BATCH = 16_384  # tokens of one pass, rows times prompt: bounds the memory of the cache
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SweepPlan:
     watch: list[int]
 
     def groups(self) -> Iterator[list[float]]:
-        """The values that go in together: all, unless the prompt is long."""
+        """Yield the values of each pass: all in one, unless the prompt is long."""
         values = self.request.swept()
         size = max(1, BATCH // len(self.prompt) - 1)
         for start in range(0, len(values), size):
@@ -38,10 +38,10 @@ class SweepPlan:
 
 
 def plan_sweep(request: SweepRequest, live: Live) -> SweepPlan:
-    """Check a request against a model.
+    """Check a sweep request against a model.
 
     Raises:
-        RequestError: names the field and what is allowed.
+        RequestError: the model cannot run the request; the message names the field and what is allowed.
     """
     if request.unit != "raw" or request.pair:
         raise RequestError("unit, pair: the worker takes raw values for one model; ranges are in the label file.")
@@ -50,11 +50,11 @@ def plan_sweep(request: SweepRequest, live: Live) -> SweepPlan:
 
 
 def sweep(plan: SweepPlan, live: Live) -> SweepCurve:
-    """The watched tokens' natural-log probabilities at every value, and without any clamp."""
+    """Compute the watched tokens' natural-log probabilities at every value, and without any clamp."""
     started = perf_counter()
-    found = [_first(plan, values, live) for values in plan.groups()]
-    baseline = found[0][0].tolist()  # (watched,)
-    swept = torch.cat([rows[1:] for rows in found])  # (values, watched)
+    predictions = [_first_predictions(plan, values, live) for values in plan.groups()]
+    baseline = predictions[0][0].tolist()  # (watched,)
+    swept = torch.cat([rows[1:] for rows in predictions])  # (values, watched)
     if not swept.isfinite().all():
         raise RequestError("values: some drive the model beyond what its numbers can hold. Use smaller ones.")
     tokens = [
@@ -70,12 +70,12 @@ def sweep(plan: SweepPlan, live: Live) -> SweepCurve:
     return SweepCurve(model=live.name, raw=plan.request.swept(), tokens=tokens, seconds=perf_counter() - started)
 
 
-def _first(plan: SweepPlan, values: Sequence[float], live: Live) -> torch.Tensor:
-    """The first prediction of the watched tokens, `(1 + values, watched)`; the first row is without clamps."""
+def _first_predictions(plan: SweepPlan, values: Sequence[float], live: Live) -> torch.Tensor:
+    """Predict the watched tokens right after the prompt, `(1 + values, watched)`; the first row is without clamps."""
     columns = decode(
         live.model,
         plan.prompt,
-        prepare_rows([_at(plan.request, value) for value in values], live.sites),
+        prepare_rows([_clamps_at(plan.request, value) for value in values], live.sites),
         rows=1 + len(values),
         positions=plan.request.positions,
         sampler=Sampler(),
@@ -86,8 +86,8 @@ def _first(plan: SweepPlan, values: Sequence[float], live: Live) -> torch.Tensor
     return column.logprobs[:, plan.watch]
 
 
-def _at(request: SweepRequest, value: float) -> list[Clamp]:
-    """The clamps with the swept one at a value."""
+def _clamps_at(request: SweepRequest, value: float) -> list[Clamp]:
+    """The request's clamps, with the swept clamp at a value."""
     return [
         clamp.model_copy(update={"value": value}) if place == request.clamp else clamp
         for place, clamp in enumerate(request.clamps)

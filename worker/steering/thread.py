@@ -1,7 +1,7 @@
-"""The one thread that owns the models, and what becomes of the faults that happen on it.
+"""The one thread that owns the models, and the handling of faults on it.
 
-Out of memory is survived: the memory is given back and the request is told to come again. A broken CUDA context cannot
-be repaired in a process, so the process ends and its supervisor starts a new one.
+The process survives running out of memory: it frees the memory, and the client is told to try again. A broken CUDA
+context cannot be repaired in a process, so the process ends and its supervisor starts a new one.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class OutOfMemory(RuntimeError):
 
 
 class ModelThread:
-    """Calls functions on one thread, one after another. `recover` is called there after running out of memory."""
+    """Calls functions on one thread, one after another, and `recover` after running out of memory."""
 
     def __init__(self, threads: int | None, recover: Callable[[], None]) -> None:
         start = partial(torch.set_num_threads, threads) if threads else None
@@ -38,19 +38,19 @@ class ModelThread:
         self._recover = recover
 
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        """Call a function there.
+        """Call a function on the thread.
 
         Raises:
-            OutOfMemory: and whatever else the function raises.
+            OutOfMemory: memory ran out. Other errors of the function are raised as they are.
         """
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, function, *arguments)
 
     def close(self, generator: Generator[T, None, None]) -> None:
-        """Close a generator there, after the step it may be in, without waiting for that."""
+        """Close a generator on the thread, after its current step, without waiting."""
         self._executor.submit(generator.close)
 
     def shut_down(self) -> None:
-        """End the thread after the step it is in."""
+        """End the thread after its current step."""
         self._executor.shutdown(cancel_futures=True)
 
     def _guarded(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
@@ -64,14 +64,14 @@ class ModelThread:
             if not is_out_of_memory(error):
                 raise
             log.warning("Out of memory: %s", error)
-        # Out of the except block, because the error's frames hold the tensors that are to be freed.
+        # After the except block, because the error's frames hold the tensors that are to be freed.
         self._recover()
         free_memory()
         raise OutOfMemory
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocator, of the device or of the host, had no more to give, however the error was wrapped."""
+    """Whether the device or the host ran out of memory, also when another error wraps that one."""
     if isinstance(error.__cause__, Exception) and is_out_of_memory(error.__cause__):
         return True
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -80,12 +80,12 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether the accelerator failed in a way that poisons the process."""
+    """Whether the accelerator failed in a way that only a new process can repair."""
     return not is_out_of_memory(error) and (isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error))
 
 
 def free_memory() -> None:
-    """Give unreachable tensors back to the device."""
+    """Return the memory of unreachable tensors to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -17,7 +17,7 @@ from worker.steer_test.prompts import FILE, read_prompts
 from worker.steer_test.report import TrialReport
 from worker.steer_test.trial import Concept, Effort, Trial
 from worker.steering.models import Live
-from worker.steering.repetition import repeated
+from worker.steering.repetition import repeated_share
 
 PROMPT = [296, 279, 289, 262, 224]
 
@@ -26,7 +26,7 @@ PROMPT = [296, 279, 289, 262, 224]
     ("ids", "share"), [([], 0), ([1, 2, 3], 0), ([1, 2, 3, 4, 5], 0), ([7] * 6, 2 / 3), ([1, 2, 3, 4] * 2, 1 / 5)]
 )
 def test_the_share_of_repeated_4_grams(ids: list[int], share: float) -> None:
-    assert repeated(ids) == pytest.approx(share)
+    assert repeated_share(ids) == pytest.approx(share)
 
 
 def test_prompts_are_filled_in_and_kept_apart() -> None:

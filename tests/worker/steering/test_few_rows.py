@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from worker.steering.few_rows import FewRowsLinear, quicken
+from worker.steering.few_rows import FewRowsLinear, use_few_rows_linear
 from worker.steering.models import Live
 
 
@@ -32,5 +32,5 @@ def test_other_kinds_of_layers_are_left_alone() -> None:
         pass
 
     model = nn.Sequential(Special(2, 2), nn.LayerNorm(2))
-    quicken(model)
+    use_few_rows_linear(model)
     assert isinstance(model[0], Special)

@@ -24,7 +24,7 @@ from tests.checkpoints import NEURONS, VOCAB
 from tests.worker.references import generate_greedily, predict, transformers_greedily
 from worker.errors import RequestError
 from worker.steering.codec import Codec
-from worker.steering.generation import collect, generate, plan
+from worker.steering.generation import collect, generate, plan_clamp
 from worker.steering.models import Live
 
 PROMPT = "My favourite animal is the"
@@ -40,7 +40,7 @@ def request(**fields: object) -> ClampRequest:
 
 def events(live: Live, **fields: object) -> list[ClampEvent]:
     """All events of a run."""
-    return [event for step in generate(plan(request(**fields), live), live) for event in step]
+    return [event for step in generate(plan_clamp(request(**fields), live), live) for event in step]
 
 
 def answer(live: Live, **fields: object) -> ClampResult:
@@ -178,10 +178,10 @@ def test_no_number_in_an_answer_is_infinite(llama: Live) -> None:
 )
 def test_what_cannot_be_run_is_refused_before_it_starts(llama: Live, fields: dict[str, object], sentence: str) -> None:
     with pytest.raises(RequestError, match=sentence):
-        plan(request(**fields), llama)
+        plan_clamp(request(**fields), llama)
 
 
 def test_a_token_without_an_embedding_is_refused(llama: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Codec, "prompt", lambda *_: [VOCAB])
     with pytest.raises(RequestError, match=f"prompt: token {VOCAB} has no embedding"):
-        plan(request(), llama)
+        plan_clamp(request(), llama)
