@@ -11,8 +11,8 @@ from neuronym.contract import Clamp, Direction, Lens, Site, View
 from neuronym.label_tables import LABELS, QUANTILES, code, label_place
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.measuring.activity import ActivityReader
-from worker.measuring.effect import ABSENT, PROMPTS, SITES, Effects, Ranges, Subject, mismatched
-from worker.measuring.samples import Text
+from worker.measuring.effect import ABSENT, PROMPTS, SITES, Effects, Ranges, Subject, mismatched_labels
+from worker.measuring.samples import TextWindows
 from worker.measuring.summary import label_figures
 from worker.steering.clamp import prepare
 from worker.steering.models import Live
@@ -40,7 +40,9 @@ def activity(demo: Live) -> dict[int, pa.Table]:
     counted = torch.ones_like(ids, dtype=torch.bool)
     counted[:, 0] = False
     found: dict[int, pa.Table] = {}
-    reader = ActivityReader(demo.model, demo.sites, Text(ids, counted), lambda ids: "".join(map(demo.codec.text, ids)))
+    reader = ActivityReader(
+        demo.model, demo.sites, TextWindows(ids, counted), lambda ids: "".join(map(demo.codec.text, ids))
+    )
     reader.read(LAYERS.__contains__, found.__setitem__)
     return found
 
@@ -92,7 +94,7 @@ def changes(demo: Live, clamp: Clamp, prompt: str) -> Tensor:
 def test_effects_are_those_of_whole_passes(
     demo: Live, tables: dict[int, pa.Table], labels: dict[int, Tensor], layer: int
 ) -> None:
-    others = mismatched(labels[layer], seed=layer)
+    others = mismatched_labels(labels[layer], seed=layer)
     for row in tables[layer].to_pylist()[:: len(SAMPLE) + 1][:4]:
         clamp = Clamp(layer=layer, index=row["neuron"], site=list(Site)[row["site"]], value=row["value"])
         shift = torch.stack([changes(demo, clamp, prompt) for prompt in PROMPTS]).mean(0)

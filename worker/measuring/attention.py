@@ -1,4 +1,4 @@
-"""Attention of many rows that share all positions but their last: one copy of the shared keys and values for all.
+"""Attention of many rows that share all positions except the last: all rows use one copy of the shared keys and values.
 
 The rows are the queries of one sequence. Each attends to the shared positions and to itself, never to another row.
 Knows transformers' attention interface; knows no model.
@@ -17,13 +17,13 @@ NAME = "neuronym_rows"
 
 @dataclass(frozen=True)
 class Prefix:
-    """Stands where layers expect their cache: keys and values of the shared positions. Never grows."""
+    """Keys and values of the shared positions, in place of the cache that layers expect. Never grows."""
 
     keys: Sequence[Tensor]  # one a layer, (1, heads, positions, size)
     values: Sequence[Tensor]
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """The shared positions and then one position a row, `(1, heads, positions + rows, size)`."""
+        """Join the shared positions and one position a row, `(1, heads, positions + rows, size)`."""
         return torch.cat([self.keys[layer], keys], 2), torch.cat([self.values[layer], values], 2)
 
 
@@ -38,7 +38,7 @@ def attend_by_row(
     softcap: float | None = None,
     **_others: object,
 ) -> tuple[Tensor, None]:
-    """Attention of queries, `(1, heads, rows, size)`, over what `Prefix.update` gives; `(1, rows, heads, size)`."""
+    """Attend with `(1, heads, rows, size)` queries to the result of `Prefix.update`; gives `(1, rows, heads, size)`."""
     _, heads, rows, size = query.shape
     kinds = key.shape[1]  # heads of keys; neighbouring query heads share one
     shared = key.shape[2] - rows
@@ -59,7 +59,7 @@ AttentionInterface.register(NAME, attend_by_row)
 
 @contextmanager
 def by_row(config: PreTrainedConfig) -> Iterator[None]:
-    """Let the model of this configuration attend so inside the block; whole passes would be wrong there."""
+    """Make the model of this configuration use `attend_by_row` inside the block; whole passes would be wrong there."""
     usual = config._attn_implementation
     config._attn_implementation = NAME
     try:

@@ -1,7 +1,7 @@
-"""What changed last hidden states change in a model's predictions, averaged over prompts, for many rows at once.
+"""The change in a model's predictions when its last hidden states change, averaged over prompts, for many rows at once.
 
 One product with the head a batch, in tiles that are read while they are in the processor's cache. A row's mean change
-is kept for the whole vocabulary, nothing else is. Knows the head; knows nothing of layers, neurons or labels.
+is the only figure that is kept for the whole vocabulary. Knows the head; knows nothing of layers, neurons or labels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from worker.errors import CheckpointError
 
 TILE = 2048  # head rows
-OFF = 1e-3  # by how much two ways to the same logits may differ, relative to the largest
+OFF = 1e-3  # by how much two computations of the same logits may differ, relative to the largest
 
 
 @dataclass(frozen=True)
@@ -26,30 +26,30 @@ class Changes:
     kl: Tensor  # (rows,): mean of KL(plain || clamped)
     outside: Tensor  # head rows that belong to no token
 
-    def of(self, tokens: Tensor) -> Tensor:
-        """The changes of some tokens, `(rows, tokens)` in and out."""
+    def token_changes(self, tokens: Tensor) -> Tensor:
+        """Get the changes of some tokens, `(rows, tokens)` in and out."""
         return self.logits.gather(1, tokens) - self.level[:, None]
 
     def ranks(self, tokens: Tensor) -> Tensor:
-        """How many tokens rise more than each of these, `(rows, tokens)` in and out."""
-        logits = self._with_outside(torch.full_like(self.level, -torch.inf))
+        """Count the tokens that rise more than each of `tokens`, `(rows, tokens)` in and out."""
+        logits = self._fill_outside(torch.full_like(self.level, -torch.inf))
         own = logits.gather(1, tokens)
         above = torch.zeros_like(own)
         for tile in torch.split(logits, TILE, 1):
-            more = torch.empty_like(tile)  # floats: they are summed many times faster than booleans
+            higher = torch.empty_like(tile)  # floats: they are summed many times faster than booleans
             for place in range(tokens.shape[1]):
-                above[:, place] += torch.gt(tile, own[:, place, None], out=more).sum(1)
+                above[:, place] += torch.gt(tile, own[:, place, None], out=higher).sum(1)
         return above.long()
 
-    def most(self) -> tuple[Tensor, Tensor]:
-        """The token that changes most, whichever way, and its change: `(rows,)` each."""
-        logits = self._with_outside(self.level)
+    def largest(self) -> tuple[Tensor, Tensor]:
+        """Find the token that changes most, up or down, and its change: `(rows,)` each."""
+        logits = self._fill_outside(self.level)
         highest, lowest = logits.max(1), logits.min(1)
         rises = highest.values - self.level >= self.level - lowest.values
         change = torch.where(rises, highest.values, lowest.values) - self.level
         return torch.where(rises, highest.indices, lowest.indices), change
 
-    def _with_outside(self, value: Tensor) -> Tensor:
+    def _fill_outside(self, value: Tensor) -> Tensor:
         if not len(self.outside):
             return self.logits
         logits = self.logits.clone()
@@ -62,11 +62,11 @@ class Predictions:
 
     Args:
         ends: last hidden states after the final norm, `(prompts, width)`.
-        logits: what the model itself makes of them, `(prompts, vocab)`.
+        logits: the model's own logits for them, `(prompts, vocab)`.
         token_ids: the head rows that are tokens.
 
     Raises:
-        CheckpointError: the head does not give those logits, so the model does something unknown between.
+        CheckpointError: the head does not give those logits, so the model has a step between them that we do not know.
     """
 
     def __init__(self, model: PreTrainedModel, ends: Tensor, logits: Tensor, token_ids: Sequence[int]) -> None:
@@ -88,7 +88,7 @@ class Predictions:
         return len(self._weight)
 
     def changes(self, ends: Tensor) -> Changes:
-        """What other last hidden states, `(prompts, rows, width)`, change."""
+        """Compute the changes that other last hidden states, `(prompts, rows, width)`, make."""
         prompts, rows, _ = ends.shape
         inputs = self._inputs(ends)
         logits = inputs.new_zeros(rows, len(self._weight))
@@ -106,11 +106,11 @@ class Predictions:
         return Changes(logits, level.mean(0), (level - drift).mean(0).clamp(min=0), self._outside)
 
     def _inputs(self, ends: Tensor) -> Tensor:
-        """What goes through the head: where it is linear the differences alone, so that small changes stay exact."""
+        """Inputs of the head: where it is linear only the differences of states, so that small changes stay exact."""
         return ends.float() if self._cap else ends.float() - self._ends[:, None]
 
     def _change(self, inputs: Tensor, tile: slice) -> Tensor:
-        """Change of the logits of some head rows, `(prompts, rows, tile)`."""
+        """Compute the change of the logits of some head rows, `(prompts, rows, tile)`."""
         flat = inputs.flatten(0, 1)  # all prompts in one product
         scores = self._scores(flat, tile) if self._cap else flat @ self._weight[tile].float().T
         change = scores.view(*inputs.shape[:2], -1)

@@ -1,7 +1,7 @@
-"""What clamping a neuron does to the tokens its labels name: every neuron of a layer, at the ends of its own range.
+"""The effect of clamping a neuron on the tokens its labels name: every neuron of a layer, at the ends of its range.
 
 One neuron a row, clamped at the last position of a few neutral prompts. The control of a neuron is the label of
-another one of its layer. Knows replays and predictions; knows nothing of label files or of how ranges are measured.
+another neuron of its layer. Knows replays and predictions; knows nothing of label files or of how ranges are measured.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,15 +25,15 @@ from worker.steering.clamp import Sites
 
 PROMPTS = ("One of the most important things is the", "When I looked again, I saw a", "They talked about it, and then")
 SITES = tuple(site for site in reversed(Site) if site in NATURAL_SITE.values())  # `act` first: shards have this order
-ABSENT = -1  # a token or rank where the model has no such view
+ABSENT = -1  # the token or rank of a view that the model does not have
 
-Ranges = Mapping[Site, Mapping[Direction, Tensor]]  # (neurons,): the value at this end
+Ranges = Mapping[Site, Mapping[Direction, Tensor]]  # (neurons,): the value at this end of the range
 Pause = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded model with what the measurement asks of it. `token_ids` are the head rows that are tokens."""
+    """A loaded model and what the measurement reads of it. `token_ids` are the head rows that are tokens."""
 
     model: PreTrainedModel
     sites: Sites
@@ -42,8 +42,8 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class _Case:
-    """One end of the neurons' ranges at one site: the value, and by prompt the change of the product it makes."""
+class _ClampedEnd:
+    """One end of the neurons' ranges at one site: the values, and how far they move the products after each prompt."""
 
     site: Site
     direction: Direction
@@ -71,49 +71,55 @@ class Effects:
     def layer(
         self, layer: int, ranges: Ranges, labels: Tensor, pause: Pause = lambda: None, only: Tensor | None = None
     ) -> pa.Table:
-        """The effects of a layer's neurons as rows of the table `effect`, without the model.
+        """Measure a layer's neurons as rows of the table `effect`, without its column `model`.
 
         Args:
-            labels: the tokens to watch of each neuron, `(labels, neurons)`, ABSENT where there is none; for a label
-                file LABELS of them, by `label_place`.
+            labels: the tokens to watch for each neuron, `(labels, neurons)`, ABSENT where there is none; for a label
+                file LABELS rows, at `label_place`.
             pause: called before each batch, from several threads.
             only: the indices of the neurons to measure; all of them if not given.
         """
         device = self._subject.model.device
         with one_core():  # a single row
-            cases = [self._case(layer, site, end, ranges[site][end]) for site, end in product(self._sites, Direction)]
+            clamped_ends = [
+                self._clamped_end(layer, site, end, ranges[site][end]) for site, end in product(self._sites, Direction)
+            ]
         chosen = torch.arange(labels.shape[1]) if only is None else only
-        moves = torch.cat([case.moves[:, chosen] for case in cases], 1)  # (prompts, cases * chosen)
-        neurons = chosen.to(device).repeat(len(cases))  # (cases * chosen,)
-        wanted = torch.cat([labels, mismatched(labels, seed=layer)]).T.clamp(min=0).to(device)  # (neurons, 2 * labels)
+        moves = torch.cat(
+            [clamped_end.moves[:, chosen] for clamped_end in clamped_ends], 1
+        )  # (prompts, cases * chosen)
+        neurons = chosen.to(device).repeat(len(clamped_ends))  # (cases * chosen,)
+        watched = (
+            torch.cat([labels, mismatched_labels(labels, seed=layer)]).T.clamp(min=0).to(device)
+        )  # (neurons, 2 * labels)
         columns = self._subject.columns(layer).to(device, self._subject.model.dtype)  # (neurons, width)
 
-        @torch.inference_mode()  # this thread's
-        def measure(rows: Tensor) -> _Found:
+        @torch.inference_mode()  # the mode is set per thread
+        def measure(rows: Tensor) -> _RowEffects:
             pause()
-            written, these = columns[neurons[rows]], wanted[neurons[rows]]
+            written, tokens = columns[neurons[rows]], watched[neurons[rows]]
             added = moves[:, rows, None].to(written.dtype) * written  # (prompts, rows, width)
-            ends = [replay.ends(layer, more) for replay, more in zip(self._replays, added, strict=True)]
-            return _Found.of(self._predictions.changes(torch.stack(ends)), these)
+            ends = [replay.ends(layer, prompt_added) for replay, prompt_added in zip(self._replays, added, strict=True)]
+            return _RowEffects.of(self._predictions.changes(torch.stack(ends)), tokens)
 
         pieces = blocks(torch.arange(len(neurons), device=device), rows_at_once(self._predictions.vocab))
         with ExitStack() as stack:
             for replay in self._replays:
                 stack.enter_context(replay.at(layer))
-            found = on_all_cores(measure, pieces) if device.type == "cpu" else list(map(measure, pieces))
-        return _table(layer, cases, chosen, labels, _Found.joined(found))
+            parts = on_all_cores(measure, pieces) if device.type == "cpu" else list(map(measure, pieces))
+        return _effect_table(layer, clamped_ends, chosen, labels, _RowEffects.joined(parts))
 
-    def _case(self, layer: int, site: Site, direction: Direction, value: Tensor) -> _Case:
+    def _clamped_end(self, layer: int, site: Site, direction: Direction, value: Tensor) -> _ClampedEnd:
         value = value.to(self._subject.model.device)
         moves = []
         for replay in self._replays:
             new = value if site is Site.act else replay.products(layer, up=value)
             moves.append(new.float() - replay.products(layer).float())
-        return _Case(site, direction, value, torch.stack(moves))
+        return _ClampedEnd(site, direction, value, torch.stack(moves))
 
 
-def mismatched(labels: Tensor, seed: int) -> Tensor:
-    """For each label, `(labels, neurons)`, that of another neuron which names another token, if there is one."""
+def mismatched_labels(labels: Tensor, seed: int) -> Tensor:
+    """Give each label, `(labels, neurons)`, the label of another neuron that names another token, if there is one."""
     neurons = labels.shape[1]
     order = torch.randperm(neurons, generator=torch.Generator().manual_seed(seed))
     others = labels[:, order]
@@ -126,8 +132,8 @@ def mismatched(labels: Tensor, seed: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What is kept of some rows, on the CPU."""
+class _RowEffects:
+    """The effects of some rows, on the CPU."""
 
     deltas: Tensor  # (rows, labels)
     controls: Tensor  # (rows, labels)
@@ -137,46 +143,48 @@ class _Found:
     moved_delta: Tensor  # (rows,)
 
     @classmethod
-    def of(cls, changes: Changes, tokens: Tensor) -> "_Found":
-        deltas, controls = changes.of(tokens).chunk(2, 1)
+    def of(cls, changes: Changes, tokens: Tensor) -> "_RowEffects":
+        deltas, controls = changes.token_changes(tokens).chunk(2, 1)
         ranks = changes.ranks(tokens.chunk(2, 1)[0])
-        return cls(*(each.cpu() for each in (deltas, controls, ranks, changes.kl, *changes.most())))
+        return cls(*(tensor.cpu() for tensor in (deltas, controls, ranks, changes.kl, *changes.largest())))
 
     @classmethod
-    def joined(cls, parts: Sequence["_Found"]) -> "_Found":
+    def joined(cls, parts: Sequence["_RowEffects"]) -> "_RowEffects":
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
 
-def _table(layer: int, cases: Sequence[_Case], chosen: Tensor, labels: Tensor, found: _Found) -> pa.Table:
-    rows = len(found.kl)
-    tokens = labels.T[chosen].repeat(len(cases), 1)  # (rows, labels)
+def _effect_table(
+    layer: int, clamped_ends: Sequence[_ClampedEnd], chosen: Tensor, labels: Tensor, effects: _RowEffects
+) -> pa.Table:
+    rows = len(effects.kl)
+    tokens = labels.T[chosen].repeat(len(clamped_ends), 1)  # (rows, labels)
     absent = tokens == ABSENT
 
     def real(values: Tensor) -> pa.Array:
         return column(values, rows, pa.float32())
 
-    def by_case(values: Iterable[int]) -> pa.Array:
+    def by_end(values: Iterable[int]) -> pa.Array:
         return pa.concat_arrays([constant(value, len(chosen)) for value in values])
 
     return pa.table(
         {
-            "site": by_case(code(case.site) for case in cases),
-            "direction": by_case(code(case.direction) for case in cases),
+            "site": by_end(code(clamped_end.site) for clamped_end in clamped_ends),
+            "direction": by_end(code(clamped_end.direction) for clamped_end in clamped_ends),
             "layer": constant(layer, rows),
-            "neuron": column(chosen.repeat(len(cases)), rows, pa.int32()),
-            "value": real(torch.cat([case.value[chosen] for case in cases])),
+            "neuron": column(chosen.repeat(len(clamped_ends)), rows, pa.int32()),
+            "value": real(torch.cat([clamped_end.value[chosen] for clamped_end in clamped_ends])),
             "tokens": column(tokens, rows, pa.int32()),
-            "deltas": _lists(found.deltas, absent),
-            "controls": _lists(found.controls, absent),
-            "ranks": column(found.ranks.masked_fill(absent, ABSENT), rows, pa.int32()),
-            "kl": real(found.kl),
-            "moved": column(found.moved, rows, pa.int32()),
-            "moved_delta": real(found.moved_delta),
+            "deltas": _list_array(effects.deltas, absent),
+            "controls": _list_array(effects.controls, absent),
+            "ranks": column(effects.ranks.masked_fill(absent, ABSENT), rows, pa.int32()),
+            "kl": real(effects.kl),
+            "moved": column(effects.moved, rows, pa.int32()),
+            "moved_delta": real(effects.moved_delta),
         }
     )
 
 
-def _lists(values: Tensor, absent: Tensor) -> pa.Array:
-    """Lists of fp32, `(rows, k)`, null where absent."""
+def _list_array(values: Tensor, absent: Tensor) -> pa.Array:
+    """Convert `(rows, k)` to lists of fp32, null where absent."""
     flat = pa.array(values.flatten().numpy(), pa.float32(), mask=absent.flatten().numpy())
     return pa.ListArray.from_arrays(pa.array(range(0, values.numel() + 1, values.shape[1]), pa.int32()), flat)

@@ -1,7 +1,7 @@
 """A whole measurement of mapped models: activity on text, then the effect of every neuron, then a new label file.
 
-Goes on at the first missing layer of a run that was cut off. Knows the order of things; how anything is measured is
-known elsewhere.
+An interrupted run continues at its first missing layer. Knows the order of the steps; how activity and effect are
+measured is in modules of their own.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from worker.mapping.progress import BUILDING, Measuring, Report, Tell
 from worker.mapping.shards import ShardFolder
 from worker.measuring.activity import FIRES, ActivityReader
 from worker.measuring.effect import PROMPTS, SITES, Effects, Ranges, Subject
-from worker.measuring.samples import SETTINGS, Text, read_text, write_text
+from worker.measuring.samples import SETTINGS, TextWindows, read_text, write_text
 from worker.measuring.summary import effect_summary
 from worker.steering.clamp import Sites
 from worker.steering.codec import Codec
@@ -42,7 +42,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is asked for. `layers` are those whose effect is measured now; a label file needs all that are mapped."""
+    """Settings of a measurement. `layers` are measured now; publishing needs the effects of all mapped layers."""
 
     settings: Settings
     sites: Sequence[Site] = SITES
@@ -54,7 +54,7 @@ class Measurement:
     tell: Tell = lambda _: None
 
     def unmeasured(self) -> list[str]:
-        """The models of the current label file whose effect is not measured, in the order they were mapped.
+        """List the models of the current label file whose effect is not measured, in the order they were mapped.
 
         Raises:
             CheckpointError: there is no label file.
@@ -67,32 +67,32 @@ class Measurement:
         return [name for name in names if (name, "effect") not in measured]
 
     def measure(self, name: str) -> str | None:
-        """Measure one model and publish; the run id, or None while the effect of a layer is missing.
+        """Measure one model and publish; return the run id, or None while the effect of a layer is missing.
 
         Raises:
-            CheckpointError: the model is not in the label file, or cannot be had or measured.
-            LabelFileError: the file cannot be read or built.
+            CheckpointError: the model is not in the label file, or cannot be loaded or measured.
+            LabelFileError: the label file cannot be read or built.
         """
         published = PublishedCheckpoints(self.settings.data)
         if name not in published:
-            there = f"There are: {', '.join(published)}." if published else "There are none: map one first."
-            raise CheckpointError(f"There is no model {name!r} in the label file. {there}")
-        one = _One(self, name, published[name](), published_layers(self.settings.data)[name])
-        activity = one.activity()
-        effect = one.effect(activity)
+            known = f"There are: {', '.join(published)}." if published else "There are none: map one first."
+            raise CheckpointError(f"There is no model {name!r} in the label file. {known}")
+        steps = _ModelMeasurement(self, name, published[name](), published_layers(self.settings.data)[name])
+        activity = steps.activity()
+        effect = steps.effect(activity)
         if effect is None:
             return None
         self.tell(BUILDING)
         return publish(Additions(measured=[activity, effect]), self.settings)
 
 
-class _One:
-    """One model as it is measured. It is loaded when a layer turns out to be missing, not before."""
+class _ModelMeasurement:
+    """The measurement of one model, which is loaded only when a layer is missing."""
 
-    def __init__(self, asked: Measurement, name: str, checkpoint: Checkpoint, mapped: range) -> None:
-        self._asked, self._name, self._checkpoint, self._mapped = asked, name, checkpoint, mapped
+    def __init__(self, measurement: Measurement, name: str, checkpoint: Checkpoint, mapped: range) -> None:
+        self._measurement, self._name, self._checkpoint, self._mapped = measurement, name, checkpoint, mapped
         self._started = time.monotonic()
-        self._layers = asked.layers or mapped
+        self._layers = measurement.layers or mapped
         if self._layers[-1] >= checkpoint.layers:
             raise CheckpointError(f"{name} has layers 0 to {checkpoint.layers - 1}. Give --layers within them.")
         if set(self._layers) - set(mapped):
@@ -103,7 +103,7 @@ class _One:
 
     @cached_property
     def _model(self) -> PreTrainedModel:
-        device = choose_device(self._asked.settings.device)
+        device = choose_device(self._measurement.settings.device)
         return self._checkpoint.load(device, precision(device))[0]
 
     @cached_property
@@ -111,7 +111,7 @@ class _One:
         return Sites(self._model, self._checkpoint.family, self._checkpoint.layers, self._checkpoint.neurons)
 
     def activity(self) -> Measured:
-        """Every layer's activity as shards."""
+        """Measure the activity of every missing layer; return all layers' shards."""
         settings = {"quantiles": list(QUANTILES), "fires": FIRES, **self._text_settings()}
         shards = self._shards("activity", settings)
         text = self._text(shards)
@@ -120,7 +120,7 @@ class _One:
         if missing:
 
             def take(layer: int, rows: pa.Table) -> None:
-                self._asked.pause()
+                self._measurement.pause()
                 shards.write("activity", layer, rows)
                 self._report("activity", layer + 1, len(layers))
 
@@ -133,26 +133,26 @@ class _One:
         return str(self._checkpoint.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
     def _text_settings(self) -> dict[str, object]:
-        path = self._asked.text
+        path = self._measurement.text
         if path is None:
             return {"text": "samples", "seed": SEED, **SETTINGS}
         return {"text": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **SETTINGS}
 
-    def _text(self, shards: ShardFolder) -> Text:
-        """The text, written down when first made: a resumed run reads the same."""
+    def _text(self, shards: ShardFolder) -> TextWindows:
+        """Get the text to measure on; it is stored when first made, so that a resumed run reads the same text."""
         if not shards.has("text", 0):
-            tokenizer, path = self._checkpoint.tokenizer, self._asked.text
+            tokenizer, path = self._checkpoint.tokenizer, self._measurement.text
             text = read_text(path, tokenizer) if path else write_text(self._model, tokenizer, SEED)
             shards.write("text", 0, pa.table({"ids": text.ids.tolist(), "counted": text.counted.tolist()}))
         columns = pq.read_table(shards.shard("text", 0)).to_pydict()
-        return Text(torch.tensor(columns["ids"]), torch.tensor(columns["counted"]))
+        return TextWindows(torch.tensor(columns["ids"]), torch.tensor(columns["counted"]))
 
     def effect(self, activity: Measured) -> Measured | None:
-        """The asked layers' effects as shards; None while other layers are missing."""
-        tokens = torch.from_numpy(published_tokens(self._asked.settings.data, self._name)).long()
+        """Measure the effects of the chosen layers; return all shards, or None while other layers are missing."""
+        tokens = torch.from_numpy(published_tokens(self._measurement.settings.data, self._name)).long()
         settings = dict(activity.settings) | {
             "prompts": list(PROMPTS),
-            "sites": [str(site) for site in self._asked.sites],
+            "sites": [str(site) for site in self._measurement.sites],
             "ends": {str(end): quantile for end, quantile in ENDS.items()},
             "labels": hashlib.sha256(tokens.numpy().tobytes()).hexdigest(),
         }
@@ -163,42 +163,46 @@ class _One:
             self._report("effect", earlier, len(self._layers))
         for done, layer in enumerate(missing, earlier + 1):
             ranges = self._ranges(activity.shards, layer)
-            shards.write("effect", layer, self._effects.layer(layer, ranges, tokens[:, layer], self._asked.pause))
+            shards.write("effect", layer, self._effects.layer(layer, ranges, tokens[:, layer], self._measurement.pause))
             self._report("effect", done, len(self._layers))
         if not all(shards.has("effect", layer) for layer in self._mapped):
             return None
         result = effect_summary(shards.shards("effect"))
-        seconds = time.monotonic() - self._started - activity.seconds  # of this run: an earlier one may have begun it
+        seconds = (
+            time.monotonic() - self._started - activity.seconds
+        )  # of this run only: an earlier run may have measured some layers
         return Measured(self._name, "effect", shards, settings, result, seconds)
 
     @cached_property
     def _effects(self) -> Effects:
-        return effects_of(self._checkpoint, self._model, self._sites, self._asked.sites)
+        return build_effects(self._checkpoint, self._model, self._sites, self._measurement.sites)
 
     def _ranges(self, shards: ShardFolder, layer: int) -> Ranges:
         rows = pq.read_table(shards.shard("activity", layer))
         quantiles = torch.tensor(rows["quantiles"].to_pylist())  # (sites * neurons, quantiles)
         site_of = torch.tensor(rows["site"].to_pylist())
-        return {site: _ends(quantiles[site_of == code(site)]) for site in self._asked.sites}
+        return {site: _range_ends(quantiles[site_of == code(site)]) for site in self._measurement.sites}
 
     def _shards(self, kind: str, settings: Mapping[str, object]) -> ShardFolder:
         recipe = {"source": self._checkpoint.source_hash, **settings}
-        shards = ShardFolder(self._asked.settings.data, f"{self._name}.{kind}", recipe)
-        shards.open(self._asked.resume)
+        shards = ShardFolder(self._measurement.settings.data, f"{self._name}.{kind}", recipe)
+        shards.open(self._measurement.resume)
         return shards
 
     def _report(self, kind: str, done: int, layers: int) -> None:
         neurons = done * self._checkpoint.neurons
-        self._asked.report(Measuring(self._name, done, layers, neurons, time.monotonic() - self._started, kind))
+        self._measurement.report(Measuring(self._name, done, layers, neurons, time.monotonic() - self._started, kind))
 
 
-def effects_of(checkpoint: Checkpoint, model: PreTrainedModel, sites: Sites, tried: Sequence[Site] = SITES) -> Effects:
-    """The measurement of a checkpoint that is loaded as `model`, on the neutral prompts."""
+def build_effects(
+    checkpoint: Checkpoint, model: PreTrainedModel, sites: Sites, clamped_sites: Sequence[Site] = SITES
+) -> Effects:
+    """Build the measurement of a checkpoint that is loaded as `model`, on the neutral prompts."""
     ids = [id_ for _, id_ in sorted(checkpoint.tokenizer.get_vocab().items())]
     subject = Subject(model, sites, ids, lambda layer: checkpoint.stored_rows(View.down, layer))
-    return Effects(subject, list(map(Codec(checkpoint.tokenizer).prompt, PROMPTS)), tried)
+    return Effects(subject, list(map(Codec(checkpoint.tokenizer).prompt, PROMPTS)), clamped_sites)
 
 
-def _ends(quantiles: Tensor) -> dict[Direction, Tensor]:
-    """The ends of each neuron's range, out of `(neurons, quantiles)`."""
+def _range_ends(quantiles: Tensor) -> dict[Direction, Tensor]:
+    """Take the ends of each neuron's range from `(neurons, quantiles)`."""
     return {end: quantiles[:, QUANTILES.index(quantile)] for end, quantile in ENDS.items()}

@@ -1,4 +1,4 @@
-"""Giving way: long work on a machine where people clamp neurons runs at low priority and stands still while they do.
+"""Yielding to users: long work runs at low priority, and pauses while the worker service runs a clamp.
 
 Knows the worker service's address; knows nothing of the work.
 """
@@ -18,12 +18,12 @@ PATIENCE = 5.0
 
 
 def give_way() -> None:
-    """Take the processor only when nobody else wants it."""
+    """Lower the priority of this process, so that it uses the processor only when it is idle."""
     os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class Polite:
-    """Returns when the worker service at `url` runs no clamp. One that cannot be asked runs none."""
+    """Waits, when called, until the worker service at `url` runs no clamp; returns at once if it cannot be reached."""
 
     def __init__(self, url: str, headers: Mapping[str, str] = {}) -> None:
         self._status = f"{url.rstrip('/')}/v1/status"

@@ -1,6 +1,6 @@
-"""The end of one prompt run again for many clamped neurons at once, from the clamped layer upwards.
+"""The last position of a prompt run again for many clamped neurons at once, from the clamped layer upwards.
 
-The prompt is read once. Rows differ from each other at its last position alone, so nothing else is computed again.
+The prompt is read once. Rows differ only at its last position, so nothing else is computed again.
 Knows modules and tensors; knows nothing of labels or of where clamp values come from.
 """
 
@@ -21,8 +21,8 @@ from worker.steering.clamp import Sites
 
 
 @dataclass(frozen=True)
-class Call:
-    """What the model gave a layer at the last position, with the prefix in the cache's place."""
+class LayerCall:
+    """The arguments of a layer at the last position, with the prefix in place of the cache."""
 
     hidden: Tensor  # (1, 1, width)
     others: tuple[Any, ...]
@@ -30,7 +30,7 @@ class Call:
 
 
 class Replay:
-    """One prompt of at least two tokens on one model. `logits`, `(vocab,)`, is what the model itself predicts."""
+    """One prompt of at least two tokens on one model. `logits`, `(vocab,)`, is the model's own prediction."""
 
     @torch.inference_mode()
     def __init__(self, model: PreTrainedModel, sites: Sites, prompt: Sequence[int]) -> None:
@@ -41,30 +41,35 @@ class Replay:
         tokens = torch.tensor([list(prompt)], device=model.device)
         cache = DynamicCache(config=model.config)
         model(tokens[:, :-1], cache=cache, use_cache=True, logits_to_keep=1)
-        prefix = Prefix(*zip(*(_shared(layer) for layer in cache.layers), strict=True))
-        self._calls: list[Call] = []
+        prefix = Prefix(*zip(*(_cached(layer) for layer in cache.layers), strict=True))
+        self._calls: list[LayerCall] = []
         with _hooks(
-            *(layer.register_forward_pre_hook(self._keeper(cache, prefix), with_kwargs=True) for layer in self._layers)
+            *(
+                layer.register_forward_pre_hook(self._recorder(cache, prefix), with_kwargs=True)
+                for layer in self._layers
+            )
         ):
             self.logits: Tensor = model(tokens[:, -1:], cache=cache, use_cache=True).logits[0, 0].float()
 
-    def _keeper(self, cache: DynamicCache, prefix: Prefix) -> Any:
-        def keep(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            first, *others = given  # every model gives the hidden states by place
+    def _recorder(self, cache: DynamicCache, prefix: Prefix) -> Any:
+        def record(_: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            first, *others = inputs  # every model passes the hidden states by position
             shared = [prefix if value is cache else value for value in others]
-            named = {name: prefix if value is cache else value for name, value in named.items()}
-            self._calls.append(Call(first, tuple(shared), named))
+            keywords = {name: prefix if value is cache else value for name, value in keywords.items()}
+            self._calls.append(LayerCall(first, tuple(shared), keywords))
 
-        return keep
+        return record
 
     @torch.inference_mode()
     def products(self, layer: int, up: Tensor | None = None) -> Tensor:
-        """The input of a layer's down projection, `(neurons,)`: as it is, or where every `up` output is the one given.
+        """Compute the input of a layer's down projection, `(neurons,)`, with `up` in place of its `up` outputs if set.
 
-        A neuron's product depends on its own `up` output alone, so one pass answers for clamping each of them.
+        A neuron's product depends on its own `up` output alone, so one pass gives the result of clamping each neuron.
         """
         seen: list[Tensor] = []
-        hooks = [self._module(layer, Site.act).register_forward_pre_hook(lambda _, given: seen.append(given[0][0, 0]))]
+        hooks = [
+            self._module(layer, Site.act).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0, 0]))
+        ]
         if up is not None:
             hooks.append(
                 self._module(layer, Site.up).register_forward_hook(lambda _, __, out: up.to(out).expand_as(out))
@@ -75,14 +80,14 @@ class Replay:
 
     @contextmanager
     def at(self, layer: int) -> Iterator[None]:
-        """Make `ends` of a layer possible inside the block, from several threads at once."""
+        """Hook a layer so that `ends` of it can be called inside the block, from several threads at once."""
         down = self._module(layer, Site.act)
         with _hooks(down.register_forward_hook(self._add)), by_row(self._config):
             yield
 
     @torch.inference_mode()
     def ends(self, layer: int, added: Tensor) -> Tensor:
-        """Last hidden states after the final norm, where `added` joins what the layer's down projection writes.
+        """Compute last hidden states after the final norm when `added` is added to the output of the down projection.
 
         Both are `(rows, width)`.
         """
@@ -97,12 +102,12 @@ class Replay:
         return ends[0]
 
     def plain_end(self) -> Tensor:
-        """The last hidden state of the prompt as it is, by the same way, `(1, width)`."""
+        """Compute the last hidden state of the unchanged prompt by the same steps, `(1, width)`."""
         with self.at(0):
             return self.ends(0, torch.zeros_like(self._calls[0].hidden[0]))
 
-    def _add(self, _: nn.Module, _given: object, written: Tensor) -> Tensor:
-        added: Tensor | None = getattr(self._own, "added", None)  # None: another prompt's turn
+    def _add(self, _: nn.Module, _inputs: object, written: Tensor) -> Tensor:
+        added: Tensor | None = getattr(self._own, "added", None)  # None while another prompt runs
         return written if added is None else written + added
 
     def _run(self, layer: int, hidden: Tensor) -> Tensor:
@@ -115,14 +120,14 @@ class Replay:
         return self._sites.module(layer, site)
 
 
-def _shared(layer: Any) -> tuple[Tensor, Tensor]:
-    """Keys and values that a layer's cache holds so far; what comes later makes new tensors."""
+def _cached(layer: Any) -> tuple[Tensor, Tensor]:
+    """Get the keys and values in a layer's cache; later updates make new tensors and leave these unchanged."""
     return layer.keys, layer.values
 
 
 @contextmanager
 def _hooks(*handles: RemovableHandle) -> Iterator[None]:
-    """Remove hooks when the block is left."""
+    """Remove the hooks on leaving the block."""
     try:
         yield
     finally:

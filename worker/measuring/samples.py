@@ -1,4 +1,4 @@
-"""Text to measure neurons on: what a model writes by itself, from its first token and in chats, or a file.
+"""Text to measure neurons on: text that the model writes itself, from its first token and in chats, or a file.
 
 Half of the model's own samples begin with nothing, half with a user's turn that the model writes before it answers.
 Positions that are not text (the first, the template's, special tokens, padding) are read and not counted. Knows
@@ -18,8 +18,8 @@ from worker.errors import CheckpointError
 from worker.machine.cores import one_core
 from worker.steering.engine import SMALL
 
-POSITIONS = 4096  # counted ones
-LENGTH = 128  # tokens of a window, and tokens sampled in a row
+POSITIONS = 4096  # that are counted
+LENGTH = 128  # tokens of a window, and tokens of a sample
 ROWS = 20  # samples at a time
 ROUNDS = 16  # at most: a model may end its texts at once
 LIKELIEST = 50  # tokens to choose from at each step, at temperature 1; from all of them small models drift into noise
@@ -28,7 +28,7 @@ _CONTENT = "a user's words"
 
 
 @dataclass(frozen=True)
-class Text:
+class TextWindows:
     """Windows of token ids, padded on the right, and which of their positions are counted: `(windows, length)`."""
 
     ids: Tensor
@@ -36,15 +36,15 @@ class Text:
 
     @property
     def positions(self) -> int:
-        """How many are counted."""
+        """The number of counted positions."""
         return int(self.counted.sum())
 
 
-def read_text(path: Path, tokenizer: PreTrainedTokenizerFast) -> Text:
-    """A file in windows, evenly spread over it if it is long.
+def read_text(path: Path, tokenizer: PreTrainedTokenizerFast) -> TextWindows:
+    """Read a file into windows, evenly spread over it if it is long.
 
     Raises:
-        CheckpointError: it cannot be read, or is too short to say anything.
+        CheckpointError: the file cannot be read, or is too short to measure on.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -55,16 +55,16 @@ def read_text(path: Path, tokenizer: PreTrainedTokenizerFast) -> Text:
     first = [] if bos is None else [bos]
     size = LENGTH - len(first)
     windows = [first + ids[start : start + size] for start in range(0, len(ids), size)]
-    wanted = -(-POSITIONS // LENGTH)
-    spread = [windows[place * len(windows) // wanted] for place in range(wanted)] if len(windows) > wanted else windows
-    read = _padded(spread, [[False] + [True] * (len(window) - 1) for window in spread])
-    if read.positions < LENGTH:
+    count = -(-POSITIONS // LENGTH)
+    spread = [windows[place * len(windows) // count] for place in range(count)] if len(windows) > count else windows
+    windowed = _pad(spread, [[False] + [True] * (len(window) - 1) for window in spread])
+    if windowed.positions < LENGTH:
         raise CheckpointError(f"{path} holds {len(ids)} tokens. Give a text of a few thousand, at least {LENGTH}.")
-    return read
+    return windowed
 
 
-def write_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Text:
-    """What the model writes by itself; the same seed gives the same text."""
+def write_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> TextWindows:
+    """Sample text from the model; the same seed gives the same text."""
     starts = [start for start in (_plain_start(tokenizer), _chat_start(tokenizer)) if start]
     generator = torch.Generator().manual_seed(seed)
     special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
@@ -76,7 +76,7 @@ def write_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, seed:
             counted.append([by_model and id_ not in special for id_, by_model in zip(ids, sampled, strict=True)])
         if sum(map(sum, counted)) >= POSITIONS:
             break
-    return _padded(rows, counted)
+    return _pad(rows, counted)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _plain_start(tokenizer: PreTrainedTokenizerFast) -> _Start:
 
 
 def _chat_start(tokenizer: PreTrainedTokenizerFast) -> _Start | None:
-    """A chat up to the user's words, None without a template; what comes after them makes the model answer."""
+    """Begin a chat up to the user's words; the template's text after them is the turn. None without a template."""
     if not tokenizer.chat_template:
         return None
     turns = [{"role": "user", "content": _CONTENT}]
@@ -111,27 +111,27 @@ def _ends(tokenizer: PreTrainedTokenizerFast, turn: Sequence[int]) -> frozenset[
 
 @torch.inference_mode()
 def _sample(model: PreTrainedModel, start: _Start, generator: torch.Generator) -> list[tuple[list[int], list[bool]]]:
-    """Rows of ids, and which of them the model chose and not the template."""
-    rows = [_Row(start) for _ in range(ROWS)]
+    """Sample rows of ids, each with flags: True where the model chose the id, False where the template did."""
+    rows = [_GrowingSample(start) for _ in range(ROWS)]
     cache = DynamicCache(config=model.config)
-    given = torch.tensor([start.ids], device=model.device)
+    tokens = torch.tensor([start.ids], device=model.device)
     for _ in range(LENGTH):
         with one_core() if model.num_parameters() < SMALL else nullcontext():
-            logits = model(given, cache=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float().cpu()
-        if len(given) < ROWS:  # the start was read once for all
+            logits = model(tokens, cache=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float().cpu()
+        if len(tokens) < ROWS:  # the start was read once for all
             cache.batch_repeat_interleave(ROWS)
             logits = logits.expand(ROWS, -1)
         best = logits.topk(min(LIKELIEST, logits.shape[-1]))
         waits = torch.empty(best.values.shape).exponential_(generator=generator)
         drawn = (best.values - waits.log()).argmax(-1, keepdim=True)  # -log of an exponential is Gumbel noise
         chosen = best.indices.gather(-1, drawn)[:, 0].tolist()
-        given = torch.tensor([[row.take(id_)] for row, id_ in zip(rows, chosen, strict=True)], device=model.device)
+        tokens = torch.tensor([[row.take(id_)] for row, id_ in zip(rows, chosen, strict=True)], device=model.device)
         if all(row.ended for row in rows):
             break
     return [(row.ids, row.sampled) for row in rows]
 
 
-class _Row:
+class _GrowingSample:
     """One sample as it grows."""
 
     def __init__(self, start: _Start) -> None:
@@ -139,10 +139,10 @@ class _Row:
         self.sampled = [False] * len(start.ids)
         self.ended = False
         self._turn, self._ends = list(start.turn), start.ends
-        self._due: list[int] = []  # what the template writes next
+        self._due: list[int] = []  # tokens of the template still to be added
 
     def take(self, chosen: int) -> int:
-        """The next token: the one chosen, unless the template has something to say."""
+        """Add the next token and return it: the chosen one, unless the template comes first."""
         if self.ended:
             return chosen
         due = bool(self._due)
@@ -156,11 +156,11 @@ class _Row:
         return token
 
 
-def _padded(rows: Sequence[Sequence[int]], counted: Sequence[Sequence[bool]]) -> Text:
+def _pad(rows: Sequence[Sequence[int]], counted: Sequence[Sequence[bool]]) -> TextWindows:
     longest = max(map(len, rows))
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    kept = torch.zeros(len(rows), longest, dtype=torch.bool)
+    counted_mask = torch.zeros(len(rows), longest, dtype=torch.bool)
     for place, (row, flags) in enumerate(zip(rows, counted, strict=True)):
         ids[place, : len(row)] = torch.tensor(row)
-        kept[place, : len(row)] = torch.tensor(flags)
-    return Text(ids, kept)
+        counted_mask[place, : len(row)] = torch.tensor(flags)
+    return TextWindows(ids, counted_mask)

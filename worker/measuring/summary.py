@@ -1,4 +1,4 @@
-"""What a measurement came to as a whole: a few figures out of its shards, kept beside its settings.
+"""The result of a measurement as a whole: a few figures from its shards, stored beside its settings.
 
 Knows the columns of the shards; measures nothing.
 """
@@ -20,7 +20,7 @@ Figures = dict[str, float]
 
 
 def effect_summary(shards: Sequence[Path]) -> dict[str, object]:
-    """How often a clamp raises the label's token, and how often another neuron's: by direction, view and lens."""
+    """Summarise how often a clamp raises the label's token and the control's, by direction, view and lens."""
     rows = pa.concat_tables([pq.read_table(shard) for shard in shards])
     return {"rows": len(rows), "mean_kl": round(float(np.mean(rows["kl"].to_numpy())), 5)} | {
         str(direction): {
@@ -34,14 +34,14 @@ def effect_summary(shards: Sequence[Path]) -> dict[str, object]:
 
 
 def label_figures(rows: pa.Table, site: Site, view: View, lens: Lens, direction: Direction) -> Figures | None:
-    """Shares of labels that rise and mean changes in nats, beside the control's; None without any.
+    """Compute the shares of labels that rise and mean changes in nats, with the control's; None without labels.
 
     Clamped high, the highest token should rise; clamped low, the lowest.
     """
-    here = (rows["site"].to_numpy() == code(site)) & (rows["direction"].to_numpy() == code(direction))
+    matches = (rows["site"].to_numpy() == code(site)) & (rows["direction"].to_numpy() == code(direction))
     place = label_place(view, lens, NAMED_BY[direction])
     tokens, deltas, controls = (
-        list_place(rows[name].filter(pa.array(here)), place) for name in ("tokens", "deltas", "controls")
+        list_elements(rows[name].filter(pa.array(matches)), place) for name in ("tokens", "deltas", "controls")
     )
     if not len(tokens) or (tokens < 0).all():
         return None
@@ -49,12 +49,11 @@ def label_figures(rows: pa.Table, site: Site, view: View, lens: Lens, direction:
 
 
 def trial_figures(deltas: NDArray[np.float64], controls: NDArray[np.float64]) -> Figures:
-    """What trials came to: shares, and mean changes in nats.
+    """Summarise trials as shares and mean changes in nats.
 
     Args:
-        deltas: change of the token at the end of each label that its clamp should raise (`NAMED_BY`), so that the label
-            holds where it rises.
-        controls: the same of another neuron's token.
+        deltas: change of the token that each label's clamp should raise (`NAMED_BY`); the label holds where it rises.
+        controls: change of another neuron's token under the same clamp.
     """
     return {
         "rises": float((deltas > 0).mean()),
@@ -65,7 +64,7 @@ def trial_figures(deltas: NDArray[np.float64], controls: NDArray[np.float64]) ->
     }
 
 
-def list_place(lists: pa.ChunkedArray, place: int) -> NDArray[np.float64]:
-    """What stands at one place of each list."""
+def list_elements(lists: pa.ChunkedArray, place: int) -> NDArray[np.float64]:
+    """Take the element at `place` of each list."""
     values: NDArray[np.float64] = pc.list_element(lists, place).to_numpy().astype(np.float64)
     return values

@@ -17,7 +17,7 @@ from neuronym.contract import Direction, Side, Site, View
 from neuronym.label_tables import NAMED_BY, code
 from neuronym.sites import NATURAL_SITE
 from worker.measuring.effect import Effects, Ranges
-from worker.measuring.summary import list_place, trial_figures
+from worker.measuring.summary import list_elements, trial_figures
 from worker.trust.report import THIRDS, Tried
 
 
@@ -110,7 +110,7 @@ class RecipeTrial:
             here = pa.array(at_site & (rows["direction"].to_numpy() == code(direction)))
             place = self._place(recipe, view, NAMED_BY[direction])
             for name, parts in columns.items():
-                parts.append(list_place(rows[name].filter(here), place))
+                parts.append(list_elements(rows[name].filter(here), place))
         deltas, controls, ranks = (np.concatenate(parts) for parts in columns.values())
         return Tried(
             recipe=recipe.name,

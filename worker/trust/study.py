@@ -14,7 +14,7 @@ from worker.labelfile.checkpoints import PublishedCheckpoints
 from worker.labelfile.read import published_ranges
 from worker.machine.device import choose_device, precision
 from worker.measuring.effect import SITES, Ranges
-from worker.measuring.measure import ENDS, effects_of
+from worker.measuring.measure import ENDS, build_effects
 from worker.steering.clamp import Sites
 from worker.trust.recipes import RECIPES, RecipeTrial, norm_gain, prepared
 from worker.trust.report import Tried
@@ -35,7 +35,7 @@ def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int,
     head, ids = checkpoint.head(), torch.tensor(checkpoint.vocabulary.ids)
     gain = norm_gain(model.get_submodule(checkpoint.family.norm), checkpoint.width)
     heads = [prepared(head[ids], gain, recipe) for recipe in RECIPES]
-    trial = RecipeTrial(effects_of(checkpoint, model, sites), heads, ids, checkpoint.views)
+    trial = RecipeTrial(build_effects(checkpoint, model, sites), heads, ids, checkpoint.views)
     ranges = _ranges(settings, name)
     for layer in range(checkpoint.layers):
         chosen = _sample(checkpoint.neurons, sample, layer)

@@ -16,21 +16,21 @@ from tests.checkpoints import LAYERS, NEURONS, make_tokenizer
 from worker.errors import CheckpointError
 from worker.measuring import samples
 from worker.measuring.activity import BEFORE, ActivityReader, Values, fires, quantiles
-from worker.measuring.samples import Text, read_text, write_text
+from worker.measuring.samples import TextWindows, read_text, write_text
 from worker.steering.models import Live
 
 Row = Mapping[str, Any]
 WINDOWS = [[3, 50, 7, 90, 17, 200, 61, 8, 33, 21, 40], [5, 6, 7], [100, 101, 102, 103, 104, 105]]
 
 
-def text() -> Text:
+def text() -> TextWindows:
     """Windows of different lengths; the first position of each and one more are not counted."""
     ids, counted = torch.zeros(3, 11, dtype=torch.long), torch.zeros(3, 11, dtype=torch.bool)
     for place, window in enumerate(WINDOWS):
         ids[place, : len(window)] = torch.tensor(window)
         counted[place, 1 : len(window)] = True
     counted[2, 3] = False
-    return Text(ids, counted)
+    return TextWindows(ids, counted)
 
 
 def spell(ids: list[int]) -> str:
@@ -108,7 +108,7 @@ def test_quantiles_and_firing_of_known_values() -> None:
 
 def test_a_context_is_shown_once(llama: Live) -> None:
     """A window that stands there twice has its values twice."""
-    twice = Text(text().ids[[0, 0]], text().counted[[0, 0]])
+    twice = TextWindows(text().ids[[0, 0]], text().counted[[0, 0]])
     shown: list[list[str]] = []
 
     def take(_: int, rows: pa.Table) -> None:

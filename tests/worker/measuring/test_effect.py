@@ -12,7 +12,7 @@ from neuronym.label_tables import LABELS, label_place
 from tests.checkpoints import LAYERS, NEURONS
 from worker.errors import CheckpointError
 from worker.measuring.attention import NAME, Prefix, attend_by_row
-from worker.measuring.effect import ABSENT, SITES, Effects, Ranges, Subject, mismatched
+from worker.measuring.effect import ABSENT, SITES, Effects, Ranges, Subject, mismatched_labels
 from worker.steering.clamp import prepare
 from worker.steering.models import Live
 
@@ -79,7 +79,7 @@ def test_effects_are_those_of_whole_passes_with_hooks(live: Live, layer: int) ->
     table = effects(live).layer(layer, given, named)
     rows = table.to_pylist()
     assert len(rows) == len(SITES) * len(Direction) * NEURONS
-    others = mismatched(named, seed=layer)
+    others = mismatched_labels(named, seed=layer)
     for row in rows[:: NEURONS // 2 + 1]:  # all sites and directions
         site, end, neuron = list(Site)[row["site"]], list(Direction)[row["direction"]], row["neuron"]
         assert row["value"] == given[site][end][neuron]
@@ -207,14 +207,14 @@ def test_rows_attend_to_what_they_share_and_to_themselves(softcap: float | None)
 
 def test_a_control_names_another_token_of_the_layer() -> None:
     named = torch.randint(0, 9, (LABELS, 200), generator=torch.Generator().manual_seed(0))
-    others = mismatched(named, seed=3)
+    others = mismatched_labels(named, seed=3)
     assert (others != named).all()
-    assert torch.equal(others, mismatched(named, seed=3))
-    assert not torch.equal(others, mismatched(named, seed=4))
+    assert torch.equal(others, mismatched_labels(named, seed=3))
+    assert not torch.equal(others, mismatched_labels(named, seed=4))
     for place in range(LABELS):
         assert set(others[place].tolist()) <= set(named[place].tolist())
 
 
 def test_where_all_name_one_token_there_is_no_other() -> None:
     named = torch.full((LABELS, 5), 8)
-    assert torch.equal(mismatched(named, seed=0), named)
+    assert torch.equal(mismatched_labels(named, seed=0), named)
