@@ -7,7 +7,7 @@ import pytest
 
 from app.pages.playground.context import FILE
 from neuronym.contract import Clamp, Mode, Site
-from worker.steer_test.answers import Setting, answers, question
+from worker.steer_test.answers import ClampSetting, generate_answers, question_ids
 from worker.steering.models import Live
 
 pytestmark = pytest.mark.real
@@ -27,9 +27,9 @@ def test_an_example_says_or_leaves_out_its_word(demo: Live, title: str) -> None:
     """`says` and `silent` are words of the clamped answer; the unclamped one has it the other way round."""
     one = EXAMPLES[title]
     state = one["state"]
-    setting = Setting(title, tuple(map(clamp, state["clamp"])))
-    plain, clamped = answers(
-        demo, question(demo, state["chat"]), [setting], state["positions"], int(state["max_new_tokens"])
+    setting = ClampSetting(title, tuple(map(clamp, state["clamp"])))
+    plain, clamped = generate_answers(
+        demo, question_ids(demo, state["chat"]), [setting], state["positions"], int(state["max_new_tokens"])
     )
     with_word, without = (clamped, plain) if "says" in one else (plain, clamped)
     word = rf"\b{one.get('says') or one['silent']}"

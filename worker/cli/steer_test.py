@@ -9,7 +9,7 @@ from neuronym.settings import Settings
 from worker.errors import CheckpointError, RequestError
 from worker.machine.device import choose_device
 from worker.steer_test.chart import chart
-from worker.steer_test.report import Judged, TrialReport
+from worker.steer_test.report import SettingResult, TrialReport
 from worker.steering.engine import Positions
 
 
@@ -53,12 +53,12 @@ def steer_test(
     """
     from worker.checkpoints.checkpoint import open_checkpoint
     from worker.steer_test.prompts import FILE, read_prompts
-    from worker.steer_test.trial import Concept, Effort, Trial
+    from worker.steer_test.trial import Concept, SteerTrial, TrialEffort
     from worker.steering.models import load
 
     settings = Settings()
     try:
-        effort = Effort(
+        effort = TrialEffort(
             length=length,
             together=tuple(int(part) for part in together.split(",")),
             budgets=tuple(float(part) for part in budgets.split(",")),
@@ -72,7 +72,7 @@ def steer_test(
         live = load(model, open_checkpoint(model), choose_device(settings.device))
         named = Concept(tuple(words.split(",")) if words else (concept, f"{concept}s"), kind, absent)
         asked = read_prompts(kind, prompts or FILE)
-        found = Trial(live, named, asked, effort, lambda line: click.echo(line, err=True)).run()
+        found = SteerTrial(live, named, asked, effort, lambda line: click.echo(line, err=True)).run()
     except (CheckpointError, RequestError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if report:
@@ -98,7 +98,7 @@ def _lines(found: TrialReport) -> list[str]:
     return [first, *map(_line, found.held_out)]
 
 
-def _line(one: Judged) -> str:
+def _line(one: SettingResult) -> str:
     return (
         f"{one.named:5.0%} named  {one.readable:5.0%} readable  {one.both:5.0%} both  "
         f"{one.nats_below:+.2f} nats  {one.repeated:4.0%} repeated  {one.name}, {one.positions}"

@@ -81,17 +81,13 @@ class Effects:
         """
         device = self._subject.model.device
         with one_core():  # a single row
-            clamped_ends = [
-                self._clamped_end(layer, site, end, ranges[site][end]) for site, end in product(self._sites, Direction)
-            ]
+            ends = product(self._sites, Direction)
+            cases = [self._clamped_end(layer, site, end, ranges[site][end]) for site, end in ends]
         chosen = torch.arange(labels.shape[1]) if only is None else only
-        moves = torch.cat(
-            [clamped_end.moves[:, chosen] for clamped_end in clamped_ends], 1
-        )  # (prompts, cases * chosen)
-        neurons = chosen.to(device).repeat(len(clamped_ends))  # (cases * chosen,)
-        watched = (
-            torch.cat([labels, mismatched_labels(labels, seed=layer)]).T.clamp(min=0).to(device)
-        )  # (neurons, 2 * labels)
+        moves = torch.cat([case.moves[:, chosen] for case in cases], 1)  # (prompts, cases * chosen)
+        neurons = chosen.to(device).repeat(len(cases))  # (cases * chosen,)
+        controls = mismatched_labels(labels, seed=layer)
+        watched = torch.cat([labels, controls]).T.clamp(min=0).to(device)  # (neurons, 2 * labels)
         columns = self._subject.columns(layer).to(device, self._subject.model.dtype)  # (neurons, width)
 
         @torch.inference_mode()  # the mode is set per thread
@@ -99,15 +95,16 @@ class Effects:
             pause()
             written, tokens = columns[neurons[rows]], watched[neurons[rows]]
             added = moves[:, rows, None].to(written.dtype) * written  # (prompts, rows, width)
-            ends = [replay.ends(layer, prompt_added) for replay, prompt_added in zip(self._replays, added, strict=True)]
-            return _RowEffects.of(self._predictions.changes(torch.stack(ends)), tokens)
+            pairs = zip(self._replays, added, strict=True)
+            states = [replay.ends(layer, added_to_prompt) for replay, added_to_prompt in pairs]
+            return _RowEffects.of(self._predictions.changes(torch.stack(states)), tokens)
 
         pieces = blocks(torch.arange(len(neurons), device=device), rows_at_once(self._predictions.vocab))
         with ExitStack() as stack:
             for replay in self._replays:
                 stack.enter_context(replay.at(layer))
             parts = on_all_cores(measure, pieces) if device.type == "cpu" else list(map(measure, pieces))
-        return _effect_table(layer, clamped_ends, chosen, labels, _RowEffects.joined(parts))
+        return _effect_table(layer, cases, chosen, labels, _RowEffects.joined(parts))
 
     def _clamped_end(self, layer: int, site: Site, direction: Direction, value: Tensor) -> _ClampedEnd:
         value = value.to(self._subject.model.device)
@@ -154,10 +151,10 @@ class _RowEffects:
 
 
 def _effect_table(
-    layer: int, clamped_ends: Sequence[_ClampedEnd], chosen: Tensor, labels: Tensor, effects: _RowEffects
+    layer: int, cases: Sequence[_ClampedEnd], chosen: Tensor, labels: Tensor, effects: _RowEffects
 ) -> pa.Table:
     rows = len(effects.kl)
-    tokens = labels.T[chosen].repeat(len(clamped_ends), 1)  # (rows, labels)
+    tokens = labels.T[chosen].repeat(len(cases), 1)  # (rows, labels)
     absent = tokens == ABSENT
 
     def real(values: Tensor) -> pa.Array:
@@ -168,11 +165,11 @@ def _effect_table(
 
     return pa.table(
         {
-            "site": by_end(code(clamped_end.site) for clamped_end in clamped_ends),
-            "direction": by_end(code(clamped_end.direction) for clamped_end in clamped_ends),
+            "site": by_end(code(case.site) for case in cases),
+            "direction": by_end(code(case.direction) for case in cases),
             "layer": constant(layer, rows),
-            "neuron": column(chosen.repeat(len(clamped_ends)), rows, pa.int32()),
-            "value": real(torch.cat([clamped_end.value[chosen] for clamped_end in clamped_ends])),
+            "neuron": column(chosen.repeat(len(cases)), rows, pa.int32()),
+            "value": real(torch.cat([case.value[chosen] for case in cases])),
             "tokens": column(tokens, rows, pa.int32()),
             "deltas": _list_array(effects.deltas, absent),
             "controls": _list_array(effects.controls, absent),

@@ -168,9 +168,8 @@ class _ModelMeasurement:
         if not all(shards.has("effect", layer) for layer in self._mapped):
             return None
         result = effect_summary(shards.shards("effect"))
-        seconds = (
-            time.monotonic() - self._started - activity.seconds
-        )  # of this run only: an earlier run may have measured some layers
+        # Of this run only: an earlier run may have measured some layers.
+        seconds = time.monotonic() - self._started - activity.seconds
         return Measured(self._name, "effect", shards, settings, result, seconds)
 
     @cached_property

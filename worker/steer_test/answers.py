@@ -1,4 +1,4 @@
-"""Answers of a model under many settings at once, and how readable each is to the model as it is.
+"""Answers of a model under many settings at once, and how readable each is to the unclamped model.
 
 One prompt, one batch: a row a setting, the first row without clamps. A text is judged by the unclamped model's mean
 log-probability of its tokens and by how much it repeats. Knows ids; what an answer is about is the caller's business.
@@ -18,7 +18,7 @@ from worker.steering.repetition import repeated_share
 
 
 @dataclass(frozen=True)
-class Setting:
+class ClampSetting:
     """Clamps that are tried together."""
 
     name: str
@@ -34,19 +34,19 @@ class AnswerText:
     repeated: float
 
 
-def question(live: Live, text: str, begun: str = "") -> list[int]:
-    """The ids of a question up to where the answer goes on; plain text for a model without a chat template."""
+def question_ids(live: Live, text: str, begun: str = "") -> list[int]:
+    """Encode a question and the begun answer; as plain text for a model without a chat template."""
     try:
-        asked = live.codec.chat([Message(role="user", content=text)])
+        prompt = live.codec.chat([Message(role="user", content=text)])
     except ValueError:
-        asked = live.codec.prompt(f"Question: {text}\nAnswer:")
-    return asked + live.codec.plain(begun)
+        prompt = live.codec.prompt(f"Question: {text}\nAnswer:")
+    return prompt + live.codec.plain(begun)
 
 
-def answers(
-    live: Live, prompt: list[int], settings: Sequence[Setting], positions: Positions, length: int
+def generate_answers(
+    live: Live, prompt: list[int], settings: Sequence[ClampSetting], positions: Positions, length: int
 ) -> list[AnswerText]:
-    """The greedy answer without clamps, then one a setting, of at most `length` tokens."""
+    """Generate the greedy answer without clamps, then one a setting, of at most `length` tokens."""
     rows = len(settings) + 1
     texts: list[list[int]] = [[] for _ in range(rows)]
     ended = [False] * rows
@@ -78,15 +78,15 @@ def answers(
 
 @torch.inference_mode()
 def mean_logprobs(live: Live, prompt: list[int], texts: Sequence[Sequence[int]]) -> list[float]:
-    """What the unclamped model gives each text, in nats a token; minus infinity for an empty one."""
+    """Compute the mean log-probability of each text's tokens without clamps, in nats; minus infinity if it is empty."""
     longest = max(map(len, texts))
     padded = [
         [*prompt, *ids, *[prompt[0]] * (longest - len(ids))] for ids in texts
     ]  # on the right: attention is causal
     tokens = torch.tensor(padded, device=live.model.device)
     logits = live.model(tokens, logits_to_keep=longest + 1).logits[:, :-1].float()  # (rows, longest, vocab)
-    given = logits.log_softmax(-1).gather(-1, tokens[:, len(prompt) :, None])[..., 0]  # (rows, longest)
-    return [float(row[: len(ids)].mean()) if ids else float("-inf") for row, ids in zip(given, texts, strict=True)]
+    logprobs = logits.log_softmax(-1).gather(-1, tokens[:, len(prompt) :, None])[..., 0]  # (rows, longest)
+    return [float(row[: len(ids)].mean()) if ids else float("-inf") for row, ids in zip(logprobs, texts, strict=True)]
 
 
 def _text(live: Live, prompt: list[int], ids: Sequence[int]) -> str:

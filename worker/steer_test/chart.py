@@ -3,7 +3,7 @@
 from html import escape
 
 from neuronym.chart.axis import Axis
-from worker.steer_test.report import Judged, TrialReport
+from worker.steer_test.report import SettingResult, TrialReport
 from worker.svg import Frame, Style, Words, draw, share_ticks
 
 FRAME = Frame(width=640, height=420, left=70, right=20, top=50, bottom=60)
@@ -15,14 +15,14 @@ STYLE = Style(
 
 
 def chart(report: TrialReport) -> str:
-    """Draw a whole file; circles are settings on prompts for choosing, discs the finalists on held-out prompts."""
+    """Draw the SVG file; circles are settings on prompts for choosing, discs the finalists on held-out prompts."""
     words = Words(
         title=f"Answers that name {', '.join(report.words)}, and answers that can be read",
         below="share of answers that can be read",
     )
     marks = [
-        *[_dot(one, "tried", 4) for one in report.choosing],
-        *[_dot(one, "held", 6) for one in report.held_out],
+        *[_dot(result, "tried", 4) for result in report.choosing],
+        *[_dot(result, "held", 6) for result in report.held_out],
         f'<rect class="plain" x="{ACROSS.place(1) - 5:g}" y="{UP.place(report.best.baseline_named) - 5:g}" '
         'width="10" height="10"><title>without clamps</title></rect>',
         f'<text x="{-UP.place(0.5):g}" y="18" text-anchor="middle" transform="rotate(-90)">share that name it</text>',
@@ -31,7 +31,10 @@ def chart(report: TrialReport) -> str:
     return draw(FRAME, words, STYLE, (share_ticks(ACROSS), share_ticks(UP)), marks)
 
 
-def _dot(one: Judged, kind: str, radius: int) -> str:
-    said = f"{one.name}, {one.positions}: {one.named:.0%} named, {one.readable:.0%} readable, {one.both:.0%} both"
-    place = f'cx="{ACROSS.place(one.readable):g}" cy="{UP.place(one.named):g}" r="{radius}"'
-    return f'<circle class="{kind}" {place}><title>{escape(said)}</title></circle>'
+def _dot(result: SettingResult, kind: str, radius: int) -> str:
+    title = (
+        f"{result.name}, {result.positions}: "
+        f"{result.named:.0%} named, {result.readable:.0%} readable, {result.both:.0%} both"
+    )
+    place = f'cx="{ACROSS.place(result.readable):g}" cy="{UP.place(result.named):g}" r="{radius}"'
+    return f'<circle class="{kind}" {place}><title>{escape(title)}</title></circle>'

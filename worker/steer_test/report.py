@@ -1,14 +1,14 @@
-"""What a trial found, as JSON."""
+"""The report of a trial, as JSON."""
 
 from pydantic import BaseModel
 
 from neuronym.contract import Clamp, Site
-from worker.steer_test.answers import Setting
+from worker.steer_test.answers import ClampSetting
 from worker.steering.engine import Positions
 
 
 class NomineeReport(BaseModel):
-    """A neuron: adding `times` its unit changed the concept by `rise` nats where it fits, for `kl` nats elsewhere."""
+    """A neuron: adding `times` its unit changed the concept by `rise` nats, and neutral prompts by `kl` nats of KL."""
 
     neuron: str
     site: Site
@@ -18,19 +18,19 @@ class NomineeReport(BaseModel):
     kl: float
 
 
-class Example(BaseModel):
-    """One prompt's two answers."""
+class ExampleAnswers(BaseModel):
+    """The two answers to one prompt."""
 
     prompt: str
     baseline: str
     clamped: str
 
 
-class Judged(BaseModel):
-    """One setting over a set of prompts; shares of one.
+class SettingResult(BaseModel):
+    """The result of one setting on a set of prompts; shares are of one.
 
     `named`: answers that name the concept, `readable`: answers that can be read, `both`: answers that can be read and
-    name it, or where it is to be absent do not.
+    name the concept or, if it is to be absent, do not name it.
     `nats_below` is how far the mean log-probability of a token fell, `repeated` the mean share of repeated 4-grams.
     """
 
@@ -43,15 +43,15 @@ class Judged(BaseModel):
     both: float
     nats_below: float
     repeated: float
-    examples: list[Example]
+    examples: list[ExampleAnswers]
 
-    def setting(self) -> Setting:
-        """The setting, to try it again."""
-        return Setting(self.name, tuple(self.clamps))
+    def setting(self) -> ClampSetting:
+        """Return the setting, to try it again."""
+        return ClampSetting(self.name, tuple(self.clamps))
 
 
 class TrialReport(BaseModel):
-    """The whole of a trial. `prompts` is how many were held out, `length` the most tokens of an answer."""
+    """The whole of a trial. `prompts` counts the held-out prompts, `length` is the most tokens of an answer."""
 
     model: str
     words: list[str]
@@ -60,7 +60,7 @@ class TrialReport(BaseModel):
     prompts: int
     length: int
     nominees: list[NomineeReport]
-    choosing: list[Judged]
-    held_out: list[Judged]
-    best: Judged
+    choosing: list[SettingResult]
+    held_out: list[SettingResult]
+    best: SettingResult
     seconds: float

@@ -1,4 +1,4 @@
-"""Answers that name a concept, as the model itself goes on once it has named it: the aim of a fit.
+"""The aims of a fit: answers that name a concept and go on as the model itself does after naming it.
 
 Each is a question, the beginning of an answer that ends in the concept, and the unclamped model's own continuation, so
 that what is aimed at is text the model finds likely. Knows ids; knows nothing of neurons.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.steer_test.answers import answers, question
+from worker.steer_test.answers import generate_answers, question_ids
 from worker.steer_test.prompts import Lead
 from worker.steering.models import Live
 
@@ -20,7 +20,7 @@ BEGINNINGS = 3  # of each question
 
 @dataclass(frozen=True)
 class Target:
-    """A prompt's ids, the answer's, and how many of the answer's lead up to the concept, its own included."""
+    """Ids of a prompt and of its answer; the first `leading` ids of the answer run to the end of the concept."""
 
     prompt: list[int]
     answer: list[int]
@@ -29,35 +29,37 @@ class Target:
 
 @dataclass(frozen=True)
 class Batch:
-    """Targets side by side, padded on the right: `(targets, positions)` each."""
+    """Targets as rows, padded on the right: `(targets, positions)` each."""
 
     tokens: Tensor
-    generated: Tensor  # 1 where the next token is the answer's: where clamps hold
-    weights: Tensor  # of the token that comes next
+    generated: Tensor  # 1 where the next token belongs to the answer: where clamps hold
+    weights: Tensor  # of the next token
 
 
-def targets(live: Live, word: str, questions: Sequence[str], leads: Sequence[Lead], length: int) -> list[Target]:
-    """Every question with some beginnings; `length` tokens of the model's own after the concept."""
-    found = []
-    for at, text in enumerate(questions):
-        prompt = question(live, text)
+def build_targets(live: Live, word: str, questions: Sequence[str], leads: Sequence[Lead], length: int) -> list[Target]:
+    """Build targets from every question with some leads; the model writes `length` tokens after the concept."""
+    built = []
+    for place, text in enumerate(questions):
+        prompt = question_ids(live, text)
         for beginning in range(min(BEGINNINGS, len(leads))):
-            begun = leads[(BEGINNINGS * at + beginning) % len(leads)].answer
-            ids = question(live, text, f"{begun} {word}")
-            rest = answers(live, ids, [], "all", length)[0]
+            opening = leads[(BEGINNINGS * place + beginning) % len(leads)].answer
+            ids = question_ids(live, text, f"{opening} {word}")
+            rest = generate_answers(live, ids, [], "all", length)[0]
             leading = ids[len(prompt) :]
-            found.append(Target(prompt, leading + live.codec.plain(rest.text), len(leading)))
-    return found
+            built.append(Target(prompt, leading + live.codec.plain(rest.text), len(leading)))
+    return built
 
 
-def side_by_side(chosen: Sequence[Target], weights: tuple[float, float, float] = (BEGINNING, CONCEPT, REST)) -> Batch:
-    """Targets as one batch, their tokens weighted as before the concept, its last, and after it."""
-    longest = max(len(one.prompt) + len(one.answer) for one in chosen)
-    tokens = torch.zeros(len(chosen), longest, dtype=torch.long)
-    generated, weighted = torch.zeros(len(chosen), longest), torch.zeros(len(chosen), longest)
-    for row, one in enumerate(chosen):
-        ids, first = one.prompt + one.answer, len(one.prompt) - 1
-        last = first + one.leading - 1  # predicts the concept's last token
+def pad_targets(
+    batch_targets: Sequence[Target], weights: tuple[float, float, float] = (BEGINNING, CONCEPT, REST)
+) -> Batch:
+    """Pad targets to one batch; `weights` are of tokens before the concept, its last token, and tokens after it."""
+    longest = max(len(target.prompt) + len(target.answer) for target in batch_targets)
+    tokens = torch.zeros(len(batch_targets), longest, dtype=torch.long)
+    generated, weighted = torch.zeros(len(batch_targets), longest), torch.zeros(len(batch_targets), longest)
+    for row, target in enumerate(batch_targets):
+        ids, first = target.prompt + target.answer, len(target.prompt) - 1
+        last = first + target.leading - 1  # predicts the concept's last token
         tokens[row, : len(ids)] = torch.tensor(ids)
         generated[row, first : len(ids) - 1] = 1
         weighted[row, first:last] = weights[0]

@@ -1,4 +1,4 @@
-"""The trial: nominate neurons for a concept, try settings on prompts for choosing, judge the best on held-out ones.
+"""A trial of steering: nominate neurons for a concept, try settings on some prompts, judge the best on held-out ones.
 
 An answer counts as readable if the unclamped model gives its tokens a mean log-probability within one nat of the
 baseline answer's, and fewer than a fifth of its 4-grams are repeated.
@@ -12,12 +12,12 @@ from time import perf_counter
 from neuronym.contract import Mode
 from neuronym.neuron_name import NeuronName
 from worker.errors import RequestError
-from worker.steer_test.answers import AnswerText, Setting, answers, question
+from worker.steer_test.answers import AnswerText, ClampSetting, generate_answers, question_ids
 from worker.steer_test.fitting import fit
-from worker.steer_test.nomination import Nominee, evenly, nominate, share
+from worker.steer_test.nomination import Nominee, clamps_within_budget, even_clamps, nominate
 from worker.steer_test.prompts import Prompts
-from worker.steer_test.report import Example, Judged, NomineeReport, TrialReport
-from worker.steer_test.targets import Target, targets
+from worker.steer_test.report import ExampleAnswers, NomineeReport, SettingResult, TrialReport
+from worker.steer_test.targets import Target, build_targets
 from worker.steering.engine import Positions
 from worker.steering.models import Live
 
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Concept:
-    """What answers are searched for, and the kind of thing it is. `absent`: the aim is that it is not named."""
+    """The concept that answers should name, and the kind of thing it is. `absent`: answers should not name it."""
 
     words: tuple[str, ...]
     kind: str
@@ -42,18 +42,18 @@ class Concept:
         return bool(re.search(rf"\b({'|'.join(map(re.escape, self.words))})\b", text, re.IGNORECASE))
 
     def tokens(self, live: Live) -> list[int]:
-        """The words that are one token each, as they start a word or stand alone, in lower case and capitalised."""
+        """Find the tokens that are a whole word, with and without a space before, in lower case and capitalised."""
         forms = {form for word in self.words for form in (word, word.capitalize())}
         ids = [live.codec.plain(space + form) for form in sorted(forms) for space in (" ", "")]
-        found = sorted({one[0] for one in ids if len(one) == 1})
-        if not found:
+        single = sorted({token_ids[0] for token_ids in ids if len(token_ids) == 1})
+        if not single:
             raise RequestError(f"concept: none of {', '.join(self.words)} is one token of this model.")
-        return found
+        return single
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How much is tried: tokens of an answer, how many neurons together, how far, where, and how many are judged.
+class TrialEffort:
+    """The extent of a trial: tokens of an answer, how many neurons together, how far, where, and how many are judged.
 
     `budgets` are nats of KL to share by merit; `strengths` are even moves, over the root of the number of neurons.
     `fitted` is how many neurons are moved by gradient together, 0 for none, at `fitted_strengths` times the moves.
@@ -70,29 +70,34 @@ class Effort:
     fitted_strengths: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1)
 
 
-class Trial:
-    """One concept on one model."""
+class SteerTrial:
+    """The trial of one concept on one model."""
 
     def __init__(
-        self, live: Live, concept: Concept, prompts: Prompts, effort: Effort = Effort(), say: Say = lambda _: None
+        self,
+        live: Live,
+        concept: Concept,
+        prompts: Prompts,
+        effort: TrialEffort = TrialEffort(),
+        say: Say = lambda _: None,
     ):
         self.live, self.concept, self.prompts, self.effort, self.say = live, concept, prompts, effort, say
 
-    def run(self, extra: Sequence[Setting] = (), nominees: Sequence[Nominee] = ()) -> TrialReport:
-        """The whole measurement; `extra` are settings to judge beside those that are found from the nominees."""
+    def run(self, extra: Sequence[ClampSetting] = (), nominees: Sequence[Nominee] = ()) -> TrialReport:
+        """Run the whole trial; `extra` are settings to judge beside those made from the nominees."""
         started = perf_counter()
-        nominees = nominees or self.nominees()
+        nominees = nominees or self.find_nominees()
         self.say(f"{len(nominees)} neurons {'lower' if self.concept.absent else 'raise'} the concept")
-        tried = [
-            judged
+        results = [
+            result
             for positions in self.effort.positions
-            for judged in self.judge(self.prompts.choosing, _grid(nominees, self.effort), positions)
+            for result in self.judge(self.prompts.choosing, _grid_settings(nominees, self.effort), positions)
         ]
-        tried += self.judge(self.prompts.choosing, self.fits(), "generated")
-        finalists = sorted(tried, key=_worth, reverse=True)[: self.effort.finalists]
+        results += self.judge(self.prompts.choosing, self.fitted_settings(), "generated")
+        finalists = sorted(results, key=_worth, reverse=True)[: self.effort.finalists]
         held_out = []
         for positions in self.effort.positions:
-            chosen = [one.setting() for one in finalists if one.positions == positions] + list(extra)
+            chosen = [result.setting() for result in finalists if result.positions == positions] + list(extra)
             if chosen:
                 held_out += self.judge(self.prompts.held_out, chosen, positions)
         best = max(held_out, key=_worth)
@@ -103,77 +108,89 @@ class Trial:
             absent=self.concept.absent,
             prompts=len(self.prompts.held_out),
             length=self.effort.length,
-            nominees=[_nominee(one) for one in nominees[: max(self.effort.together)]],
-            choosing=tried,
+            nominees=[_nominee_report(nominee) for nominee in nominees[: max(self.effort.together)]],
+            choosing=results,
             held_out=sorted(held_out, key=_worth, reverse=True),
             best=best,
             seconds=round(perf_counter() - started, 1),
         )
 
-    def judge(self, prompts: Sequence[str], settings: Sequence[Setting], positions: Positions) -> list[Judged]:
-        """Each setting over all prompts."""
-        judged = []
-        for at in range(0, len(settings), ROWS):
-            batch = settings[at : at + ROWS]
-            found = [
-                answers(self.live, question(self.live, text), batch, positions, self.effort.length) for text in prompts
+    def judge(
+        self, prompts: Sequence[str], settings: Sequence[ClampSetting], positions: Positions
+    ) -> list[SettingResult]:
+        """Judge each setting over all prompts."""
+        results = []
+        for start in range(0, len(settings), ROWS):
+            batch = settings[start : start + ROWS]
+            answers = [
+                generate_answers(self.live, question_ids(self.live, text), batch, positions, self.effort.length)
+                for text in prompts
             ]
-            judged += [self._judged(one, positions, place, prompts, found) for place, one in enumerate(batch, 1)]
-            for one in judged[-len(batch) :]:
+            results += [
+                self._judge_setting(setting, positions, place, prompts, answers)
+                for place, setting in enumerate(batch, 1)
+            ]
+            for result in results[-len(batch) :]:
                 self.say(
-                    f"{positions:9} {one.named:5.0%} named {one.readable:5.0%} readable {one.both:5.0%} both {one.name}"
+                    f"{positions:9} {result.named:5.0%} named {result.readable:5.0%} readable {result.both:5.0%} both "
+                    f"{result.name}"
                 )
-        return judged
+        return results
 
-    def nominees(self) -> list[Nominee]:
-        """Neurons for the concept, best first."""
+    def find_nominees(self) -> list[Nominee]:
+        """Find neurons for the concept, best first."""
         texts = []
         for text in self.prompts.choosing:
-            ids = question(self.live, text)
-            answer = answers(self.live, ids, [], "all", self.effort.length)[0]
+            ids = question_ids(self.live, text)
+            answer = generate_answers(self.live, ids, [], "all", self.effort.length)[0]
             texts.append(ids + self.live.codec.plain(answer.text))
         leads, neutral = (
-            [question(self.live, lead.question, lead.answer) for lead in group]
+            [question_ids(self.live, lead.question, lead.answer) for lead in group]
             for group in (self.prompts.leads, self.prompts.neutral)
         )
         return nominate(self.live, self.concept.tokens(self.live), texts, leads, neutral, self.concept.absent)
 
-    def fits(self) -> list[Setting]:
-        """Neurons moved together by gradient, towards answers that name the first of the words."""
+    def fitted_settings(self) -> list[ClampSetting]:
+        """Fit neurons by gradient towards answers that name the first of the words."""
         if not self.effort.fitted or self.concept.absent:
             return []
         leads = self.prompts.leads_to(self.concept.words[0])
-        aims = targets(self.live, self.concept.words[0], self.prompts.choosing, leads, self.effort.length)
-        others = [self._answered(lead.question) for lead in self.prompts.neutral]
-        found = fit(self.live, aims, others, self.effort.fitted, self.say)
-        return [found.setting(self.live, strength) for strength in self.effort.fitted_strengths]
+        aims = build_targets(self.live, self.concept.words[0], self.prompts.choosing, leads, self.effort.length)
+        others = [self._own_answer(lead.question) for lead in self.prompts.neutral]
+        fitted = fit(self.live, aims, others, self.effort.fitted, self.say)
+        return [fitted.setting(self.live, strength) for strength in self.effort.fitted_strengths]
 
-    def _answered(self, text: str) -> Target:
-        """A question with the model's own answer, which is to stay as it is."""
-        prompt = question(self.live, text)
-        answer = answers(self.live, prompt, [], "all", self.effort.length)[0]
+    def _own_answer(self, text: str) -> Target:
+        """Pair a question with the model's own answer, which should stay as it is."""
+        prompt = question_ids(self.live, text)
+        answer = generate_answers(self.live, prompt, [], "all", self.effort.length)[0]
         return Target(prompt, self.live.codec.plain(answer.text), 1)
 
-    def _judged(
-        self, setting: Setting, positions: Positions, place: int, prompts: Sequence[str], found: list[list[AnswerText]]
-    ) -> Judged:
-        pairs = [(rows[0], rows[place]) for rows in found]
+    def _judge_setting(
+        self,
+        setting: ClampSetting,
+        positions: Positions,
+        place: int,
+        prompts: Sequence[str],
+        answers: list[list[AnswerText]],
+    ) -> SettingResult:
+        pairs = [(rows[0], rows[place]) for rows in answers]
         named = [self.concept.named(clamped.text) for _, clamped in pairs]
-        wanted = [name is not self.concept.absent for name in named]
+        aimed = [name is not self.concept.absent for name in named]
         readable = [_readable(baseline, clamped) for baseline, clamped in pairs]
         count = len(pairs)
-        return Judged(
+        return SettingResult(
             name=setting.name,
             clamps=list(setting.clamps),
             positions=positions,
             baseline_named=sum(self.concept.named(baseline.text) for baseline, _ in pairs) / count,
             named=sum(named) / count,
             readable=sum(readable) / count,
-            both=sum(map(min, zip(wanted, readable, strict=True))) / count,
+            both=sum(map(min, zip(aimed, readable, strict=True))) / count,
             nats_below=sum(baseline.logprob - max(clamped.logprob, -30.0) for baseline, clamped in pairs) / count,
             repeated=sum(clamped.repeated for _, clamped in pairs) / count,
             examples=[
-                Example(prompt=text, baseline=baseline.text, clamped=clamped.text)
+                ExampleAnswers(prompt=text, baseline=baseline.text, clamped=clamped.text)
                 for text, (baseline, clamped) in list(zip(prompts, pairs, strict=True))[:SHOWN]
             ],
         )
@@ -183,31 +200,36 @@ def _readable(baseline: AnswerText, clamped: AnswerText) -> bool:
     return clamped.logprob >= baseline.logprob - NATS and clamped.repeated < REPEATED
 
 
-def _worth(one: Judged) -> tuple[float, float, float]:
-    """Named and readable first; of equals the more readable, then the closer to the model's own way."""
-    return one.both, one.readable, -one.nats_below
+def _worth(result: SettingResult) -> tuple[float, float, float]:
+    """The sort key of a result: both named and readable, then readable, then how likely its text is to the model."""
+    return result.both, result.readable, -result.nats_below
 
 
-def _grid(nominees: Sequence[Nominee], effort: Effort) -> list[Setting]:
-    """The best few, more, and many together, at every budget of damage; and the best alone held rather than moved."""
+def _grid_settings(nominees: Sequence[Nominee], effort: TrialEffort) -> list[ClampSetting]:
+    """Combine the best nominees at every budget and strength; also hold the best one alone instead of moving it."""
     settings = []
     for count in effort.together:
         if count > len(nominees):
             break
         first = nominees[:count]
-        settings += [Setting(f"add {count} for {budget:g} nats", share(first, budget)) for budget in effort.budgets]
-        settings += [Setting(f"add {count} evenly at {far:g}", evenly(first, far)) for far in effort.strengths]
+        settings += [
+            ClampSetting(f"add {count} for {budget:g} nats", clamps_within_budget(first, budget))
+            for budget in effort.budgets
+        ]
+        settings += [
+            ClampSetting(f"add {count} evenly at {far:g}", even_clamps(first, far)) for far in effort.strengths
+        ]
     if effort.alone and nominees:
-        settings += [Setting(f"set 1 at {far:g}", (nominees[0].clamp(far, Mode.set),)) for far in effort.strengths]
+        settings += [ClampSetting(f"set 1 at {far:g}", (nominees[0].clamp(far, Mode.set),)) for far in effort.strengths]
     return settings
 
 
-def _nominee(one: Nominee) -> NomineeReport:
+def _nominee_report(nominee: Nominee) -> NomineeReport:
     return NomineeReport(
-        neuron=str(NeuronName(one.layer, one.index)),
-        site=one.site,
-        unit=one.unit,
-        times=one.times,
-        rise=one.rise,
-        kl=one.kl,
+        neuron=str(NeuronName(nominee.layer, nominee.index)),
+        site=nominee.site,
+        unit=nominee.unit,
+        times=nominee.times,
+        rise=nominee.rise,
+        kl=nominee.kl,
     )

@@ -6,22 +6,22 @@ from xml.etree.ElementTree import Element
 
 from tests.worker.drawings import DOCS, SVG, elements, shares_along
 from worker.steer_test.chart import chart
-from worker.steer_test.report import Judged, TrialReport
+from worker.steer_test.report import SettingResult, TrialReport
 
 DRAWING = DOCS / "images/steer-dog.svg"
 
 
-def judged(drawing: str, dot: Element) -> Judged:
-    """A setting, out of its dot and what the dot says."""
-    said = re.fullmatch(r"(.*), (\w+): .* (\d+)% both", dot.findtext(f"{SVG}title", ""))
-    assert said
+def read_result(drawing: str, dot: Element) -> SettingResult:
+    """Read a setting's result from its dot and the dot's title."""
+    title = re.fullmatch(r"(.*), (\w+): .* (\d+)% both", dot.findtext(f"{SVG}title", ""))
+    assert title
     (readable,) = shares_along(drawing, [float(dot.get("cx", ""))], upright=False)
     (named,) = shares_along(drawing, [float(dot.get("cy", ""))], upright=True)
-    positions: Any = said[2]  # one of the three, or Judged refuses it
-    return Judged(
-        name=said[1],
+    positions: Any = title[2]  # one of the three, or SettingResult refuses it
+    return SettingResult(
+        name=title[1],
         positions=positions,
-        both=int(said[3]) / 100,
+        both=int(title[3]) / 100,
         named=named,
         readable=readable,
         baseline_named=0,
@@ -35,7 +35,7 @@ def judged(drawing: str, dot: Element) -> Judged:
 def test_the_drawing_of_the_documents_is_what_the_command_draws() -> None:
     drawing = DRAWING.read_text()
     choosing, held_out = (
-        [judged(drawing, dot) for dot in elements(drawing, "circle", kind=kind)] for kind in ("tried", "held")
+        [read_result(drawing, dot) for dot in elements(drawing, "circle", kind=kind)] for kind in ("tried", "held")
     )
     (title,) = elements(drawing, "text", kind="title")
     named = re.match("Answers that name (.*), and", title.text or "")

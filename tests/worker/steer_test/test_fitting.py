@@ -5,10 +5,10 @@ import torch
 
 from neuronym.contract import Mode, Site
 from worker.steer_test import fitting
-from worker.steer_test.answers import question
-from worker.steer_test.fitting import Fitted, fit, likelihood
+from worker.steer_test.answers import question_ids
+from worker.steer_test.fitting import FittedMoves, fit, likelihood
 from worker.steer_test.prompts import read_prompts
-from worker.steer_test.targets import BEGINNINGS, Target, side_by_side, targets
+from worker.steer_test.targets import BEGINNINGS, Target, build_targets, pad_targets
 from worker.steering.clamp import prepare
 from worker.steering.models import Live
 
@@ -17,27 +17,27 @@ QUESTIONS = ["What is it?", "Name one."]
 
 @pytest.fixture(scope="module")
 def aims(llama: Live) -> list[Target]:
-    return targets(llama, "dog", QUESTIONS, read_prompts("animal").leads, length=6)
+    return build_targets(llama, "dog", QUESTIONS, read_prompts("animal").leads, length=6)
 
 
 @pytest.fixture(scope="module")
 def others(llama: Live) -> list[Target]:
-    prompt = question(llama, "What is the capital of France?")
+    prompt = question_ids(llama, "What is the capital of France?")
     return [Target(prompt, llama.codec.plain(" Paris is the one"), 1)]
 
 
 @pytest.fixture(scope="module")
-def fitted(llama: Live, aims: list[Target], others: list[Target]) -> Fitted:
+def fitted(llama: Live, aims: list[Target], others: list[Target]) -> FittedMoves:
     return fit(llama, aims, others, 12)
 
 
 def test_targets_lead_up_to_the_concept_and_go_on_as_the_model_does(llama: Live, aims: list[Target]) -> None:
     assert len(aims) == BEGINNINGS * len(QUESTIONS)
-    texts = [llama.codec.text(one.answer[one.leading - 1]) for one in aims]
-    whole = ["".join(map(llama.codec.text, one.answer[: one.leading])) for one in aims]
+    texts = [llama.codec.text(target.answer[target.leading - 1]) for target in aims]
+    whole = ["".join(map(llama.codec.text, target.answer[: target.leading])) for target in aims]
     assert all(text.endswith(" dog") for text in whole), texts
-    assert aims[0].prompt == question(llama, QUESTIONS[0])
-    assert all(one.leading <= len(one.answer) <= one.leading + 6 for one in aims)
+    assert aims[0].prompt == question_ids(llama, QUESTIONS[0])
+    assert all(target.leading <= len(target.answer) <= target.leading + 6 for target in aims)
 
 
 def test_a_name_takes_no_article() -> None:
@@ -47,16 +47,16 @@ def test_a_name_takes_no_article() -> None:
 
 
 def test_tokens_are_weighted_by_where_they_stand() -> None:
-    batch = side_by_side([Target([5, 6, 7], [1, 2, 3, 4], 2), Target([5], [9], 1)], (1.0, 8.0, 0.25))
+    batch = pad_targets([Target([5, 6, 7], [1, 2, 3, 4], 2), Target([5], [9], 1)], (1.0, 8.0, 0.25))
     assert batch.tokens.tolist() == [[5, 6, 7, 1, 2, 3, 4], [5, 9, 0, 0, 0, 0, 0]]
     assert batch.generated.tolist() == [[0, 0, 1, 1, 1, 1, 0], [1, 0, 0, 0, 0, 0, 0]]
     assert batch.weights.tolist() == [[0, 0, 1, 8, 0.25, 0.25, 0], [8, 0, 0, 0, 0, 0, 0]]
 
 
 def test_a_fit_makes_its_targets_likelier(
-    llama: Live, fitted: Fitted, aims: list[Target], others: list[Target]
+    llama: Live, fitted: FittedMoves, aims: list[Target], others: list[Target]
 ) -> None:
-    batch = side_by_side(aims)
+    batch = pad_targets(aims)
     with torch.no_grad():
         plain = likelihood(llama, batch, {})
         moved = likelihood(llama, batch, fitting._spread(llama, fitted.neurons, fitted.units * fitted.moves))
@@ -66,22 +66,22 @@ def test_a_fit_makes_its_targets_likelier(
     assert torch.equal(again.neurons, fitted.neurons) and torch.allclose(again.moves, fitted.moves, atol=1e-3)
 
 
-def test_clamps_do_what_the_fit_believed(llama: Live, fitted: Fitted, aims: list[Target]) -> None:
+def test_clamps_do_what_the_fit_believed(llama: Live, fitted: FittedMoves, aims: list[Target]) -> None:
     setting = fitted.setting(llama)
     assert len({(clamp.layer, clamp.index) for clamp in setting.clamps}) == 12
     assert {(clamp.site, clamp.mode) for clamp in setting.clamps} == {(Site.act, Mode.add)}
-    one = aims[0]
-    ids = one.prompt + one.answer
-    with torch.inference_mode(), prepare(setting.clamps, llama.sites).hooked(rows=1, since=len(one.prompt) - 1):
+    target = aims[0]
+    ids = target.prompt + target.answer
+    with torch.inference_mode(), prepare(setting.clamps, llama.sites).hooked(rows=1, since=len(target.prompt) - 1):
         clamped = llama.model(torch.tensor([ids])).logits[0].log_softmax(-1)
     with torch.no_grad():
         shifts = fitting._spread(llama, fitted.neurons, fitted.units * fitted.moves)
-        believed = fitting._predictions(llama, side_by_side([one]), shifts)[0]
+        believed = fitting._predictions(llama, pad_targets([target]), shifts)[0]
     last = len(ids) - 2  # the position after it predicts nothing of the answer
     assert torch.allclose(clamped[:last], believed[:last], atol=0.01)  # clamps are rounded to three digits
 
 
-def test_the_model_is_left_as_it_was(llama: Live, fitted: Fitted) -> None:
+def test_the_model_is_left_as_it_was(llama: Live, fitted: FittedMoves) -> None:
     assert fitted.units.min() >= 0
     assert all(parameter.grad is None for parameter in llama.model.parameters())
     hooks = [module for module in llama.model.modules() if module._forward_pre_hooks or module._forward_hooks]
