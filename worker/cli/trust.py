@@ -30,7 +30,7 @@ def trust(models: tuple[str, ...], out: Path, figures: Path | None, sample: int,
     """
     from worker.labelfile.checkpoints import PublishedCheckpoints
     from worker.labelfile.read import published_measurements
-    from worker.trust.holding import judge
+    from worker.trust.holding import judge_labels
     from worker.trust.study import try_recipes
 
     settings = Settings(data=data) if data else Settings()
@@ -42,7 +42,7 @@ def trust(models: tuple[str, ...], out: Path, figures: Path | None, sample: int,
         if not names:
             raise CheckpointError(f"No model of the label file in {settings.data} is measured. Run `effect` first.")
         report = TrustReport(
-            models=[judge(settings.data, name) for name in names],
+            models=[judge_labels(settings.data, name) for name in names],
             recipes=try_recipes(settings, names[0], sample, _tell),
             recipes_of=names[0],
             sample=sample,

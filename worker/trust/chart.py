@@ -1,4 +1,4 @@
-"""How often labels hold, layer by layer, as an SVG: one line a view with its control."""
+"""The share of labels that hold, layer by layer, as an SVG: one line a view with its control."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from neuronym.chart.legend import set_apart
 from neuronym.contract import Lens, Site, View
 from neuronym.sites import NATURAL_SITE
 from worker.svg import HALF_LINE, TEXT_HEIGHT, Frame, Style, Words, draw, share_ticks
-from worker.trust.report import Group, ModelReport
+from worker.trust.report import LabelGroup, ModelReport
 
 FRAME = Frame(width=720, height=400, left=60, right=150, top=44, bottom=52)
 UP = FRAME.up(Axis(0, 1, 0.25))  # half of them hold by chance
@@ -23,7 +23,7 @@ STYLE = Style(
 
 
 def chart(report: ModelReport, lens: Lens = Lens.cosine) -> str:
-    """Draw a whole file. Solid: the label's token rises. Dashed: another neuron's token rises under the same clamps."""
+    """Draw the SVG file. Solid: the label's token rises. Dashed: another neuron's token rises under the same clamps."""
     words = Words(
         title="Share of labels whose token rises when the neuron is clamped",
         below=f"layer of {report.model}, {lens} lens; dashed: another neuron’s token",
@@ -35,7 +35,7 @@ def chart(report: ModelReport, lens: Lens = Lens.cosine) -> str:
     return draw(FRAME, words, STYLE, (across.ticks("{:g}".format), share_ticks(UP)), marks)
 
 
-def _line(view: View, groups: Sequence[Group], across: Axis) -> str:
+def _line(view: View, groups: Sequence[LabelGroup], across: Axis) -> str:
     def points(measure: str) -> str:
         places = ((across.place(group.layer or 0), UP.place(getattr(group, measure))) for group in groups)
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -46,8 +46,8 @@ def _line(view: View, groups: Sequence[Group], across: Axis) -> str:
     )
 
 
-def _names(drawn: Sequence[tuple[View, Site, list[Group]]]) -> list[str]:
-    """The name of each line at its right end, or as near as the others let it."""
+def _names(drawn: Sequence[tuple[View, Site, list[LabelGroup]]]) -> list[str]:
+    """Place the name of each line at its right end, moved apart where names would overlap."""
     ends = [UP.place(groups[-1].rises) for _, _, groups in drawn]
     places = set_apart(ends, TEXT_HEIGHT, FRAME.top, FRAME.height - FRAME.bottom)
     return [

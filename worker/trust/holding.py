@@ -1,4 +1,4 @@
-"""Whether the labels of a mapped and measured model hold, asked of the label file.
+"""Whether the labels of a mapped and measured model hold, read from the label file.
 
 Counts the trials that the label file's measured effects make. Knows tables; measures nothing itself.
 """
@@ -13,7 +13,7 @@ from neuronym.contract import Lens, Site, Strength, View, mapped_layers, name_la
 from worker.errors import CheckpointError
 from worker.labelfile.build import current_file
 from worker.labelfile.derived import TRIALS
-from worker.trust.report import THIRDS, Group, ModelReport
+from worker.trust.report import THIRDS, LabelGroup, ModelReport
 
 _GROUPS = f"""
     SELECT view, lens, site, third, layer, strength, count(*) AS labels,
@@ -27,11 +27,11 @@ _GROUPS = f"""
     ORDER BY {", ".join(f"{name} NULLS FIRST" for name in ("view", "lens", "site", "layer", "third", "strength"))}"""
 
 
-def judge(data: Path, name: str) -> ModelReport:
-    """How the labels of one model of the current label file hold.
+def judge_labels(data: Path, name: str) -> ModelReport:
+    """Report how the labels of one model of the current label file hold.
 
     Raises:
-        CheckpointError: the model is not in the file, is mapped in part, or its effect is not measured.
+        CheckpointError: the model is not in the file or only partly mapped, or its effect is not measured.
     """
     with current_file(data) as connection:
         model = connection.execute(
@@ -44,11 +44,11 @@ def judge(data: Path, name: str) -> ModelReport:
             raise CheckpointError(f"{name} is mapped in {name_layers(mapped)} of {model.layers} only. Map the rest.")
         connection.execute(sa.text(TRIALS))
         rows = connection.execute(sa.text(_GROUPS), {"id": model.id, "layers": model.layers}).mappings()
-        groups = [_group(row) for row in rows]
+        groups = [_label_group(row) for row in rows]
         if not groups:
             raise CheckpointError(f"The effect of {name} is not measured. Run `neuronym-worker effect {name}` first.")
-        first = _result(connection, model.id, "effect")["first"]
-        positions = _result(connection, model.id, "activity").get("positions", 0)
+        first = _measurement_result(connection, model.id, "effect")["first"]
+        positions = _measurement_result(connection, model.id, "activity").get("positions", 0)
     return ModelReport(
         model=name,
         note=model.note,
@@ -60,8 +60,8 @@ def judge(data: Path, name: str) -> ModelReport:
     )
 
 
-def _group(row: sa.RowMapping) -> Group:
-    return Group(
+def _label_group(row: sa.RowMapping) -> LabelGroup:
+    return LabelGroup(
         view=list(View)[row["view"]],
         lens=list(Lens)[row["lens"]],
         site=list(Site)[row["site"]],
@@ -78,8 +78,8 @@ def _group(row: sa.RowMapping) -> Group:
     )
 
 
-def _result(connection: sa.Connection, model: int, kind: str) -> dict[str, Any]:
-    """What came out of a measurement as a whole."""
-    found = sa.text("SELECT result FROM measurement WHERE model = :id AND kind = :kind")
-    result: dict[str, Any] = json.loads(connection.scalar(found, {"id": model, "kind": kind}) or "{}")
+def _measurement_result(connection: sa.Connection, model: int, kind: str) -> dict[str, Any]:
+    """Read the result of a measurement of a model."""
+    query = sa.text("SELECT result FROM measurement WHERE model = :id AND kind = :kind")
+    result: dict[str, Any] = json.loads(connection.scalar(query, {"id": model, "kind": kind}) or "{}")
     return result

@@ -1,7 +1,7 @@
-"""Other ways to read a label off the same weights, and which of them names the token that a clamp really moves.
+"""Other recipes to read labels from the same weights, and how well each names the token that a clamp moves.
 
 A recipe folds the gain of the last norm into the head or not, takes the mean row off the head or not, and brings its
-rows to unit length or not. Knows tensors and recipes; where ranges and models come from is known elsewhere.
+rows to unit length or not. Knows tensors and recipes; knows nothing of where ranges and models come from.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from neuronym.label_tables import NAMED_BY, code
 from neuronym.sites import NATURAL_SITE
 from worker.measuring.effect import Effects, Ranges
 from worker.measuring.summary import list_elements, trial_figures
-from worker.trust.report import THIRDS, Tried
+from worker.trust.report import THIRDS, RecipeResult
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the head is made ready before it is multiplied with a weight vector."""
+class LensRecipe:
+    """How the head is prepared before it is multiplied with a weight vector."""
 
     name: str
     gain: bool = False
@@ -32,19 +32,19 @@ class Recipe:
 
 
 RECIPES = (
-    Recipe("logit"),
-    Recipe("logit, gain folded in", gain=True),
-    Recipe("logit, head centred", centred=True),
-    Recipe("cosine", unit=True),
-    Recipe("cosine, gain folded in", gain=True, unit=True),
-    Recipe("cosine, head centred", centred=True, unit=True),
-    Recipe("cosine, both", gain=True, centred=True, unit=True),
+    LensRecipe("logit"),
+    LensRecipe("logit, gain folded in", gain=True),
+    LensRecipe("logit, head centred", centred=True),
+    LensRecipe("cosine", unit=True),
+    LensRecipe("cosine, gain folded in", gain=True, unit=True),
+    LensRecipe("cosine, head centred", centred=True, unit=True),
+    LensRecipe("cosine, both", gain=True, centred=True, unit=True),
 )
 
 
 @torch.inference_mode()
 def norm_gain(norm: nn.Module, width: int) -> Tensor:
-    """What a norm multiplies each direction with, `(width,)`, whatever its kind: read off vectors along each one.
+    """Measure the gain of a norm of any kind, `(width,)`, on vectors along each axis.
 
     Their root mean square is 1. A bias is the same for a vector and its opposite, so their difference is free of it.
     """
@@ -54,16 +54,16 @@ def norm_gain(norm: nn.Module, width: int) -> Tensor:
     return gain.float().cpu()
 
 
-def prepared(head: Tensor, gain: Tensor, recipe: Recipe) -> Tensor:
-    """The head `(vocab, width)` as a recipe uses it."""
+def prepare_head(head: Tensor, gain: Tensor, recipe: LensRecipe) -> Tensor:
+    """Prepare the head `(vocab, width)` by a recipe."""
     ready = head * gain if recipe.gain else head
     if recipe.centred:
         ready = ready - ready.mean(0)
     return nn.functional.normalize(ready, dim=1) if recipe.unit else ready
 
 
-def named(rows: Tensor, head: Tensor, token_ids: Tensor) -> Tensor:
-    """The tokens with the highest and the lowest score of each row, `(sides, rows)`."""
+def find_extreme_tokens(rows: Tensor, head: Tensor, token_ids: Tensor) -> Tensor:
+    """Find the tokens with the highest and the lowest score of each row, `(sides, rows)`."""
     scores = rows @ head.T  # (rows, vocab)
     return token_ids[torch.stack([scores.argmax(1), scores.argmin(1)])]
 
@@ -72,47 +72,47 @@ class RecipeTrial:
     """Tries every recipe on the same neurons under the same clamps.
 
     Args:
-        heads: by recipe the prepared head, `(vocab, width)`, its rows those of `token_ids`.
+        heads: the prepared head of each recipe, `(vocab, width)`, with the rows of `token_ids`.
     """
 
     def __init__(self, effects: Effects, heads: Sequence[Tensor], token_ids: Tensor, views: Sequence[View]) -> None:
         self._effects, self._heads, self._token_ids, self._views = effects, heads, token_ids, views
-        self._found: list[tuple[int, pa.Table]] = []
+        self._measured: list[tuple[int, pa.Table]] = []
 
     @torch.inference_mode()
     def layer(self, layer: int, rows: dict[View, Tensor], ranges: Ranges, sample: Tensor) -> None:
-        """Measure the sampled neurons of a layer; `rows` by view are those of the sample alone."""
+        """Measure the sampled neurons of a layer; `rows` by view are of the sample only."""
         neurons = len(next(iter(ranges[Site.act].values())))
         tokens = torch.cat(
-            [named(rows[view], head, self._token_ids) for head in self._heads for view in self._views]
+            [find_extreme_tokens(rows[view], head, self._token_ids) for head in self._heads for view in self._views]
         )  # (labels, sample)
-        spread = tokens.repeat(1, -(-neurons // len(sample)))[:, :neurons]  # controls come from the sample too
-        spread[:, sample] = tokens
-        self._found.append((layer, self._effects.layer(layer, ranges, spread, only=sample)))
+        labels = tokens.repeat(1, -(-neurons // len(sample)))[:, :neurons]  # controls come from the sample too
+        labels[:, sample] = tokens
+        self._measured.append((layer, self._effects.layer(layer, ranges, labels, only=sample)))
 
-    def results(self, layers: int) -> list[Tried]:
-        """Each recipe and view, over all layers and over the last third."""
-        last = [table for layer, table in self._found if layer * len(THIRDS) // layers == len(THIRDS) - 1]
-        every = [table for _, table in self._found]
+    def results(self, layers: int) -> list[RecipeResult]:
+        """Summarise each recipe and view, over all layers and over the last third."""
+        last = [table for layer, table in self._measured if layer * len(THIRDS) // layers == len(THIRDS) - 1]
+        every = [table for _, table in self._measured]
         return [
-            self._tried(pa.concat_tables(tables), recipe, view, third)
+            self._recipe_result(pa.concat_tables(tables), recipe, view, third)
             for third, tables in ((None, every), (THIRDS[-1], last))
             if tables
             for view in self._views
             for recipe in RECIPES
         ]
 
-    def _tried(self, rows: pa.Table, recipe: Recipe, view: View, third: str | None) -> Tried:
-        """Both ends of each label together, each clamped its own way."""
+    def _recipe_result(self, rows: pa.Table, recipe: LensRecipe, view: View, third: str | None) -> RecipeResult:
+        """Summarise both ends of a recipe's labels, each end clamped in the direction that should raise its token."""
         columns: dict[str, list[NDArray[np.float64]]] = {"deltas": [], "controls": [], "ranks": []}
         for direction in Direction:
             at_site = rows["site"].to_numpy() == code(NATURAL_SITE[view])
-            here = pa.array(at_site & (rows["direction"].to_numpy() == code(direction)))
+            matches = pa.array(at_site & (rows["direction"].to_numpy() == code(direction)))
             place = self._place(recipe, view, NAMED_BY[direction])
             for name, parts in columns.items():
-                parts.append(list_elements(rows[name].filter(here), place))
+                parts.append(list_elements(rows[name].filter(matches), place))
         deltas, controls, ranks = (np.concatenate(parts) for parts in columns.values())
-        return Tried(
+        return RecipeResult(
             recipe=recipe.name,
             view=view,
             third=third,
@@ -121,5 +121,5 @@ class RecipeTrial:
             **trial_figures(deltas, controls),
         )
 
-    def _place(self, recipe: Recipe, view: View, side: Side) -> int:
+    def _place(self, recipe: LensRecipe, view: View, side: Side) -> int:
         return (RECIPES.index(recipe) * len(self._views) + self._views.index(view)) * len(Side) + code(side)

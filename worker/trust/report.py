@@ -1,4 +1,4 @@
-"""What the report on labels found, as JSON. Shares are of one, changes in nats."""
+"""The report on labels, as JSON. Shares are of one, changes in nats."""
 
 from pydantic import BaseModel
 
@@ -7,8 +7,8 @@ from neuronym.contract import Lens, Site, Strength, View
 THIRDS = ("first", "middle", "last")
 
 
-class Held(BaseModel):
-    """How labels fared when their neurons were clamped towards the token that names them.
+class LabelFigures(BaseModel):
+    """The effect on labels of clamping their neurons towards the token that names them.
 
     `rises`: share whose token became likelier. `control_rises`: the same for another neuron's token under the same
     clamps. `beyond_control`: share whose token rose more than the other's. `rank`: median place among all rising
@@ -24,8 +24,8 @@ class Held(BaseModel):
     rank: float
 
 
-class Group(Held):
-    """Labels of one view and lens, tried at one site; None stands for all of them."""
+class LabelGroup(LabelFigures):
+    """Labels of one view and lens, tried at one site; None for `third`, `layer` or `strength` means all of them."""
 
     view: View
     lens: Lens
@@ -44,25 +44,27 @@ class ModelReport(BaseModel):
     neurons: int
     positions: int
     first: tuple[View, Lens]
-    groups: list[Group]
+    groups: list[LabelGroup]
 
-    def one(self, view: View, lens: Lens, site: Site, third: str | None = None, strength: str | None = None) -> Group:
-        """The group of these, over all layers of a third or of the model."""
-        wanted = (view, lens, site, third, strength)
+    def group(
+        self, view: View, lens: Lens, site: Site, third: str | None = None, strength: str | None = None
+    ) -> LabelGroup:
+        """Find the group of a view, lens and site over all layers of a third, or of the model."""
+        key = (view, lens, site, third, strength)
         return next(
             group
             for group in self.groups
-            if group.layer is None and (group.view, group.lens, group.site, group.third, group.strength) == wanted
+            if group.layer is None and (group.view, group.lens, group.site, group.third, group.strength) == key
         )
 
-    def by_layer(self, view: View, lens: Lens, site: Site) -> list[Group]:
-        """One group a layer."""
-        found = [group for group in self.groups if group.layer is not None]
-        return [group for group in found if (group.view, group.lens, group.site) == (view, lens, site)]
+    def by_layer(self, view: View, lens: Lens, site: Site) -> list[LabelGroup]:
+        """List the groups of a view, lens and site by layer."""
+        by_layer = [group for group in self.groups if group.layer is not None]
+        return [group for group in by_layer if (group.view, group.lens, group.site) == (view, lens, site)]
 
 
-class Tried(Held):
-    """A recipe on a sample of neurons: labels of one view, tried at the view's natural site."""
+class RecipeResult(LabelFigures):
+    """The result of a recipe on a sample of neurons: labels of one view, tried at the view's natural site."""
 
     recipe: str
     view: View
@@ -73,15 +75,17 @@ class TrustReport(BaseModel):
     """The whole report. `sample` is how many neurons of each layer the recipes were tried on."""
 
     models: list[ModelReport]
-    recipes: list[Tried]
+    recipes: list[RecipeResult]
     recipes_of: str
     sample: int
 
-    def recipe(self, name: str, view: View) -> Tried:
-        """A recipe over all layers."""
-        return next(one for one in self.recipes if (one.recipe, one.view, one.third) == (name, view, None))
+    def recipe(self, name: str, view: View) -> RecipeResult:
+        """Find the result of a recipe over all layers."""
+        return next(
+            result for result in self.recipes if (result.recipe, result.view, result.third) == (name, view, None)
+        )
 
-    def best_recipe(self, view: View) -> Tried:
-        """The one whose labels most often rise beyond the control, over all layers."""
-        tried = [one for one in self.recipes if one.view is view and one.third is None]
-        return max(tried, key=lambda one: one.beyond_control)
+    def best_recipe(self, view: View) -> RecipeResult:
+        """Find the recipe whose labels most often rise beyond the control, over all layers."""
+        results = [result for result in self.recipes if result.view is view and result.third is None]
+        return max(results, key=lambda result: result.beyond_control)

@@ -1,6 +1,6 @@
-"""The trial of recipes on a model of the label file: a sample of neurons of every layer, clamped as they were measured.
+"""The trial of recipes on a model of the label file: a sample of neurons of every layer, clamped as in its measurement.
 
-Knows where models, ranges and weight vectors come from; the recipes themselves are known elsewhere.
+Knows where models, ranges and weight vectors come from; knows nothing of what a recipe does.
 """
 
 from collections.abc import Callable
@@ -16,17 +16,21 @@ from worker.machine.device import choose_device, precision
 from worker.measuring.effect import SITES, Ranges
 from worker.measuring.measure import ENDS, build_effects
 from worker.steering.clamp import Sites
-from worker.trust.recipes import RECIPES, RecipeTrial, norm_gain, prepared
-from worker.trust.report import Tried
+from worker.trust.recipes import RECIPES, RecipeTrial, norm_gain, prepare_head
+from worker.trust.report import RecipeResult
 
 SAMPLE = 128  # neurons of each layer
 
 
-def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int, int], None]) -> list[Tried]:
-    """Every recipe on a model of the current label file whose activity is measured; `tell` hears layers done, of all.
+def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int, int], None]) -> list[RecipeResult]:
+    """Try every recipe on a model of the current label file whose activity is measured.
+
+    Args:
+        sample: the number of neurons of each layer.
+        tell: called after each layer with the layers done and the layers in all.
 
     Raises:
-        CheckpointError: the model cannot be had, loaded or measured.
+        CheckpointError: the model cannot be opened, loaded or measured.
     """
     checkpoint = PublishedCheckpoints(settings.data)[name]()
     device = choose_device(settings.device)
@@ -34,7 +38,7 @@ def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int,
     sites = Sites(model, checkpoint.family, checkpoint.layers, checkpoint.neurons)
     head, ids = checkpoint.head(), torch.tensor(checkpoint.vocabulary.ids)
     gain = norm_gain(model.get_submodule(checkpoint.family.norm), checkpoint.width)
-    heads = [prepared(head[ids], gain, recipe) for recipe in RECIPES]
+    heads = [prepare_head(head[ids], gain, recipe) for recipe in RECIPES]
     trial = RecipeTrial(build_effects(checkpoint, model, sites), heads, ids, checkpoint.views)
     ranges = _ranges(settings, name)
     for layer in range(checkpoint.layers):
@@ -51,7 +55,7 @@ def _sample(neurons: int, size: int, seed: int) -> torch.Tensor:
 
 
 def _ranges(settings: Settings, name: str) -> Ranges:
-    """By site and end `(layers, neurons)`."""
+    """Read the ranges of all neurons by site and end, `(layers, neurons)` each."""
     ranges = {
         site: {end: torch.from_numpy(published_ranges(settings.data, name, site, ENDS[end])) for end in Direction}
         for site in SITES

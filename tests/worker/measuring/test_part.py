@@ -20,7 +20,7 @@ from worker.map_run import MapRun
 from worker.mapping.mapping import Recipe
 from worker.mapping.progress import BUILDING, Measuring
 from worker.measuring.measure import Measurement
-from worker.trust.holding import judge
+from worker.trust.holding import judge_labels
 
 EFFECT_LAYERS = "SELECT DISTINCT layer FROM effect ORDER BY 1"
 
@@ -122,4 +122,4 @@ def test_the_effect_of_a_part_goes_when_the_rest_is_mapped(measured: Path, tiny_
 
 def test_trust_is_reported_of_whole_models(measured: Path) -> None:
     with pytest.raises(CheckpointError, match="tiny is mapped in layers 1 to 2 of 4 only"):
-        judge(measured, "tiny")
+        judge_labels(measured, "tiny")

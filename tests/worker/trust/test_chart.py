@@ -8,7 +8,7 @@ import pytest
 from neuronym.contract import Lens, Site, View
 from tests.worker.drawings import DOCS, elements, places, shares_along
 from worker.trust.chart import chart
-from worker.trust.report import Group, ModelReport
+from worker.trust.report import LabelGroup, ModelReport
 
 OWN_SITE = {View.down: Site.act, View.gate: Site.act, View.up: Site.up}
 TEXT_SIZE = 13  # pixels, as the drawing's own CSS says
@@ -17,7 +17,7 @@ TEXT_SIZE = 13  # pixels, as the drawing's own CSS says
 def report(model: str, shares: dict[View, tuple[list[float], list[float]]]) -> ModelReport:
     """A report with these shares and those of their controls in each layer."""
     groups = [
-        Group(
+        LabelGroup(
             view=view,
             lens=Lens.cosine,
             site=OWN_SITE[view],

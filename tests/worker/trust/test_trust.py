@@ -21,8 +21,8 @@ from worker.errors import CheckpointError
 from worker.map_run import MapRun
 from worker.measuring.measure import Measurement
 from worker.trust.chart import chart
-from worker.trust.holding import judge
-from worker.trust.recipes import RECIPES, Recipe, named, norm_gain, prepared
+from worker.trust.holding import judge_labels
+from worker.trust.recipes import RECIPES, LensRecipe, find_extreme_tokens, norm_gain, prepare_head
 from worker.trust.report import TrustReport
 
 DOWN, HEAD = "model.layers.{}.mlp.down_proj.weight", "model.embed_tokens.weight"
@@ -62,15 +62,15 @@ def test_planted_neurons_are_strong_and_do_what_their_labels_say(data: Path) -> 
 
 
 def test_groups_count_what_the_tables_hold(data: Path) -> None:
-    report = judge(data, "planted")
+    report = judge_labels(data, "planted")
     for view, lens, site in ((View.down, Lens.cosine, Site.act), (View.up, Lens.logit, Site.up)):
         held = trials(data, view, lens, site)
-        group = report.one(view, lens, site)
+        group = report.group(view, lens, site)
         assert group.labels == len(held) == LAYERS * NEURONS
         assert group.rises == pytest.approx(sum(delta > 0 for delta, _ in held) / len(held))
         assert group.beyond_control == pytest.approx(sum(delta > control for delta, control in held) / len(held))
         assert group.mean == pytest.approx(sum(delta for delta, _ in held) / len(held), abs=1e-6)
-        thirds = [report.one(view, lens, site, third) for third in ("first", "middle", "last")]
+        thirds = [report.group(view, lens, site, third) for third in ("first", "middle", "last")]
         assert [one.labels for one in thirds] == [2 * NEURONS, NEURONS, NEURONS]
         assert [one.labels for one in report.by_layer(view, lens, site)] == [NEURONS] * LAYERS
 
@@ -99,11 +99,11 @@ def trials(data: Path, view: View, lens: Lens, site: Site) -> list[tuple[float, 
 
 def test_the_file_says_which_view_and_lens_hold_most(data: Path) -> None:
     ((result,),) = rows(data, "SELECT result FROM measurement WHERE kind = 'effect'")
-    report = judge(data, "planted")
+    report = judge_labels(data, "planted")
     own = [(View.up, Site.up), (View.gate, Site.act), (View.down, Site.act)]
     best = max(
         ((view, lens) for view, _ in own for lens in Lens),
-        key=lambda place: report.one(place[0], place[1], dict(own)[place[0]]).beyond_control,
+        key=lambda place: report.group(place[0], place[1], dict(own)[place[0]]).beyond_control,
     )
     assert json.loads(result)["first"] == {"view": best[0], "lens": best[1]}
     assert report.first == best
@@ -120,7 +120,7 @@ def test_the_command_writes_the_report(data: Path, tmp_path: Path) -> None:
     assert {one.recipe for one in report.recipes} == {recipe.name for recipe in RECIPES}
     assert {one.labels for one in report.recipes if one.third is None} == {8 * LAYERS * 2}
     page = (tmp_path / "trust.md").read_text()
-    late = report.models[0].one(View.down, Lens.cosine, Site.act, "last", Strength.strong)
+    late = report.models[0].group(View.down, Lens.cosine, Site.act, "last", Strength.strong)
     assert f"{late.rises:.1%} of the strong ones hold" in page
     assert "trust.svg" in page and "{{" not in page
     assert (tmp_path / "trust.svg").read_text() == chart(report.models[0])
@@ -129,9 +129,9 @@ def test_the_command_writes_the_report(data: Path, tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_measured_is_refused(data_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="effect tiny"):
-        judge(data_folder, "tiny")
+        judge_labels(data_folder, "tiny")
     with pytest.raises(CheckpointError, match="no model 'other'"):
-        judge(data_folder, "other")
+        judge_labels(data_folder, "other")
     done = CliRunner().invoke(main, ["trust", "--data", str(data_folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 1 and "Run `effect` first" in done.output
     assert not (tmp_path / "out").exists()
@@ -159,15 +159,15 @@ def test_recipes_do_to_the_head_what_they_say() -> None:
     head, gain = torch.randn(30, 6, generator=generator), torch.rand(6, generator=generator) + 0.5
     row = torch.randn(1, 6, generator=generator)
 
-    def scores(recipe: Recipe) -> Tensor:
-        return (row @ prepared(head, gain, recipe).T)[0]
+    def scores(recipe: LensRecipe) -> Tensor:
+        return (row @ prepare_head(head, gain, recipe).T)[0]
 
-    plain = scores(Recipe("plain"))
+    plain = scores(LensRecipe("plain"))
     assert torch.equal(plain, (row @ head.T)[0])
-    assert torch.allclose(scores(Recipe("gain", gain=True)), (row @ (head * gain).T)[0])
-    centred = scores(Recipe("centred", centred=True))
+    assert torch.allclose(scores(LensRecipe("gain", gain=True)), (row @ (head * gain).T)[0])
+    centred = scores(LensRecipe("centred", centred=True))
     assert torch.allclose(centred, plain - plain.mean(), atol=1e-5)  # a softmax does not notice
-    assert torch.allclose(scores(Recipe("unit", unit=True)), plain / head.norm(dim=1))
+    assert torch.allclose(scores(LensRecipe("unit", unit=True)), plain / head.norm(dim=1))
     ids = torch.arange(100, 130)
-    highest, lowest = named(row, head, ids)[:, 0].tolist()
+    highest, lowest = find_extreme_tokens(row, head, ids)[:, 0].tolist()
     assert (highest, lowest) == (100 + int(plain.argmax()), 100 + int(plain.argmin()))
