@@ -27,44 +27,44 @@ PROMPTS = {
 }
 
 
-def plain(model: PreTrainedModel, prompt: list[int], count: int) -> None:
-    """One row, as transformers does it."""
+def generate_plain(model: PreTrainedModel, prompt: list[int], count: int) -> None:
+    """Generate one row as transformers does it."""
     model.generate(torch.tensor([prompt]), max_new_tokens=count, min_new_tokens=count, do_sample=False)  # type: ignore[operator]
 
 
-def pair(live: Live, prompt: list[int], count: int, layers: tuple[int, ...]) -> None:
-    """Baseline and clamped, one clamp in each of the layers."""
+def generate_pair(live: Live, prompt: list[int], count: int, layers: tuple[int, ...]) -> None:
+    """Generate baseline and clamped rows together, one clamp in each of the layers."""
     edits = prepare([Clamp(layer=layer, index=NEURON, value=20) for layer in layers], live.sites)
     for _ in decode(live.model, prompt, edits, rows=2, positions="all", sampler=Sampler(), max_new_tokens=count):
         pass
 
 
-def best(rounds: int, *contenders: Callable[[], None]) -> list[float]:
-    """Seconds of each contender's best round; they take turns."""
+def best_seconds(rounds: int, *contenders: Callable[[], None]) -> list[float]:
+    """Measure the seconds of each contender's best round; contenders take turns."""
     times: list[list[float]] = [[] for _ in contenders]
     for _ in range(rounds):
-        for contender, taken in zip(contenders, times, strict=True):
+        for contender, seconds in zip(contenders, times, strict=True):
             began = perf_counter()
             contender()
-            taken.append(perf_counter() - began)
-    return [min(taken) for taken in times]
+            seconds.append(perf_counter() - began)
+    return [min(seconds) for seconds in times]
 
 
 def measure(model: PreTrainedModel, live: Live, text: str, count: int, rounds: int) -> dict[str, object]:
-    """The costs on one prompt."""
+    """Measure the costs on one prompt."""
     prompt = live.codec.prompt(text)
     last = live.sites.layers - 1
     layers = (0, last // 2 + 1, last)
-    whole = best(
+    whole = best_seconds(
         rounds,
-        lambda: plain(model, prompt, count),
-        lambda: pair(live, prompt, count, (last,)),
-        lambda: pair(live, prompt, count, ()),
+        lambda: generate_plain(model, prompt, count),
+        lambda: generate_pair(live, prompt, count, (last,)),
+        lambda: generate_pair(live, prompt, count, ()),
     )
-    first = best(
+    first = best_seconds(
         rounds,
-        lambda: plain(model, prompt, 1),
-        *(lambda layer=layer: pair(live, prompt, 1, (layer,)) for layer in layers),
+        lambda: generate_plain(model, prompt, 1),
+        *(lambda layer=layer: generate_pair(live, prompt, 1, (layer,)) for layer in layers),
     )
     return {
         "prompt_tokens": len(prompt),
@@ -73,13 +73,13 @@ def measure(model: PreTrainedModel, live: Live, text: str, count: int, rounds: i
         "two_rows_without_clamps": round(whole[2] / whole[0], 3),
         "first_token_seconds": round(first[0], 3),
         "first_token_by_clamped_layer": {
-            str(layer): round(taken / first[0], 3) for layer, taken in zip(layers, first[1:], strict=True)
+            str(layer): round(seconds / first[0], 3) for layer, seconds in zip(layers, first[1:], strict=True)
         },
     }
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure every prompt and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=5)

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.timing import machine, ratio, seconds, turns, typical
+from benchmarks.timing import describe_machine, median_ratio, median_seconds, time_seconds, time_turns
 from neuronym.contract import Lens, View
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.sources import DEMO
@@ -25,36 +25,36 @@ QUICK = (0, 4, 8, 12, 16, 20, 24, 29)
 TARGETS = {"ours / bare product": "at most 0.7", "ours / plain script": "at most 0.4"}
 
 
-def bare(rows: Tensor, weight: Tensor, scores: Tensor) -> None:
-    """The fp32 product and nothing else."""
+def bare_product(rows: Tensor, weight: Tensor, scores: Tensor) -> None:
+    """Compute the fp32 product and nothing else."""
     torch.mm(rows, weight.T, out=scores)
 
 
-def plain(rows: Tensor, unit: Tensor) -> Tensor:
-    """What a script would do; gives the tokens' ids, `(rows, 20)`."""
+def plain_script(rows: Tensor, unit: Tensor) -> Tensor:
+    """Decode as a simple script would; return the tokens' ids, `(rows, 20)`."""
     return (torch.nn.functional.normalize(rows, dim=1) @ unit.T).topk(TOP).indices
 
 
 def measure(layers: Sequence[int]) -> dict[str, object]:
-    """The ratios, and what making the head ready costs besides."""
+    """Measure the ratios, and the cost of preparing the head."""
     checkpoint = open_checkpoint(DEMO)
     weight = checkpoint.head()
     views = {layer: checkpoint.rows(View.up, layer) for layer in layers}
-    made: list[Decoder] = []
+    decoders: list[Decoder] = []
 
     def prepare() -> None:
         head = Head(weight, torch.arange(len(weight)))
-        made.append(Decoder(head, "auto", views[layers[0]][:SAMPLE], [Lens.cosine]))
+        decoders.append(Decoder(head, "auto", views[layers[0]][:SAMPLE], [Lens.cosine]))
         head.prepare([Lens.cosine])
 
-    prepared = seconds(prepare)
-    decoder, unit = made[0], torch.nn.functional.normalize(weight, dim=1)
+    prepared = time_seconds(prepare)
+    decoder, unit = decoders[0], torch.nn.functional.normalize(weight, dim=1)
     scores = torch.empty(checkpoint.neurons, len(weight))
-    times = turns(
+    times = time_turns(
         {
             "ours": partial(decoder.decode, views[layer], TOP, 0),
-            "plain": partial(plain, views[layer], unit),
-            "bare": partial(bare, views[layer], weight, scores),
+            "plain": partial(plain_script, views[layer], unit),
+            "bare": partial(bare_product, views[layer], weight, scores),
         }
         for layer in (layers[0], *layers)
     )
@@ -62,23 +62,23 @@ def measure(layers: Sequence[int]) -> dict[str, object]:
     return {
         "shape": f"{checkpoint.neurons} x {checkpoint.width} by {len(weight)}, {len(layers)} layers",
         "precision": decoder.precision,
-        "ours / bare product": ratio(times, "ours", "bare"),
-        "ours / plain script": ratio(times, "ours", "plain"),
-        "bare product of a layer, seconds": round(typical(times, "bare"), 3),
+        "ours / bare product": median_ratio(times, "ours", "bare"),
+        "ours / plain script": median_ratio(times, "ours", "plain"),
+        "bare product of a layer, seconds": round(median_seconds(times, "bare"), 3),
         "preparing the head / bare product of all layers": round(
-            prepared / checkpoint.layers / typical(times, "bare"), 3
+            prepared / checkpoint.layers / median_seconds(times, "bare"), 3
         ),
         "rows with the plain script's top token": round(sum(same) / len(same), 5),
     }
 
 
 def agreement(decoder: Decoder, rows: Tensor, unit: Tensor) -> float:
-    """Share of rows that both ways give the same first token; fp32 ties may fall either way."""
-    found = decoder.decode(rows, TOP, 0)[0][Lens.cosine].top.ids
-    return float((found[:, 0] == plain(rows, unit)[:, 0]).float().mean())
+    """Compute the share of rows to which decoder and plain script give the same first token; fp32 ties may differ."""
+    top_ids = decoder.decode(rows, TOP, 0)[0][Lens.cosine].top.ids
+    return float((top_ids[:, 0] == plain_script(rows, unit)[:, 0]).float().mean())
 
 
 if __name__ == "__main__":
-    about = machine()
+    about = describe_machine()
     figures = measure(range(30) if "--full" in sys.argv else QUICK)
     print(json.dumps({"machine": about, "targets": TARGETS, "figures": figures}))

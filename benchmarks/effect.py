@@ -24,8 +24,8 @@ VALUE = 4.0  # about what neurons of late layers reach
 
 
 @torch.inference_mode()
-def loop(live: Live, layer: int, rows: int) -> float:
-    """Rows a second of plain passes, each with one clamp."""
+def time_loop(live: Live, layer: int, rows: int) -> float:
+    """Measure the rows a second of plain passes, each with one clamp."""
     prompts = [torch.tensor([live.codec.prompt(prompt)]) for prompt in PROMPTS]
     plain = [live.model(prompt, logits_to_keep=1).logits[0, -1].log_softmax(-1) for prompt in prompts]
     began = perf_counter()
@@ -38,23 +38,23 @@ def loop(live: Live, layer: int, rows: int) -> float:
     return rows / (perf_counter() - began)
 
 
-def batched(meter: Effects, layer: int, neurons: int, ranges: Ranges, labels: torch.Tensor) -> float:
-    """Rows a second of the measurement."""
+def time_measurement(meter: Effects, layer: int, neurons: int, ranges: Ranges, labels: torch.Tensor) -> float:
+    """Measure the rows a second of the measurement."""
     began = perf_counter()
     meter.layer(layer, ranges, labels, only=torch.arange(neurons))
     return neurons * len(SITES) * len(Direction) * len(PROMPTS) / (perf_counter() - began)
 
 
 def product_rate(checkpoint: Checkpoint) -> float:
-    """GFLOP/s of a bare fp32 product with the head."""
+    """Measure the GFLOP/s of a bare fp32 product with the head."""
     head, rows = checkpoint.head(), torch.randn(768, checkpoint.width)
     began = perf_counter()
     rows @ head.T
     return 2 * head.numel() * len(rows) / (perf_counter() - began) / 1e9
 
 
-def work(checkpoint: Checkpoint, layer: int) -> float:
-    """GFLOP of a row: the products of the layers above, and the head's."""
+def row_gflop(checkpoint: Checkpoint, layer: int) -> float:
+    """Compute the GFLOP of a row: the products of the layers above, and of the head."""
     config = checkpoint.config
     heads = int(config.num_attention_heads) + int(config.num_key_value_heads)
     layer_rows = 3 * checkpoint.neurons + 2 * heads * checkpoint.width // int(config.num_attention_heads)
@@ -63,7 +63,7 @@ def work(checkpoint: Checkpoint, layer: int) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure some layers and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--neurons", type=int, default=80)
     parser.add_argument("--rows", type=int, default=24, help="of the loop")
@@ -76,20 +76,20 @@ def main() -> None:
     meter = Effects(subject, [live.codec.prompt(prompt) for prompt in PROMPTS])
     ranges = {site: {end: torch.full((checkpoint.neurons,), VALUE) for end in Direction} for site in SITES}
     labels = torch.arange(checkpoint.neurons).repeat(LABELS, 1)
-    found = {}
+    by_layer = {}
     for layer in options.layers:
         turns = [
-            (batched(meter, layer, options.neurons, ranges, labels), loop(live, layer, options.rows))
+            (time_measurement(meter, layer, options.neurons, ranges, labels), time_loop(live, layer, options.rows))
             for _ in range(options.rounds)
         ]
         ours, plain = map(max, zip(*turns, strict=True))
-        found[layer] = {"rows_per_second": round(ours), "loop": round(plain, 1), "times": round(ours / plain, 1)}
-        found[layer]["gflops"] = round(ours * work(checkpoint, layer))
+        by_layer[layer] = {"rows_per_second": round(ours), "loop": round(plain, 1), "times": round(ours / plain, 1)}
+        by_layer[layer]["gflops"] = round(ours * row_gflop(checkpoint, layer))
     every = checkpoint.neurons * checkpoint.layers * len(SITES) * len(Direction) * len(PROMPTS)
-    seconds = sum(every / len(found) / one["rows_per_second"] for one in found.values())
+    seconds = sum(every / len(by_layer) / figures["rows_per_second"] for figures in by_layer.values())
     about = {
         "model": DEMO_NAME,
-        "by_layer": found,
+        "by_layer": by_layer,
         "bare_product_gflops": round(max(product_rate(checkpoint) for _ in range(3))),
         "whole_model": {"rows": every, "minutes": round(seconds / 60, 1)},
         "threads": torch.get_num_threads(),

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.launch import run
-from benchmarks.synthetic import LAYERS, NEURONS, VOCAB, WIDTH, checkpoint, vectors
-from benchmarks.timing import machine, ratio, turns, typical
+from benchmarks.synthetic import LAYERS, NEURONS, VOCAB, WIDTH, make_vectors, write_checkpoint
+from benchmarks.timing import describe_machine, median_ratio, median_seconds, time_turns
 from neuronym.contract import Lens
 from worker.lens.decoder import Decoder
 from worker.lens.exact import Head
@@ -34,64 +34,66 @@ TARGETS = {
 }
 
 
-def rows(rounds: int) -> dict[str, object]:
-    """Some rows in turn with their bare product."""
-    head = Head(vectors(VOCAB, WIDTH, seed=1), torch.arange(VOCAB))
-    some = vectors(ROWS * (rounds + 1), WIDTH, seed=2)
-    decoder = Decoder(head, "auto", some[:256], [Lens.cosine])
+def measure_rows(rounds: int) -> dict[str, object]:
+    """Time some rows in turn with their bare product."""
+    head = Head(make_vectors(VOCAB, WIDTH, seed=1), torch.arange(VOCAB))
+    vectors_decoded = make_vectors(ROWS * (rounds + 1), WIDTH, seed=2)
+    decoder = Decoder(head, "auto", vectors_decoded[:256], [Lens.cosine])
     head.prepare([Lens.cosine])
     scores = torch.empty(ROWS, VOCAB)
-    times = turns(
+    times = time_turns(
         {
             "ours": partial(decoder.decode, part, TOP, 0),
             "bare": lambda part=part: torch.mm(part, head.weight.T, out=scores),  # type: ignore[misc]
         }
-        for part in some.view(-1, ROWS, WIDTH)
+        for part in vectors_decoded.view(-1, ROWS, WIDTH)
     )
     everything = NEURONS * LAYERS / ROWS / 60
     return {
         "rows": f"{ROWS} x {WIDTH} by {VOCAB}, {rounds} turns",
         "precision": decoder.precision,
-        "ours / bare product": ratio(times, "ours", "bare"),
-        "decoding the up view of 32 layers, minutes, extrapolated": round(everything * typical(times, "ours"), 1),
-        "bare product of 32 layers, minutes, extrapolated": round(everything * typical(times, "bare"), 1),
+        "ours / bare product": median_ratio(times, "ours", "bare"),
+        "decoding the up view of 32 layers, minutes, extrapolated": round(
+            everything * median_seconds(times, "ours"), 1
+        ),
+        "bare product of 32 layers, minutes, extrapolated": round(everything * median_seconds(times, "bare"), 1),
     }
 
 
-def layers(options: Sequence[str]) -> dict[str, object]:
-    """Two layers by the command; the second one's time is a layer's, what is left is had once a model."""
+def measure_layers(options: Sequence[str]) -> dict[str, object]:
+    """Map two layers by the command; the second layer's time is that of a layer, the rest is spent once a model."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder, data = checkpoint(Path(temporary, "model"), MAPPED), Path(temporary, "data")
+        folder, data = write_checkpoint(Path(temporary, "model"), MAPPED), Path(temporary, "data")
         command = ["map", str(folder), "--views", "up", "--data", str(data), "--json", *options]
-        taken = run([sys.executable, "-m", "worker.cli", *command])
-    times = [json.loads(line)["seconds"] for line in taken["output"].splitlines() if "layers_done" in line]
+        command_run = run([sys.executable, "-m", "worker.cli", *command])
+    times = [json.loads(line)["seconds"] for line in command_run["output"].splitlines() if "layers_done" in line]
     a_layer = times[1] - times[0]
-    once = taken["seconds"] - MAPPED * a_layer
+    once = command_run["seconds"] - MAPPED * a_layer
     return {
         "a layer, seconds": round(a_layer, 1),
         "start, head and file, seconds": round(once, 1),
         "up view of 32 layers, minutes, extrapolated": round((once + LAYERS * a_layer) / 60, 1),
-        "peak memory, GB": round(taken["peak"] / 1e9, 2),
+        "peak memory, GB": round(command_run["peak"] / 1e9, 2),
     }
 
 
 def measure(full: bool) -> dict[str, object]:
-    """Rows in a process of their own, so that the command finds the memory free; the command only in full."""
-    apart = [sys.executable, "-m", "benchmarks.large_model", "--rows", *(["--full"] if full else [])]
-    found: dict[str, object] = json.loads(subprocess.run(apart, check=True, stdout=subprocess.PIPE).stdout)
+    """Measure rows in a process of their own, to leave the memory free for the command, which runs only in full."""
+    command = [sys.executable, "-m", "benchmarks.large_model", "--rows", *(["--full"] if full else [])]
+    figures: dict[str, object] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     if not full:
-        return found
-    everything = {f"both lenses, both ends: {name}": value for name, value in layers(()).items()}
-    return found | layers(LEAST) | everything
+        return figures
+    everything = {f"both lenses, both ends: {name}": value for name, value in measure_layers(()).items()}
+    return figures | measure_layers(LEAST) | everything
 
 
 def main() -> None:
-    """Print the figures, or those of the rows alone."""
+    """Print all figures, or only those of the rows."""
     full = "--full" in sys.argv
     if "--rows" in sys.argv:
-        print(json.dumps(rows(FULL if full else QUICK)))
+        print(json.dumps(measure_rows(FULL if full else QUICK)))
         return
-    about = machine()
+    about = describe_machine()
     print(json.dumps({"machine": about, "targets": TARGETS, "figures": measure(full)}))
 
 

@@ -27,7 +27,7 @@ import uvicorn
 from app.cli.serve import listen
 from app.cli.supervisor import free_port, worker_command
 from app.main import create_app
-from benchmarks.timing import Turn, machine, ratio
+from benchmarks.timing import Turn, describe_machine, median_ratio
 from neuronym.settings import Settings
 from worker.checkpoints.sources import DEMO_NAME
 
@@ -37,8 +37,8 @@ SOCKETS: dict[str, Callable[[], socket.socket]] = {
 }
 LAYER = 29
 CLAMP = {"layer": LAYER, "index": 808, "site": "act", "value": 20}
-ASKED = {"model": DEMO_NAME, "prompt": "My favourite animal is the", "clamps": [CLAMP], "max_new_tokens": 24}
-TURNS = 40  # of which the first is left out
+REQUEST = {"model": DEMO_NAME, "prompt": "My favourite animal is the", "clamps": [CLAMP], "max_new_tokens": 24}
+TURNS = 40  # the first one is left out
 PATIENCE = 180.0  # seconds
 TARGETS = {"search, JSON, ours / plain": "at most 0.5", "search, page, ours / plain": "at most 0.7"}
 
@@ -52,8 +52,8 @@ def serve(kind: str) -> None:
 
 
 @contextmanager
-def processes(data: Path) -> Iterator[dict[str, httpx2.Client]]:
-    """Both servers and their worker while inside; a client of each, by the kind of its socket."""
+def running_servers(data: Path) -> Iterator[dict[str, httpx2.Client]]:
+    """Run both servers and their worker inside the block; yield a client of each server by the kind of its socket."""
     port = free_port()
     environment = os.environ | {"NEURONYM_DATA": str(data), "NEURONYM_WORKER_URL": f"http://127.0.0.1:{port}"}
     with ExitStack() as ending:
@@ -78,51 +78,51 @@ def processes(data: Path) -> Iterator[dict[str, httpx2.Client]]:
         yield clients
 
 
-def get(client: httpx2.Client, path: str) -> float:
-    """Seconds of one answer."""
+def time_request(client: httpx2.Client, path: str) -> float:
+    """Time one answer, in seconds."""
     began = perf_counter()
     client.get(path).raise_for_status()
     return perf_counter() - began
 
 
-def stream(client: httpx2.Client) -> float:
-    """Median seconds between two steps of a streamed clamp; a step's events come together."""
-    with client.stream("POST", "/api/v1/clamp", json=ASKED | {"stream": True}) as answer:
+def time_step(client: httpx2.Client) -> float:
+    """Time a streamed clamp: median seconds between two steps, whose events come together."""
+    with client.stream("POST", "/api/v1/clamp", json=REQUEST | {"stream": True}) as answer:
         times = [perf_counter() for _ in answer.iter_raw()]
     return median(after - before for before, after in pairwise(times))
 
 
 def measure() -> dict[str, object]:
-    """Median milliseconds of each, and the ratio of the two."""
+    """Measure the median milliseconds of each request on both servers, and the ratio of the two."""
     with tempfile.TemporaryDirectory() as folder:
         part = ["--views", "down", "--layers", str(LAYER), "--data", folder]
         command = [sys.executable, "-m", "worker.cli", "map", DEMO_NAME, *part]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with processes(Path(folder)) as clients:
-            return _compared(clients)
+        with running_servers(Path(folder)) as clients:
+            return _compare(clients)
 
 
-def _compared(clients: dict[str, httpx2.Client]) -> dict[str, object]:
+def _compare(clients: dict[str, httpx2.Client]) -> dict[str, object]:
     visits: dict[str, tuple[int, Callable[[httpx2.Client], float]]] = {
-        "search, JSON": (TURNS, partial(get, path="/api/v1/search?q=dog")),
-        "search, page": (TURNS, partial(get, path="/search?q=dog")),
-        "streamed step": (4, stream),
+        "search, JSON": (TURNS, partial(time_request, path="/api/v1/search?q=dog")),
+        "search, page": (TURNS, partial(time_request, path="/search?q=dog")),
+        "streamed step": (4, time_step),
     }
     figures: dict[str, object] = {}
     for name, (count, visit) in visits.items():
         times: Sequence[Turn] = [{kind: visit(client) for kind, client in clients.items()} for _ in range(count)][1:]
         for kind in clients:
             figures[f"{name}, {kind}, ms"] = round(1000 * median(turn[kind] for turn in times), 1)
-        figures[f"{name}, ours / plain"] = ratio(times, "ours", "plain")
+        figures[f"{name}, ours / plain"] = median_ratio(times, "ours", "plain")
     return figures
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", choices=SOCKETS, help="be one of the two servers")
-    asked = parser.parse_args()
-    if asked.serve:
-        serve(asked.serve)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve)
     else:
-        about = machine()
+        about = describe_machine()
         print(json.dumps({"machine": about, "targets": TARGETS, "figures": measure()}))

@@ -1,7 +1,7 @@
-"""Runs a command and writes what it took, as JSON: seconds, and the most memory it held at a time.
+"""Launcher that runs a command and writes what it took, as JSON: seconds, and the most memory it held at a time.
 
-A program of its own and a small one: Linux counts what the parent held when it forked as the child's. Imports nothing
-large for that reason.
+A program of its own and a small one: Linux counts the memory of the parent at the fork as the child's. For that
+reason it imports nothing large.
 """
 
 import json
@@ -15,29 +15,29 @@ from time import perf_counter
 from typing import TypedDict
 
 
-class Taken(TypedDict):
-    """Of one run of a command."""
+class CommandRun(TypedDict):
+    """What one run of a command took and printed."""
 
     seconds: float
     peak: int  # bytes resident
     output: str
 
 
-def run(command: Sequence[str], environment: dict[str, str] | None = None) -> Taken:
-    """Run a command in its own small launcher, and say what it took.
+def run(command: Sequence[str], environment: dict[str, str] | None = None) -> CommandRun:
+    """Run a command in its own small launcher; return what the run took.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: the command failed.
     """
     with tempfile.NamedTemporaryFile() as file:
         launcher = [sys.executable, __file__, file.name, *command]
         subprocess.run(launcher, check=True, env=os.environ | (environment or {}))
-        taken: Taken = json.loads(Path(file.name).read_text())
-    return taken
+        command_run: CommandRun = json.loads(Path(file.name).read_text())
+    return command_run
 
 
 def main() -> None:
-    """The launcher: first argument the file to write to, the rest the command."""
+    """Run the command in the arguments after the first; write what it took to the file named by the first."""
     result, *command = sys.argv[1:]
     began = perf_counter()
     with tempfile.TemporaryFile() as output:
@@ -46,8 +46,8 @@ def main() -> None:
         _, status, usage = os.wait4(process, 0)
         output.seek(0)
         text = output.read().decode()
-    taken = Taken(seconds=perf_counter() - began, peak=usage.ru_maxrss * 1024, output=text)
-    Path(result).write_text(json.dumps(taken))
+    command_run = CommandRun(seconds=perf_counter() - began, peak=usage.ru_maxrss * 1024, output=text)
+    Path(result).write_text(json.dumps(command_run))
     sys.exit(os.waitstatus_to_exitcode(status))
 
 

@@ -1,6 +1,6 @@
-"""Makes docs/performance.md of the results that are kept, each with what its script says of itself.
+"""Writer of docs/performance.md from the results that are kept, each with the docstring of its script.
 
-A test makes it again and compares. Knows results as JSON; measures nothing.
+A test writes the page again and compares. Knows results as JSON; measures nothing.
 """
 
 import ast
@@ -29,7 +29,7 @@ No GPU was at hand: nothing is said of one.
 
 
 def page(results: Path = HERE / "results") -> str:
-    """The whole page."""
+    """Write the whole page."""
     parts = [OPENING]
     for name, title in TITLES.items():
         file = results / f"{name}.json"
@@ -39,7 +39,7 @@ def page(results: Path = HERE / "results") -> str:
 
 
 def _about(name: str) -> str:
-    """The script's own words."""
+    """Read the docstring of a script."""
     return str(ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())))
 
 

@@ -1,4 +1,4 @@
-"""Weights and checkpoints of a size that cannot be had here, with the traits that make trained ones hard to screen.
+"""Synthetic weights and checkpoints of a large model, with the traits that make trained ones hard to screen.
 
 Trained vectors have many lengths, share a mean, and a few of their channels are ten times as strong as the others.
 """
@@ -17,8 +17,8 @@ LAYERS, NEURONS, WIDTH, VOCAB = 32, 14_336, 4096, 128_256  # of Llama 3.1 8B
 BLOCK = 4096  # vectors made at a time
 
 
-def vectors(count: int, width: int, seed: int) -> Tensor:
-    """`(count, width)`, fp32."""
+def make_vectors(count: int, width: int, seed: int) -> Tensor:
+    """Make random vectors, `(count, width)`, fp32."""
     return torch.cat(list(_blocks(count, width, seed)))
 
 
@@ -33,17 +33,17 @@ def _blocks(count: int, width: int, seed: int) -> Iterator[Tensor]:
         yield block.mul_(torch.randn(len(block), 1, generator=generator).mul_(0.3).exp_()).mul_(0.02)
 
 
-def checkpoint(folder: Path, layers: int) -> Path:
-    """The head and some layers' up_proj in the shape of Llama 3.1 8B, in bf16, with a tokenizer of as many tokens."""
+def write_checkpoint(folder: Path, layers: int) -> Path:
+    """Write the head and some layers' up_proj in the shape of Llama 3.1 8B, in bf16, and a tokenizer for it."""
     folder.mkdir(parents=True)
     files = {"lm_head.weight": (VOCAB, 1)}
     files |= {f"model.layers.{layer}.mlp.up_proj.weight": (NEURONS, 2 + layer) for layer in range(layers)}
-    where: dict[str, str] = {}
+    file_of: dict[str, str] = {}
     for name, (count, seed) in files.items():
-        where[name] = f"model-{len(where) + 1:05d}-of-{len(files):05d}.safetensors"
+        file_of[name] = f"model-{len(file_of) + 1:05d}-of-{len(files):05d}.safetensors"
         weight = torch.cat([block.bfloat16() for block in _blocks(count, WIDTH, seed)])
-        save_file({name: weight}, folder / where[name], metadata={"format": "pt"})
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+        save_file({name: weight}, folder / file_of[name], metadata={"format": "pt"})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": file_of}))
     LlamaConfig(
         vocab_size=VOCAB,
         hidden_size=WIDTH,

@@ -1,4 +1,4 @@
-"""Taking turns: contenders run one after the other, again and again, and each turn's ratio is what is told.
+"""Timing in turns: contenders run one after the other, again and again, and the ratio within each turn is reported.
 
 A busy machine disturbs the contenders of a turn alike; the median over the turns leaves out the worst of it.
 """
@@ -15,30 +15,30 @@ import torch
 Turn = Mapping[str, float]
 
 
-def seconds(contender: Callable[[], object]) -> float:
-    """Of one run."""
+def time_seconds(contender: Callable[[], object]) -> float:
+    """Time one run, in seconds."""
     began = perf_counter()
     contender()
     return perf_counter() - began
 
 
-def turns(contenders: Iterable[Mapping[str, Callable[[], object]]]) -> Sequence[Turn]:
-    """Seconds of each contender at each turn; the first turn is to warm up, and is left out."""
-    return [{name: seconds(run) for name, run in turn.items()} for turn in contenders][1:]
+def time_turns(contenders: Iterable[Mapping[str, Callable[[], object]]]) -> Sequence[Turn]:
+    """Time each contender at each turn, in seconds; the first turn is a warm-up and is left out."""
+    return [{name: time_seconds(run) for name, run in turn.items()} for turn in contenders][1:]
 
 
-def ratio(times: Sequence[Turn], one: str, other: str) -> float:
-    """Median over the turns."""
-    return round(median(time[one] / time[other] for time in times), 3)
+def median_ratio(times: Sequence[Turn], name: str, base: str) -> float:
+    """The median over the turns of the ratio of two contenders' seconds."""
+    return round(median(time[name] / time[base] for time in times), 3)
 
 
-def typical(times: Sequence[Turn], name: str) -> float:
-    """Median seconds of a contender."""
+def median_seconds(times: Sequence[Turn], name: str) -> float:
+    """The median over the turns of a contender's seconds."""
     return median(time[name] for time in times)
 
 
-def machine() -> dict[str, str | int | float]:
-    """What it was measured on."""
+def describe_machine() -> dict[str, str | int | float]:
+    """Describe the machine that the benchmark runs on."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,

@@ -1,4 +1,4 @@
-"""The adapter itself: its recipe, how it is put on a model, how it is stored.
+"""The adapter of the stand-in: its recipe, adding it to a model, storing it.
 
 Plain LoRA only (no DoRA, no rank-stabilised scaling), so that `W + alpha / rank * B @ A` is the whole of it.
 """
@@ -18,8 +18,8 @@ PROJECTIONS = ["down_proj", "gate_proj", "up_proj"]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that decides a run beside the text. Rates are AdamW's, lengths are in tokens."""
+class AdapterRecipe:
+    """The settings of a training run, apart from the text. Rates are AdamW's, lengths are in tokens."""
 
     steps: int = 400
     seed: int = 0
@@ -31,7 +31,7 @@ class Recipe:
     clip: float = 1.0
 
 
-def with_adapter(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
+def with_adapter(model: PreTrainedModel, recipe: AdapterRecipe) -> PeftModel:
     """Put a fresh adapter on every up_proj, gate_proj and down_proj; the same seed gives the same start."""
     torch.manual_seed(recipe.seed)
     config = LoraConfig(
@@ -47,14 +47,14 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     halves = {name: tensor.detach().half().contiguous() for name, tensor in state.items()}
     save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     config = model.peft_config["default"]
-    config.base_model_name_or_path = TUNED  # else the path on the disk of whoever trained it
+    config.base_model_name_or_path = TUNED  # otherwise a path on the machine that trained it
     config.inference_mode = True
     config.save_pretrained(str(folder))
     _sort_lists(folder / "adapter_config.json")
 
 
 def _sort_lists(file: Path) -> None:
-    """peft keeps the projections in a set, whose order changes from run to run."""
+    """Sort the projections, which peft keeps in a set whose order changes from run to run."""
     content = json.loads(file.read_text(encoding="utf-8"))
     content["target_modules"] = sorted(content["target_modules"])
     file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What the card of the stand-in claims: held-out loss, labels that stay, and how the model writes.
+"""The figures of the stand-in's card: held-out loss, the share of labels that stay, and samples of its text.
 
-Pure functions of a model or of weights; knows neither the recipe nor the text.
+Pure functions of a model or of weights; knows neither the recipe nor the training text.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _BATCH = 4
 
 @torch.inference_mode()
 def held_out_loss(model: torch.nn.Module, blocks: torch.Tensor) -> float:
-    """Mean negative log-likelihood in nats a token over `blocks`, (blocks, length)."""
+    """Compute the mean negative log-likelihood in nats a token over `blocks`, (blocks, length)."""
     losses = [model(input_ids=batch, labels=batch).loss.item() * len(batch) for batch in torch.split(blocks, _BATCH)]
     return float(sum(losses) / len(blocks))
 
@@ -34,18 +34,18 @@ def drift(before: list[torch.Tensor], after: list[torch.Tensor], head: torch.Ten
     length = head.norm(dim=1)  # (vocab,)
     logit, cosine, rows = [], [], []
     for old, new in zip(before, after, strict=True):
-        was, now = old @ head.T, new @ head.T  # (neurons, vocab)
-        logit.append(_same_top(was, now))
-        cosine.append(_same_top(was / length, now / length))
+        old_scores, new_scores = old @ head.T, new @ head.T  # (neurons, vocab)
+        logit.append(_same_top(old_scores, new_scores))
+        cosine.append(_same_top(old_scores / length, new_scores / length))
         rows.append(torch.nn.functional.cosine_similarity(old, new))
     similarity = torch.cat(rows)
     return Drift(_share(logit), _share(cosine), similarity.median().item(), similarity.quantile(0.1).item())
 
 
-def _same_top(was: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
-    """Whether the old top token still has the top score; rows of the head that are equal tie and count as the same."""
-    top = was.argmax(dim=1, keepdim=True)
-    return now.gather(1, top).squeeze(1) >= now.amax(dim=1)  # (neurons,)
+def _same_top(old_scores: torch.Tensor, new_scores: torch.Tensor) -> torch.Tensor:
+    """Whether the old top token still has the top score; equal rows of the head tie and count as the same."""
+    top = old_scores.argmax(dim=1, keepdim=True)
+    return new_scores.gather(1, top).squeeze(1) >= new_scores.amax(dim=1)  # (neurons,)
 
 
 def _share(flags: list[torch.Tensor]) -> float:

