@@ -18,7 +18,7 @@ from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.sources import DEMO, DEMO_NAME
 from worker.steering.clamp import prepare
 from worker.steering.engine import Sampler, decode
-from worker.steering.models import Live, load
+from worker.steering.models import LiveModel, load
 
 NEURON = 808
 PROMPTS = {
@@ -32,7 +32,7 @@ def generate_plain(model: PreTrainedModel, prompt: list[int], count: int) -> Non
     model.generate(torch.tensor([prompt]), max_new_tokens=count, min_new_tokens=count, do_sample=False)  # type: ignore[operator]
 
 
-def generate_pair(live: Live, prompt: list[int], count: int, layers: tuple[int, ...]) -> None:
+def generate_pair(live: LiveModel, prompt: list[int], count: int, layers: tuple[int, ...]) -> None:
     """Generate baseline and clamped rows together, one clamp in each of the layers."""
     edits = prepare([Clamp(layer=layer, index=NEURON, value=20) for layer in layers], live.sites)
     for _ in decode(live.model, prompt, edits, rows=2, positions="all", sampler=Sampler(), max_new_tokens=count):
@@ -50,7 +50,7 @@ def best_seconds(rounds: int, *contenders: Callable[[], None]) -> list[float]:
     return [min(seconds) for seconds in times]
 
 
-def measure(model: PreTrainedModel, live: Live, text: str, count: int, rounds: int) -> dict[str, object]:
+def measure(model: PreTrainedModel, live: LiveModel, text: str, count: int, rounds: int) -> dict[str, object]:
     """Measure the costs on one prompt."""
     prompt = live.codec.prompt(text)
     last = live.sites.layers - 1

@@ -18,13 +18,13 @@ from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import DEMO, DEMO_NAME
 from worker.measuring.effect import PROMPTS, SITES, Effects, Ranges, Subject
 from worker.steering.clamp import prepare
-from worker.steering.models import Live, load
+from worker.steering.models import LiveModel, load
 
 VALUE = 4.0  # about what neurons of late layers reach
 
 
 @torch.inference_mode()
-def time_loop(live: Live, layer: int, rows: int) -> float:
+def time_loop(live: LiveModel, layer: int, rows: int) -> float:
     """Measure the rows a second of plain passes, each with one clamp."""
     prompts = [torch.tensor([live.codec.prompt(prompt)]) for prompt in PROMPTS]
     plain = [live.model(prompt, logits_to_keep=1).logits[0, -1].log_softmax(-1) for prompt in prompts]

@@ -5,7 +5,7 @@ import torch
 
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import DEMO, DEMO_NAME
-from worker.steering.models import Live, load
+from worker.steering.models import LiveModel, load
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +15,6 @@ def demo_checkpoint() -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def demo(demo_checkpoint: Checkpoint) -> Live:
+def demo(demo_checkpoint: Checkpoint) -> LiveModel:
     """The same in fp32, as the service loads it."""
     return load(DEMO_NAME, demo_checkpoint, torch.device("cpu"))

@@ -15,7 +15,7 @@ from worker.measuring.effect import ABSENT, PROMPTS, SITES, Effects, Ranges, Sub
 from worker.measuring.samples import TextWindows
 from worker.measuring.summary import label_figures
 from worker.steering.clamp import prepare
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 pytestmark = pytest.mark.real
 
@@ -28,13 +28,13 @@ LAYERS = (12, 28)
 SAMPLE = torch.randperm(1536, generator=torch.Generator().manual_seed(0))[:48]
 
 
-def effects(demo: Live, checkpoint: Checkpoint, prompts: tuple[str, ...] = PROMPTS) -> Effects:
+def effects(demo: LiveModel, checkpoint: Checkpoint, prompts: tuple[str, ...] = PROMPTS) -> Effects:
     subject = Subject(demo.model, demo.sites, range(demo.vocab), lambda layer: checkpoint.rows(View.down, layer))
     return Effects(subject, [demo.codec.prompt(prompt) for prompt in prompts])
 
 
 @pytest.fixture(scope="module")
-def activity(demo: Live) -> dict[int, pa.Table]:
+def activity(demo: LiveModel) -> dict[int, pa.Table]:
     """Activity of some layers on a short text."""
     ids = torch.tensor([demo.codec.prompt(TEXT)])
     counted = torch.ones_like(ids, dtype=torch.bool)
@@ -49,7 +49,7 @@ def activity(demo: Live) -> dict[int, pa.Table]:
 
 @pytest.fixture(scope="module")
 def tables(
-    demo: Live, demo_checkpoint: Checkpoint, activity: dict[int, pa.Table], labels: dict[int, Tensor]
+    demo: LiveModel, demo_checkpoint: Checkpoint, activity: dict[int, pa.Table], labels: dict[int, Tensor]
 ) -> dict[int, pa.Table]:
     """Effects of SAMPLE, with the cosine labels of the up and down views."""
     meter = effects(demo, demo_checkpoint)
@@ -81,7 +81,7 @@ def top_tokens(checkpoint: Checkpoint, layer: int, head: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def changes(demo: Live, clamp: Clamp, prompt: str) -> Tensor:
+def changes(demo: LiveModel, clamp: Clamp, prompt: str) -> Tensor:
     """Change of the log-probabilities by a whole pass with hooks, `(vocab,)`."""
     ids = demo.codec.prompt(prompt)
     with prepare([clamp], demo.sites).hooked(rows=2, since=len(ids) - 1):
@@ -92,7 +92,7 @@ def changes(demo: Live, clamp: Clamp, prompt: str) -> Tensor:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_effects_are_those_of_whole_passes(
-    demo: Live, tables: dict[int, pa.Table], labels: dict[int, Tensor], layer: int
+    demo: LiveModel, tables: dict[int, pa.Table], labels: dict[int, Tensor], layer: int
 ) -> None:
     others = mismatched_labels(labels[layer], seed=layer)
     for row in tables[layer].to_pylist()[:: len(SAMPLE) + 1][:4]:
@@ -120,7 +120,7 @@ def test_labels_of_the_down_view_hold_in_late_layers_and_those_of_the_up_view_do
     assert abs(up["mean"]) < down["mean"] / 5
 
 
-def test_the_dog_neuron_does_what_the_method_page_says(demo: Live, demo_checkpoint: Checkpoint) -> None:
+def test_the_dog_neuron_does_what_the_method_page_says(demo: LiveModel, demo_checkpoint: Checkpoint) -> None:
     """`up` of L29 N808 set to 20 after "My favourite animal is the": −3.90 to −1.54."""
     ends = {site: {end: torch.full((1536,), 20.0) for end in Direction} for site in SITES}
     named = torch.full((LABELS, 1536), demo.codec.find(" dog"))

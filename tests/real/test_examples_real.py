@@ -8,7 +8,7 @@ import pytest
 from app.pages.playground.context import FILE
 from neuronym.contract import Clamp, Mode, Site
 from worker.steer_test.answers import ClampSetting, generate_answers, question_ids
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 pytestmark = pytest.mark.real
 
@@ -23,7 +23,7 @@ def clamp(text: str) -> Clamp:
 
 
 @pytest.mark.parametrize("title", EXAMPLES)
-def test_an_example_says_or_leaves_out_its_word(demo: Live, title: str) -> None:
+def test_an_example_says_or_leaves_out_its_word(demo: LiveModel, title: str) -> None:
     """`says` and `silent` are words of the clamped answer; the unclamped one has it the other way round."""
     one = EXAMPLES[title]
     state = one["state"]

@@ -12,12 +12,12 @@ from transformers import PreTrainedModel
 from neuronym.contract import Clamp, Mode, Site
 from worker.checkpoints.families import Family
 from worker.steering.engine import Positions
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 
 @torch.inference_mode()
 def predict(
-    live: Live, tokens: Sequence[int], clamps: Sequence[Clamp] = (), where: slice = slice(None)
+    live: LiveModel, tokens: Sequence[int], clamps: Sequence[Clamp] = (), where: slice = slice(None)
 ) -> torch.Tensor:
     """Logits of the whole text at once, `(positions, vocab)`, with the clamps at the positions in `where`."""
     with rewritten(live, clamps, where):
@@ -27,7 +27,7 @@ def predict(
 
 @torch.inference_mode()
 def generate_greedily(
-    live: Live, prompt: list[int], clamps: Sequence[Clamp], positions: Positions, count: int
+    live: LiveModel, prompt: list[int], clamps: Sequence[Clamp], positions: Positions, count: int
 ) -> tuple[list[int], torch.Tensor]:
     """Greedy ids and their predictions, `(count, vocab)`, reading everything anew for each token."""
     where = {"all": slice(None), "prompt": slice(0, len(prompt)), "generated": slice(len(prompt) - 1, None)}[positions]
@@ -46,7 +46,7 @@ def transformers_greedily(model: PreTrainedModel, prompt: list[int], count: int)
 
 
 @contextmanager
-def rewritten(live: Live, clamps: Sequence[Clamp], where: slice) -> Iterator[None]:
+def rewritten(live: LiveModel, clamps: Sequence[Clamp], where: slice) -> Iterator[None]:
     """Replace the forward of every clamped MLP by its equation, with the clamps in it one after the other."""
     with ExitStack() as stack:
         for layer in {clamp.layer for clamp in clamps}:

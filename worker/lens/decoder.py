@@ -205,7 +205,7 @@ def _agree(fast: dict[Lens, Decoded], exact: dict[Lens, Decoded], row: int, plac
             (fast[lens].bottom, exact[lens].bottom),
         ):
             ours, theirs = fast_end.scores[row], exact_end.scores[place]
-            if not len(theirs):  # this end was not asked for
+            if not len(theirs):  # this end was not decoded
                 continue
             close = torch.isclose(ours, theirs, rtol=1e-5, atol=float(theirs.abs().max()) * 1e-5)
             if not (close & ((fast_end.ids[row] == exact_end.ids[place]) | _tied(theirs))).all():

@@ -25,7 +25,7 @@ from worker.machine.device import choose_device, model_memory
 from worker.serving.metrics import Metrics, Outcome
 from worker.serving.queue import Place, Turns
 from worker.steering.generation import ClampPlan, generate, plan_clamp
-from worker.steering.models import Live, LiveModels, Opener
+from worker.steering.models import LiveModel, LiveModels, Opener
 from worker.steering.sweep import plan_sweep, sweep
 from worker.steering.thread import ModelThread
 
@@ -70,7 +70,7 @@ class Runner:
             else:
                 return
 
-    async def live(self, name: str, place: Place) -> Live:
+    async def live(self, name: str, place: Place) -> LiveModel:
         """The model; loading it waits for its turn like any work."""
         if ready := self.models.ready(name):
             return ready

@@ -13,7 +13,7 @@ import torch
 from neuronym.contract import Clamp, Message
 from worker.steering.clamp import prepare_rows
 from worker.steering.engine import Positions, Sampler, decode
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 from worker.steering.repetition import repeated_share
 
 
@@ -34,7 +34,7 @@ class AnswerText:
     repeated: float
 
 
-def question_ids(live: Live, text: str, begun: str = "") -> list[int]:
+def question_ids(live: LiveModel, text: str, begun: str = "") -> list[int]:
     """Encode a question and the begun answer; as plain text for a model without a chat template."""
     try:
         prompt = live.codec.chat([Message(role="user", content=text)])
@@ -44,7 +44,7 @@ def question_ids(live: Live, text: str, begun: str = "") -> list[int]:
 
 
 def generate_answers(
-    live: Live, prompt: list[int], settings: Sequence[ClampSetting], positions: Positions, length: int
+    live: LiveModel, prompt: list[int], settings: Sequence[ClampSetting], positions: Positions, length: int
 ) -> list[AnswerText]:
     """Generate the greedy answer without clamps, then one a setting, of at most `length` tokens."""
     rows = len(settings) + 1
@@ -77,7 +77,7 @@ def generate_answers(
 
 
 @torch.inference_mode()
-def mean_logprobs(live: Live, prompt: list[int], texts: Sequence[Sequence[int]]) -> list[float]:
+def mean_logprobs(live: LiveModel, prompt: list[int], texts: Sequence[Sequence[int]]) -> list[float]:
     """Compute the mean log-probability of each text's tokens without clamps, in nats; minus infinity if it is empty."""
     longest = max(map(len, texts))
     padded = [
@@ -89,6 +89,6 @@ def mean_logprobs(live: Live, prompt: list[int], texts: Sequence[Sequence[int]])
     return [float(row[: len(ids)].mean()) if ids else float("-inf") for row, ids in zip(logprobs, texts, strict=True)]
 
 
-def _text(live: Live, prompt: list[int], ids: Sequence[int]) -> str:
+def _text(live: LiveModel, prompt: list[int], ids: Sequence[int]) -> str:
     stream = live.codec.stream(prompt)
     return "".join(stream.add(token_id) for token_id in ids)

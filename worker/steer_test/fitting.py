@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from neuronym.contract import Clamp, Mode, Site
 from worker.steer_test.answers import ClampSetting
 from worker.steer_test.targets import BEGINNING, REST, Batch, Target, pad_targets
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 FARTHEST = 2.5  # units
 STEPS = 50
@@ -39,7 +39,7 @@ class FittedMoves:
     units: Tensor
     moves: Tensor
 
-    def setting(self, live: Live, strength: float = 1.0) -> ClampSetting:
+    def setting(self, live: LiveModel, strength: float = 1.0) -> ClampSetting:
         """Return the moves, all scaled by `strength`, as clamps that add to the product."""
         values = (self.units * self.moves * strength).tolist()
         clamps = [
@@ -50,7 +50,7 @@ class FittedMoves:
 
 
 def fit(
-    live: Live, aims: Sequence[Target], others: Sequence[Target], count: int, say: Say = lambda _: None
+    live: LiveModel, aims: Sequence[Target], others: Sequence[Target], count: int, say: Say = lambda _: None
 ) -> FittedMoves:
     """Fit the best `count` neurons for the aims and their moves; `others` are answers that should stay as they are."""
     frozen = [parameter for parameter in live.model.parameters() if parameter.requires_grad]
@@ -65,7 +65,7 @@ def fit(
             parameter.requires_grad_(True)
 
 
-def _choose_neurons(live: Live, aims: Sequence[Target], others: Sequence[Target], count: int) -> Tensor:
+def _choose_neurons(live: LiveModel, aims: Sequence[Target], others: Sequence[Target], count: int) -> Tensor:
     """Choose neurons, half for the concept, half for the answer around it, as flat indices over layers and neurons."""
     damage = _curvature(live, [*others, *aims[: len(others)]])
     damage = damage + LEAST_DAMAGE * damage.mean()
@@ -78,7 +78,7 @@ def _choose_neurons(live: Live, aims: Sequence[Target], others: Sequence[Target]
     return torch.cat([first, answer.topk(count - len(first)).indices])
 
 
-def _gradient(live: Live, aims: Sequence[Target], weights: tuple[float, float, float]) -> Tensor:
+def _gradient(live: LiveModel, aims: Sequence[Target], weights: tuple[float, float, float]) -> Tensor:
     """The gradient of the weighted log-probability by a shift of each neuron's product, `(layers, neurons)`."""
     shifts = _no_shifts(live)
     total = torch.zeros(live.sites.layers, live.sites.neurons)
@@ -88,7 +88,7 @@ def _gradient(live: Live, aims: Sequence[Target], weights: tuple[float, float, f
     return total / len(aims)
 
 
-def _curvature(live: Live, texts: Sequence[Target]) -> Tensor:
+def _curvature(live: LiveModel, texts: Sequence[Target]) -> Tensor:
     """The mean square of the gradients of tokens drawn from the model's own predictions, `(layers, neurons)`."""
     shifts, generator = _no_shifts(live), torch.Generator().manual_seed(0)
     total = torch.zeros(live.sites.layers, live.sites.neurons)
@@ -101,7 +101,7 @@ def _curvature(live: Live, texts: Sequence[Target]) -> Tensor:
 
 
 def _fit_moves(
-    live: Live, aims: Sequence[Target], others: Sequence[Target], neurons: Tensor, units: Tensor, say: Say
+    live: LiveModel, aims: Sequence[Target], others: Sequence[Target], neurons: Tensor, units: Tensor, say: Say
 ) -> Tensor:
     moves = torch.zeros(len(neurons), requires_grad=True)
     optimizer = torch.optim.Adam([moves], lr=RATE)
@@ -124,7 +124,7 @@ def _fit_moves(
     return moves.detach().clamp(-FARTHEST, FARTHEST)
 
 
-def likelihood(live: Live, batch: Batch, shifts: Shifts) -> Tensor:
+def likelihood(live: LiveModel, batch: Batch, shifts: Shifts) -> Tensor:
     """Compute the weighted mean log-probability of each answer's tokens, `(targets,)`."""
     logprobs = _predictions(live, batch, shifts)[:, :-1]
     token_logprobs = logprobs.gather(-1, batch.tokens[:, 1:, None].to(logprobs.device))[..., 0]
@@ -132,14 +132,14 @@ def likelihood(live: Live, batch: Batch, shifts: Shifts) -> Tensor:
     return (token_logprobs * weights).sum(1) / weights.sum(1)
 
 
-def _predictions(live: Live, batch: Batch, shifts: Shifts) -> Tensor:
+def _predictions(live: LiveModel, batch: Batch, shifts: Shifts) -> Tensor:
     with _shift_products(live, shifts, batch.generated):
         logits: Tensor = live.model(batch.tokens.to(live.model.device)).logits
     return logits.float().log_softmax(-1)
 
 
 @contextmanager
-def _shift_products(live: Live, shifts: Shifts, generated: Tensor) -> Iterator[None]:
+def _shift_products(live: LiveModel, shifts: Shifts, generated: Tensor) -> Iterator[None]:
     """Add to the products of whole layers where `generated` is 1."""
     mask = generated[:, :, None].to(live.model.device)
 
@@ -151,7 +151,9 @@ def _shift_products(live: Live, shifts: Shifts, generated: Tensor) -> Iterator[N
 
 
 @contextmanager
-def _hook_products(live: Live, hooks: Mapping[int, Callable[[nn.Module, tuple[Tensor]], object]]) -> Iterator[None]:
+def _hook_products(
+    live: LiveModel, hooks: Mapping[int, Callable[[nn.Module, tuple[Tensor]], object]]
+) -> Iterator[None]:
     """Hook the products of layers inside the block."""
     with ExitStack() as stack:
         for layer, hook in hooks.items():
@@ -159,7 +161,7 @@ def _hook_products(live: Live, hooks: Mapping[int, Callable[[nn.Module, tuple[Te
         yield
 
 
-def _no_shifts(live: Live) -> dict[int, Tensor]:
+def _no_shifts(live: LiveModel) -> dict[int, Tensor]:
     return {layer: torch.zeros(live.sites.neurons, requires_grad=True) for layer in range(live.sites.layers)}
 
 
@@ -167,19 +169,19 @@ def _shift_gradient(value: Tensor, shifts: Shifts) -> Tensor:
     return torch.stack(torch.autograd.grad(value, list(shifts.values())))  # (layers, neurons)
 
 
-def _spread(live: Live, neurons: Tensor, values: Tensor) -> dict[int, Tensor]:
+def _spread(live: LiveModel, neurons: Tensor, values: Tensor) -> dict[int, Tensor]:
     """Spread the values of chosen neurons over all neurons of their layers, by layer."""
     every = torch.zeros(live.sites.layers * live.sites.neurons).index_put((neurons,), values)
     layers = every.view(live.sites.layers, live.sites.neurons)
     return {layer: layers[layer] for layer in sorted({layer for layer, _ in _layers_and_indices(live, neurons)})}
 
 
-def _layers_and_indices(live: Live, neurons: Tensor) -> list[tuple[int, int]]:
+def _layers_and_indices(live: LiveModel, neurons: Tensor) -> list[tuple[int, int]]:
     return [divmod(place, live.sites.neurons) for place in neurons.tolist()]
 
 
 @torch.no_grad()
-def _units(live: Live, texts: Sequence[Target]) -> Tensor:
+def _units(live: LiveModel, texts: Sequence[Target]) -> Tensor:
     """Measure the largest absolute product of each neuron where answers are generated, `(layers, neurons)`."""
     units = torch.zeros(live.sites.layers, live.sites.neurons)
     for text in texts:

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from neuronym.contract import Clamp, Mode, Site
 from worker.steering.clamp import prepare_rows
 from worker.steering.engine import Sampler, decode
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 NEAR = 40  # neurons of each weight view that are measured
 ROWS = 64
@@ -72,7 +72,7 @@ NeuronSite = tuple[int, int, Site]  # layer, index, site
 
 
 def nominate(
-    live: Live,
+    live: LiveModel,
     concept: Sequence[int],
     text: Sequence[Sequence[int]],
     leads: Sequence[list[int]],
@@ -101,7 +101,7 @@ def nominate(
     return list(best.values())
 
 
-def find_nearby_neurons(live: Live, concept: Sequence[int]) -> list[tuple[int, int]]:
+def find_nearby_neurons(live: LiveModel, concept: Sequence[int]) -> list[tuple[int, int]]:
     """Find neurons with a weight vector along a concept token's row of the head, of either sign."""
     head = _head(live)[list(concept)].float()
     head = nn.functional.normalize(head, dim=-1)  # (concept, width)
@@ -118,13 +118,13 @@ def find_nearby_neurons(live: Live, concept: Sequence[int]) -> list[tuple[int, i
     return list(neurons)
 
 
-def _head(live: Live) -> torch.Tensor:
+def _head(live: LiveModel) -> torch.Tensor:
     """The rows that score tokens, `(vocab, width)`."""
     head: nn.Module = live.model.get_output_embeddings()  # type: ignore[no-untyped-call]
     return head.get_parameter("weight").detach()
 
 
-def _vectors(live: Live, layer: int, site: Site) -> torch.Tensor:
+def _vectors(live: LiveModel, layer: int, site: Site) -> torch.Tensor:
     """A layer's weight vectors at a site, `(neurons, width)`: those that read, or for `act` those that write."""
     module = live.sites.module(layer, site)
     weight = module.get_parameter("weight").detach().float()
@@ -132,7 +132,9 @@ def _vectors(live: Live, layer: int, site: Site) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def measure_units(live: Live, places: Sequence[NeuronSite], text: Sequence[Sequence[int]]) -> dict[NeuronSite, float]:
+def measure_units(
+    live: LiveModel, places: Sequence[NeuronSite], text: Sequence[Sequence[int]]
+) -> dict[NeuronSite, float]:
     """Measure the largest absolute value of each neuron on the texts, without their first token."""
     units = dict.fromkeys(places, 0.0)
     modules = {(layer, site): live.sites.module(layer, site) for layer, _, site in places}
@@ -157,13 +159,13 @@ def measure_units(live: Live, places: Sequence[NeuronSite], text: Sequence[Seque
     return units
 
 
-def _measure_rises(live: Live, prompt: list[int], clamps: Sequence[Clamp], concept: Sequence[int]) -> torch.Tensor:
+def _measure_rises(live: LiveModel, prompt: list[int], clamps: Sequence[Clamp], concept: Sequence[int]) -> torch.Tensor:
     """Measure the change of the log-probability of the concept tokens together, `(clamps,)`."""
     rows = [_predictions(live, prompt, clamps[start : start + ROWS]) for start in range(0, len(clamps), ROWS)]
     return torch.cat([_concept_logprob(row[1:], concept) - _concept_logprob(row[:1], concept) for row in rows])
 
 
-def _measure_kls(live: Live, prompt: list[int], clamps: Sequence[Clamp]) -> torch.Tensor:
+def _measure_kls(live: LiveModel, prompt: list[int], clamps: Sequence[Clamp]) -> torch.Tensor:
     """Measure the KL of the unclamped prediction from each clamped one, in nats, `(clamps,)`."""
     rows = [_predictions(live, prompt, clamps[start : start + ROWS]) for start in range(0, len(clamps), ROWS)]
     return torch.cat([(row[:1].exp() * (row[:1] - row[1:])).sum(-1) for row in rows])
@@ -173,7 +175,7 @@ def _concept_logprob(logprobs: torch.Tensor, concept: Sequence[int]) -> torch.Te
     return logprobs[:, list(concept)].logsumexp(-1)
 
 
-def _predictions(live: Live, prompt: list[int], clamps: Sequence[Clamp]) -> torch.Tensor:
+def _predictions(live: LiveModel, prompt: list[int], clamps: Sequence[Clamp]) -> torch.Tensor:
     """Predict the next token without clamps, then with each clamp, `(1 + clamps, vocab)`."""
     edits = prepare_rows([[clamp] for clamp in clamps], live.sites)
     columns = decode(

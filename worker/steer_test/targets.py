@@ -12,7 +12,7 @@ from torch import Tensor
 
 from worker.steer_test.answers import generate_answers, question_ids
 from worker.steer_test.prompts import Lead
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 BEGINNING, CONCEPT, REST = 1.0, 10.0, 0.5  # weights of an answer's tokens: before the concept, its last, after it
 BEGINNINGS = 3  # of each question
@@ -36,7 +36,9 @@ class Batch:
     weights: Tensor  # of the next token
 
 
-def build_targets(live: Live, word: str, questions: Sequence[str], leads: Sequence[Lead], length: int) -> list[Target]:
+def build_targets(
+    live: LiveModel, word: str, questions: Sequence[str], leads: Sequence[Lead], length: int
+) -> list[Target]:
     """Build targets from every question with some leads; the model writes `length` tokens after the concept."""
     built = []
     for place, text in enumerate(questions):

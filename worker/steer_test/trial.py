@@ -19,7 +19,7 @@ from worker.steer_test.prompts import Prompts
 from worker.steer_test.report import ExampleAnswers, NomineeReport, SettingResult, TrialReport
 from worker.steer_test.targets import Target, build_targets
 from worker.steering.engine import Positions
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 NATS = 1.0
 REPEATED = 0.2
@@ -41,7 +41,7 @@ class Concept:
         """Whether a text holds one of the words, whatever its case."""
         return bool(re.search(rf"\b({'|'.join(map(re.escape, self.words))})\b", text, re.IGNORECASE))
 
-    def tokens(self, live: Live) -> list[int]:
+    def tokens(self, live: LiveModel) -> list[int]:
         """Find the tokens that are a whole word, with and without a space before, in lower case and capitalised."""
         forms = {form for word in self.words for form in (word, word.capitalize())}
         ids = [live.codec.plain(space + form) for form in sorted(forms) for space in (" ", "")]
@@ -75,7 +75,7 @@ class SteerTrial:
 
     def __init__(
         self,
-        live: Live,
+        live: LiveModel,
         concept: Concept,
         prompts: Prompts,
         effort: TrialEffort = TrialEffort(),

@@ -30,7 +30,7 @@ from worker.errors import RequestError
 from worker.steering.clamp import prepare
 from worker.steering.codec import TextStream
 from worker.steering.engine import Column, Sampler, decode
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 from worker.steering.repetition import repeated_share
 
 RunName = Literal["baseline", "clamped"]
@@ -50,7 +50,7 @@ class ClampPlan:
         return ["baseline", "clamped"] if self.request.baseline else ["clamped"]
 
 
-def plan_clamp(request: ClampRequest, live: Live) -> ClampPlan:
+def plan_clamp(request: ClampRequest, live: LiveModel) -> ClampPlan:
     """Check a clamp request against a model.
 
     Raises:
@@ -63,7 +63,7 @@ def plan_clamp(request: ClampRequest, live: Live) -> ClampPlan:
     return ClampPlan(request, prompt, [live.codec.find(token) for token in request.watch])
 
 
-def read_prompt(request: ClampRequest | SweepRequest, live: Live, room: int) -> list[int]:
+def read_prompt(request: ClampRequest | SweepRequest, live: LiveModel, room: int) -> list[int]:
     """Encode a request's prompt or chat; check that the context has `room` for new tokens.
 
     Raises:
@@ -80,7 +80,7 @@ def read_prompt(request: ClampRequest | SweepRequest, live: Live, room: int) -> 
     return prompt
 
 
-def generate(plan: ClampPlan, live: Live) -> Generator[list[ClampEvent], None, None]:
+def generate(plan: ClampPlan, live: LiveModel) -> Generator[list[ClampEvent], None, None]:
     """Yield the events of a run, a list a step, empty while the prompt is read. Closing the generator cancels it."""
     request, started = plan.request, perf_counter()
     yield [ClampStart(model=live.name, seed=request.seed, prompt_tokens=plan.prompt)]
@@ -133,7 +133,7 @@ class _RowText:
 
     name: RunName
     plan: ClampPlan
-    live: Live
+    live: LiveModel
     stream: TextStream = field(init=False)
     text: str = ""
     ids: list[int] = field(default_factory=list)
@@ -181,7 +181,7 @@ class _RowText:
         return [TopToken(token_id=id_, text=self.live.codec.text(id_), logprob=value) for id_, value in pairs]
 
 
-def _watched_tokens(token_ids: list[int], logprobs: torch.Tensor, live: Live) -> list[Watched]:
+def _watched_tokens(token_ids: list[int], logprobs: torch.Tensor, live: LiveModel) -> list[Watched]:
     """The log-probabilities of the watched tokens in the first prediction, `(rows, vocab)`."""
     watched = []
     for token_id in token_ids:

@@ -32,7 +32,7 @@ class UnknownModel(LookupError):
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveModel:
     """A loaded model with the facts that a run needs."""
 
     name: str
@@ -52,7 +52,7 @@ class LiveModels:
         self.device = device
         self._openers = openers
         self._budget = budget
-        self._live: OrderedDict[str, Live] = OrderedDict()  # least recently used first
+        self._live: OrderedDict[str, LiveModel] = OrderedDict()  # least recently used first
         self._loading: str | None = None
         self._share = 0.0
         self._failed: dict[str, str] = {}
@@ -62,7 +62,7 @@ class LiveModels:
         """Every model, loaded or not."""
         return list(self._openers)
 
-    def ready(self, name: str) -> Live | None:
+    def ready(self, name: str) -> LiveModel | None:
         """Get the model if it is loaded.
 
         Raises:
@@ -81,7 +81,7 @@ class LiveModels:
         """The state of each model."""
         return [self._status(name) for name in self._openers]
 
-    def get(self, name: str) -> Live:
+    def get(self, name: str) -> LiveModel:
         """Get the model; load it first if it is not loaded.
 
         Raises:
@@ -105,7 +105,7 @@ class LiveModels:
         error = self._failed.get(name)
         return WorkerModel(name=name, state="failed" if error else "available", error=error)
 
-    def _load(self, name: str) -> Live:
+    def _load(self, name: str) -> LiveModel:
         self._share = 0.0
         self._loading = name
         try:
@@ -146,7 +146,7 @@ def _failure_reason(name: str, error: Exception) -> str:
     return f"{name} cannot be loaded: {type(error).__name__}, {message}. The worker's log has the rest."
 
 
-def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress = silent) -> Live:
+def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress = silent) -> LiveModel:
     """Load a checkpoint for clamping; `progress` is called with the share that is loaded.
 
     Raises:
@@ -157,7 +157,7 @@ def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: Prog
     sites = Sites(model, checkpoint.family, checkpoint.layers, checkpoint.neurons)
     if device.type == "cpu":
         use_few_rows_linear(model)
-    return Live(
+    return LiveModel(
         name,
         model,
         codec,

@@ -16,7 +16,7 @@ from worker.errors import RequestError
 from worker.steering.clamp import prepare_rows
 from worker.steering.engine import Sampler, decode
 from worker.steering.generation import read_prompt
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 BATCH = 16_384  # tokens of one pass, rows times prompt: bounds the memory of the cache
 
@@ -37,7 +37,7 @@ class SweepPlan:
             yield values[start : start + size]
 
 
-def plan_sweep(request: SweepRequest, live: Live) -> SweepPlan:
+def plan_sweep(request: SweepRequest, live: LiveModel) -> SweepPlan:
     """Check a sweep request against a model.
 
     Raises:
@@ -49,7 +49,7 @@ def plan_sweep(request: SweepRequest, live: Live) -> SweepPlan:
     return SweepPlan(request, read_prompt(request, live, room=1), [live.codec.find(token) for token in request.watch])
 
 
-def sweep(plan: SweepPlan, live: Live) -> SweepCurve:
+def sweep(plan: SweepPlan, live: LiveModel) -> SweepCurve:
     """Compute the watched tokens' natural-log probabilities at every value, and without any clamp."""
     started = perf_counter()
     predictions = [_first_predictions(plan, values, live) for values in plan.groups()]
@@ -70,7 +70,7 @@ def sweep(plan: SweepPlan, live: Live) -> SweepCurve:
     return SweepCurve(model=live.name, raw=plan.request.swept(), tokens=tokens, seconds=perf_counter() - started)
 
 
-def _first_predictions(plan: SweepPlan, values: Sequence[float], live: Live) -> torch.Tensor:
+def _first_predictions(plan: SweepPlan, values: Sequence[float], live: LiveModel) -> torch.Tensor:
     """Predict the watched tokens right after the prompt, `(1 + values, watched)`; the first row is without clamps."""
     columns = decode(
         live.model,

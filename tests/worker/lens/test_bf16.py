@@ -41,16 +41,16 @@ def rounded(tensor: Tensor) -> Tensor:
 def test_labels_are_those_of_the_fp32_product_of_the_rounded_numbers() -> None:
     rows, weight = draw()
     decoder = Decoder(head(weight), "bf16", rows)
-    found, outcome = decoder.decode(rows, 20, 10)
+    decoded, outcome = decoder.decode(rows, 20, 10)
     expected = decode(rounded(rows), head(rounded(weight)), 21, 11)
     plain = decode(rows, head(weight), 20, 10)
     for lens in Lens:
-        assert same(found[lens], expected[lens])
-        torch.testing.assert_close(found[lens].std, expected[lens].std)
-        torch.testing.assert_close(found[lens].z, expected[lens].z)
-        assert not torch.equal(found[lens].top.scores, plain[lens].top.scores)  # rounding did happen
-        assert found[lens].top.scores.dtype is torch.float32
-        assert not fits_bf16(found[lens].top.scores).any()  # and the scores were not rounded
+        assert same(decoded[lens], expected[lens])
+        torch.testing.assert_close(decoded[lens].std, expected[lens].std)
+        torch.testing.assert_close(decoded[lens].z, expected[lens].z)
+        assert not torch.equal(decoded[lens].top.scores, plain[lens].top.scores)  # rounding did happen
+        assert decoded[lens].top.scores.dtype is torch.float32
+        assert not fits_bf16(decoded[lens].top.scores).any()  # and the scores were not rounded
     assert decoder.precision == "bf16"
     assert outcome.rounded == len(rows) and outcome.checked == 4 and outcome.differed == 0
 
@@ -58,11 +58,11 @@ def test_labels_are_those_of_the_fp32_product_of_the_rounded_numbers() -> None:
 def test_bf16_weights_lose_nothing() -> None:
     rows, weight = draw()
     rows = rounded(rows)
-    found, outcome = Decoder(head(weight.bfloat16()), "bf16", rows).decode(rows, 20, 10)
+    decoded, outcome = Decoder(head(weight.bfloat16()), "bf16", rows).decode(rows, 20, 10)
     assert outcome.rounded == 0
     exact = decode(rows, head(rounded(weight)), 21, 11)
     for lens in Lens:
-        assert same(found[lens], exact[lens])
+        assert same(decoded[lens], exact[lens])
     rows[7, 0] += 1e-5  # one row that bf16 cannot hold
     assert Decoder(head(weight.bfloat16()), "bf16", rows).decode(rows, 20, 10)[1].rounded == 1
 
@@ -70,9 +70,9 @@ def test_bf16_weights_lose_nothing() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "certified", "verified"])
 def test_a_head_kept_in_bf16_gives_what_the_same_head_in_fp32_gives(precision: Precision) -> None:
     rows, weight = draw()
-    kept = Decoder(head(weight.bfloat16()), precision, rows)
-    ours, theirs = kept.decode(rows, 20, 10)[0], decode(rows, head(rounded(weight)), 21, 11)
-    assert kept.head.weight.dtype is torch.bfloat16
+    decoder = Decoder(head(weight.bfloat16()), precision, rows)
+    ours, theirs = decoder.decode(rows, 20, 10)[0], decode(rows, head(rounded(weight)), 21, 11)
+    assert decoder.head.weight.dtype is torch.bfloat16
     for lens in Lens:
         assert same(ours[lens], theirs[lens])
         torch.testing.assert_close(ours[lens].std, theirs[lens].std)
@@ -81,11 +81,11 @@ def test_a_head_kept_in_bf16_gives_what_the_same_head_in_fp32_gives(precision: P
 def test_a_head_whose_tokens_are_not_its_first_rows() -> None:
     rows, weight = draw()
     ids = torch.arange(5, VOCAB)
-    found, _ = Decoder(Head(weight, ids), "bf16", rows).decode(rows, 20, 10)
+    decoded, _ = Decoder(Head(weight, ids), "bf16", rows).decode(rows, 20, 10)
     expected = decode(rounded(rows), Head(rounded(weight), ids), 21, 11)
     for lens in Lens:
-        assert same(found[lens], expected[lens])
-        assert int(found[lens].top.ids.min()) >= 5
+        assert same(decoded[lens], expected[lens])
+        assert int(decoded[lens].top.ids.min()) >= 5
 
 
 def test_a_product_of_bf16_is_summed_in_fp32() -> None:
@@ -112,18 +112,18 @@ def test_no_tensor_strays_from_the_device_of_the_rows(precision: Precision, tiny
     with one_core(), torch.device("meta"):
         whole = Head(weight, ids)
         decoder = Decoder(whole, precision, rows)
-        found, outcome = decoder.decode(rows, 20, 10)
+        decoded, outcome = decoder.decode(rows, 20, 10)
         control, _ = decoder.decode(mixtures(rows, seed=1), 2, 1)
         odd = odd_tokens(decoder.head, vocabulary)
         for lens in Lens:
-            strength = Thresholds.of(reach(control[lens])).strength(reach(found[lens]).furthest)
-            share = odd_share(found[lens].top.ids, odd)
-            table = label_rows(0, View.up, lens, torch.linalg.vector_norm(rows, dim=1), found[lens], strength, share)
+            strength = Thresholds.of(reach(control[lens])).strength(reach(decoded[lens]).furthest)
+            share = odd_share(decoded[lens].top.ids, odd)
+            table = label_rows(0, View.up, lens, torch.linalg.vector_norm(rows, dim=1), decoded[lens], strength, share)
             assert len(table) == len(rows)
         assert len(neighbour_rows(0, View.up, rows)) == len(rows)
     assert outcome.checked == (4 if precision == "bf16" else 0)
     for lens in Lens:
-        assert same(found[lens], expected[lens], rounding=1e-5)
+        assert same(decoded[lens], expected[lens], rounding=1e-5)
 
 
 def test_screening_is_refused_off_the_cpu() -> None:

@@ -28,23 +28,23 @@ def test_equals_the_plain_product(bound: Bound | None) -> None:
     unit = torch.nn.functional.normalize(rows.double(), dim=1)
     cosines = (unit @ unit.T).fill_diagonal_(-torch.inf)
     expected = cosines.topk(6, dim=1)
-    found = nearest(rows, 5, bound)
-    torch.testing.assert_close(found.scores.double(), expected.values[:, :5], rtol=0, atol=2e-6)
+    neighbours = nearest(rows, 5, bound)
+    torch.testing.assert_close(neighbours.scores.double(), expected.values[:, :5], rtol=0, atol=2e-6)
     clear = (expected.values[:, :-1] - expected.values[:, 1:]) > 1e-5  # nothing nearly as near comes after
     clear[:, 1:] &= clear[:, :-1].clone()
     assert clear.float().mean() > 0.9
-    assert (found.ids == expected.indices[:, :5])[clear].all()
-    chosen = cosines.gather(1, found.ids)
-    torch.testing.assert_close(chosen, found.scores.double(), rtol=0, atol=2e-6)
+    assert (neighbours.ids == expected.indices[:, :5])[clear].all()
+    chosen = cosines.gather(1, neighbours.ids)
+    torch.testing.assert_close(chosen, neighbours.scores.double(), rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("bound", WAYS)
 def test_no_row_is_its_own_neighbour_and_none_comes_twice(bound: Bound | None) -> None:
-    found = nearest(layer(), 5, bound)
-    assert not (found.ids == torch.arange(700)[:, None]).any()
-    assert all(len(set(row)) == 5 for row in found.ids.tolist())
-    assert found.ids[4, 0] == 31 and found.ids[31, 0] == 4
-    assert set(found.ids[104].tolist()) < set(range(99, 110))
+    neighbours = nearest(layer(), 5, bound)
+    assert not (neighbours.ids == torch.arange(700)[:, None]).any()
+    assert all(len(set(row)) == 5 for row in neighbours.ids.tolist())
+    assert neighbours.ids[4, 0] == 31 and neighbours.ids[31, 0] == 4
+    assert set(neighbours.ids[104].tolist()) < set(range(99, 110))
 
 
 @pytest.mark.parametrize("bound", WAYS)

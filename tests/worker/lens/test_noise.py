@@ -81,9 +81,9 @@ def test_a_control_is_seeded_and_as_long_as_its_layer() -> None:
 def test_long_rows_and_zero_rows_do_not_change_a_control() -> None:
     rows = layer_rows(50)
     stretched = rows * torch.linspace(1, 100, 50)[:, None]
-    more = torch.cat([stretched, torch.zeros(7, rows.shape[1])])
-    one, other = (torch.nn.functional.normalize(mixtures(some, seed=1), dim=1) for some in (rows, more))
-    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    longer = torch.cat([stretched, torch.zeros(7, rows.shape[1])])
+    first, second = (torch.nn.functional.normalize(mixtures(matrix, seed=1), dim=1) for matrix in (rows, longer))
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
     assert mixtures(torch.zeros(5, 8), seed=1).eq(0).all()
 
 
@@ -105,15 +105,15 @@ def test_fresh_controls_come_out_at_the_stated_rates(lens: Lens) -> None:
     generator = torch.Generator().manual_seed(5)
     weight = torch.randn(2000, 64, generator=generator) * torch.rand(2000, 1, generator=generator) + 0.2
     decoder = Decoder(Head(weight, torch.arange(2000)), "fp32", weight[:1])
-    found = []
+    strengths = []
     for layer in range(20):
         rows = layer_rows(seed=layer)
         control, fresh = (
             reach(decoder.decode(mixtures(rows, seed, count), 2, 1)[0][lens])
             for seed, count in ((layer, CONTROLS), (1000 + layer, FRESH // 20))
         )
-        found.append(Thresholds.of(control).strength(fresh.furthest))
-    strength = torch.cat(found)
+        strengths.append(Thresholds.of(control).strength(fresh.furthest))
+    strength = torch.cat(strengths)
     assert len(strength) == FRESH
     strong, beyond_noise = (strength == STRONG).float().mean().item(), (strength > NOISE).float().mean().item()
     assert strong <= 0.05 and beyond_noise <= 0.07
@@ -129,15 +129,15 @@ def test_a_planted_neuron_is_strong_at_the_end_it_was_planted(tiny_llama: Path, 
         tensors[DOWN.format(2)][:, suppresses] = -2 * tensors[HEAD][token]
 
     data = mapped_with(plant, tiny_llama, tmp_path)
-    where = f"view = {code(View.down)} AND layer = 2"
-    label = f"SELECT top_ids[1], bottom_ids[1], strength FROM label WHERE {where} AND lens = 1 AND neuron = "
+    condition = f"view = {code(View.down)} AND layer = 2"
+    label = f"SELECT top_ids[1], bottom_ids[1], strength FROM label WHERE {condition} AND lens = 1 AND neuron = "
     ((top, _, strength),) = rows_of(data, f"{label}{writes}")
     assert (top, strength) == (token, STRONG)
     ((_, bottom, strength),) = rows_of(data, f"{label}{suppresses}")
     assert (bottom, strength) == (token, STRONG)
-    hit = f"SELECT side, neuron FROM label_by_token WHERE {where} AND token = {token} AND rank = 0"
+    hit = f"SELECT side, neuron FROM label_by_token WHERE {condition} AND token = {token} AND rank = 0"
     assert set(rows_of(data, f"{hit} AND strength = {STRONG} AND lens = 1")) >= {(0, writes), (1, suppresses)}
-    ends = f"SELECT side, max(strength) FROM label_by_token WHERE {where} AND lens = 1 AND neuron = "
+    ends = f"SELECT side, max(strength) FROM label_by_token WHERE {condition} AND lens = 1 AND neuron = "
     assert dict(rows_of(data, f"{ends}{writes} GROUP BY side"))[1] < STRONG  # what it suppresses is chance
     assert dict(rows_of(data, f"{ends}{suppresses} GROUP BY side"))[0] < STRONG
 
@@ -162,19 +162,19 @@ def test_random_weights_are_mostly_noise(data_folder: Path) -> None:
 def test_the_account_of_the_control_can_be_printed(data_folder: Path) -> None:
     settings, result = control_of(data_folder)
     assert settings == {"rule": RULE, "controls": CONTROLS, "rates": {"weak": 0.05, "strong": 0.02}}
-    assert [(one["view"], one["lens"]) for one in result["views"]] == [(v, n) for v in View for n in Lens]
+    assert [(row["view"], row["lens"]) for row in result["views"]] == [(v, n) for v in View for n in Lens]
     counted = rows_of(
         data_folder,
         "SELECT view, lens, strength, count(*) FROM label GROUP BY ALL ORDER BY ALL",
     )
     for view, lens, strength, count in counted:
-        (one,) = (x for x in result["views"] if (x["view"], x["lens"]) == (list(View)[view], list(Lens)[lens]))
-        assert one[list(Strength)[strength]] == count
-        assert one["labels"] == LAYERS * NEURONS
-        assert one["false_strong"] == pytest.approx(0.02 * LAYERS * NEURONS, abs=0.05)
-        assert one["false_share"] == pytest.approx(min(1, 0.02 * LAYERS * NEURONS / max(one["strong"], 1)), abs=1e-3)
+        (row,) = (x for x in result["views"] if (x["view"], x["lens"]) == (list(View)[view], list(Lens)[lens]))
+        assert row[list(Strength)[strength]] == count
+        assert row["labels"] == LAYERS * NEURONS
+        assert row["false_strong"] == pytest.approx(0.02 * LAYERS * NEURONS, abs=0.05)
+        assert row["false_share"] == pytest.approx(min(1, 0.02 * LAYERS * NEURONS / max(row["strong"], 1)), abs=1e-3)
     assert len(result["layers"]) == LAYERS * 3 * 2
-    assert all(one["strong_above"] >= one["weak_above"] > 0 for one in result["layers"])
+    assert all(row["strong_above"] >= row["weak_above"] > 0 for row in result["layers"])
 
 
 def test_a_resumed_run_has_the_same_control(tiny_llama: Path, data_folder: Path, tmp_path: Path) -> None:
@@ -189,10 +189,10 @@ def test_a_resumed_run_has_the_same_control(tiny_llama: Path, data_folder: Path,
         MapRun(Settings(data=tmp_path), report=cut).map([str(tiny_llama)], ["tiny"])
     for _ in range(2):  # resumed, then mapped once more: renewed, not doubled
         MapRun(Settings(data=tmp_path)).map([str(tiny_llama)], ["tiny"])
-        (settings, result), (again, other) = control_of(tmp_path), control_of(data_folder)
-        assert (settings, result["views"]) == (again, other["views"])
-        for one, same in zip(result["layers"], other["layers"], strict=True):
-            assert one == pytest.approx(same, abs=1e-5)  # sums of another order differ in the last digit
+        (settings, result), (settings_again, result_again) = control_of(tmp_path), control_of(data_folder)
+        assert (settings, result["views"]) == (settings_again, result_again["views"])
+        for row, same in zip(result["layers"], result_again["layers"], strict=True):
+            assert row == pytest.approx(same, abs=1e-5)  # sums of another order differ in the last digit
 
 
 def test_an_ungated_model_and_a_layer_of_zeros(tmp_path: Path) -> None:
@@ -203,9 +203,9 @@ def test_an_ungated_model_and_a_layer_of_zeros(tmp_path: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     MapRun(Settings(data=tmp_path / "data")).map([str(folder)], ["gpt2"])
     _, result = control_of(tmp_path / "data")
-    assert {one["view"] for one in result["views"]} == {"up", "down"}
-    silent = [one for one in result["layers"] if (one["view"], one["layer"]) == ("down", 1)]
-    assert [(one["noise"], one["strong_above"], one["false_share"]) for one in silent] == [(NEURONS, 0, 0)] * 2
+    assert {row["view"] for row in result["views"]} == {"up", "down"}
+    silent = [row for row in result["layers"] if (row["view"], row["layer"]) == ("down", 1)]
+    assert [(row["noise"], row["strong_above"], row["false_share"]) for row in silent] == [(NEURONS, 0, 0)] * 2
     of_zeros = f"SELECT DISTINCT strength FROM label WHERE view = {code(View.down)} AND layer = 1"
     assert rows_of(tmp_path / "data", of_zeros) == [(NOISE,)]
     in_search = f"SELECT DISTINCT strength FROM label_by_token WHERE view = {code(View.down)} AND layer = 1"

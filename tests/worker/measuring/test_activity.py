@@ -17,7 +17,7 @@ from worker.errors import CheckpointError
 from worker.measuring import samples
 from worker.measuring.activity import BEFORE, ActivityReader, Values, fires, quantiles
 from worker.measuring.samples import TextWindows, read_text, write_text
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 Row = Mapping[str, Any]
 WINDOWS = [[3, 50, 7, 90, 17, 200, 61, 8, 33, 21, 40], [5, 6, 7], [100, 101, 102, 103, 104, 105]]
@@ -37,50 +37,50 @@ def spell(ids: list[int]) -> str:
     return " ".join(map(str, ids))
 
 
-def measured(live: Live) -> dict[tuple[int, str], list[Row]]:
+def measured(live: LiveModel) -> dict[tuple[int, str], list[Row]]:
     """Rows by layer and site."""
-    found: dict[tuple[int, str], list[Row]] = {}
+    rows_by_site: dict[tuple[int, str], list[Row]] = {}
 
     def take(layer: int, rows: pa.Table) -> None:
         for row in rows.to_pylist():
             assert row["layer"] == layer
-            found.setdefault((layer, list(Site)[row["site"]]), []).append(row)
+            rows_by_site.setdefault((layer, list(Site)[row["site"]]), []).append(row)
 
     ActivityReader(live.model, live.sites, text(), spell).read(lambda _: True, take)
-    return found
+    return rows_by_site
 
 
 @torch.inference_mode()
-def values(live: Live, layer: int, site: Site) -> tuple[Values, list[str]]:
+def values(live: LiveModel, layer: int, site: Site) -> tuple[Values, list[str]]:
     """Every counted value, `(positions, neurons)`, each window read alone; and the context of each position."""
-    kept, contexts = [], []
+    counted_values, contexts = [], []
     module = live.sites.module(layer, site)
     seen: list[torch.Tensor] = []
     if site is Site.act:
-        handle = module.register_forward_pre_hook(lambda _, given: seen.append(given[0][0]))
+        handle = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0]))
     else:
         handle = module.register_forward_hook(lambda _, __, output: seen.append(output[0]))
     for place, window in enumerate(WINDOWS):
         live.model(torch.tensor([window]))
         for position in range(1, len(window)):
             if (place, position) != (2, 3):
-                kept.append(seen[-1][position])
+                counted_values.append(seen[-1][position])
                 contexts.append(spell(window[max(0, position - BEFORE + 1) : position + 1]))
     handle.remove()
-    return torch.stack(kept).numpy(), contexts
+    return torch.stack(counted_values).numpy(), contexts
 
 
 @pytest.mark.parametrize("site", Site)
-def test_activity_is_what_each_window_alone_gives(live: Live, site: Site) -> None:
-    found = measured(live)
-    sites = [one for one in Site if one is not Site.gate or live.sites.family.gated]
-    assert set(found) == {(layer, one) for layer in range(LAYERS) for one in sites}
+def test_activity_is_what_each_window_alone_gives(live: LiveModel, site: Site) -> None:
+    rows_by_site = measured(live)
+    sites = [site for site in Site if site is not Site.gate or live.sites.family.gated]
+    assert set(rows_by_site) == {(layer, site) for layer in range(LAYERS) for site in sites}
     if site not in sites:
         pytest.skip("no gate")
     for layer in (0, LAYERS - 1):
         plain, contexts = values(live, layer, site)
         expected = np.quantile(plain, QUANTILES, axis=0).T
-        rows = found[layer, site]
+        rows = rows_by_site[layer, site]
         assert [row["neuron"] for row in rows] == list(range(NEURONS))
         for row, ends, own in zip(rows, expected, plain.T, strict=True):
             assert row["quantiles"] == pytest.approx(ends.tolist(), abs=1e-5)
@@ -106,7 +106,7 @@ def test_quantiles_and_firing_of_known_values() -> None:
     assert fires(known, ranges).tolist() == pytest.approx([902 / 1001, 0])  # beyond a tenth of 499
 
 
-def test_a_context_is_shown_once(llama: Live) -> None:
+def test_a_context_is_shown_once(llama: LiveModel) -> None:
     """A window that stands there twice has its values twice."""
     twice = TextWindows(text().ids[[0, 0]], text().counted[[0, 0]])
     shown: list[list[str]] = []
@@ -119,32 +119,32 @@ def test_a_context_is_shown_once(llama: Live) -> None:
     assert all(len({line.split(": ")[1] for line in lines}) == len(lines) for lines in shown)
 
 
-def test_only_wanted_layers_are_given_and_hooks_are_gone_after_a_fault(llama: Live) -> None:
-    taken: list[int] = []
+def test_only_wanted_layers_are_given_and_hooks_are_gone_after_a_fault(llama: LiveModel) -> None:
+    layers_read: list[int] = []
 
     def fail(layer: int, _: pa.Table) -> None:
-        taken.append(layer)
+        layers_read.append(layer)
         if layer == 2:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         ActivityReader(llama.model, llama.sites, text(), spell).read(lambda layer: layer != 1, fail)
-    assert taken == [0, 2]
+    assert layers_read == [0, 2]
     assert all(not module._forward_hooks and not module._forward_pre_hooks for module in llama.model.modules())
 
 
 # --- the text --------------------------------------------------------------------------------------------------
 
 
-def test_a_model_writes_the_same_text_again_and_another_with_another_seed(llama: Live) -> None:
+def test_a_model_writes_the_same_text_again_and_another_with_another_seed(llama: LiveModel) -> None:
     tokenizer = make_tokenizer()
-    one, again, other = (write_text(llama.model, tokenizer, seed) for seed in (1, 1, 2))
-    assert torch.equal(one.ids, again.ids) and torch.equal(one.counted, again.counted)
-    assert not torch.equal(one.ids[:20, :40], other.ids[:20, :40])
-    assert one.positions >= samples.POSITIONS
+    first, again, other_seed = (write_text(llama.model, tokenizer, seed) for seed in (1, 1, 2))
+    assert torch.equal(first.ids, again.ids) and torch.equal(first.counted, again.counted)
+    assert not torch.equal(first.ids[:20, :40], other_seed.ids[:20, :40])
+    assert first.positions >= samples.POSITIONS
 
 
-def test_half_of_the_text_is_chats_in_the_template(llama: Live) -> None:
+def test_half_of_the_text_is_chats_in_the_template(llama: LiveModel) -> None:
     tokenizer = make_tokenizer()
     read = write_text(llama.model, tokenizer)
     user = tokenizer.encode("<|im_start|>user\n", add_special_tokens=False)
@@ -163,7 +163,9 @@ def test_half_of_the_text_is_chats_in_the_template(llama: Live) -> None:
     assert turns > 0
 
 
-def test_without_a_template_or_a_first_token_there_is_text_too(gpt2: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_template_or_a_first_token_there_is_text_too(
+    gpt2: LiveModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(samples, "POSITIONS", 500)
     tokenizer = make_tokenizer(chat=False)
     tokenizer.bos_token = None
@@ -193,10 +195,11 @@ def test_a_file_is_read_in_windows_spread_over_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"two words", "Give a text of a few thousand"), (b"\xff\xfe\x00", "cannot be read as UTF-8")]
+    ("content", "sentence"),
+    [(b"two words", "Give a text of a few thousand"), (b"\xff\xfe\x00", "cannot be read as UTF-8")],
 )
-def test_a_file_that_says_nothing_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_says_nothing_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
     file = tmp_path / "text.txt"
     file.write_bytes(content)
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=sentence):
         read_text(file, make_tokenizer())

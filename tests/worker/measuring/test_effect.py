@@ -14,20 +14,20 @@ from worker.errors import CheckpointError
 from worker.measuring.attention import NAME, Prefix, attend_by_row
 from worker.measuring.effect import ABSENT, SITES, Effects, Ranges, Subject, mismatched_labels
 from worker.steering.clamp import prepare
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 PROMPTS = [[5, 90, 17, 200, 61, 8], [7, 3, 9], [100, 101, 102, 103]]
 TOKENS = 300  # of the head's 320 rows: the others belong to no token
 Row = Mapping[str, Any]
 
 
-def columns(live: Live, layer: int) -> Tensor:
+def columns(live: LiveModel, layer: int) -> Tensor:
     """What each neuron writes, `(neurons, width)`."""
     weight = live.sites.module(layer, Site.act).get_parameter("weight")
     return weight if live.sites.family.transposed else weight.T
 
 
-def effects(live: Live, sites: Sequence[Site] = SITES, prompts: Sequence[Sequence[int]] = PROMPTS) -> Effects:
+def effects(live: LiveModel, sites: Sequence[Site] = SITES, prompts: Sequence[Sequence[int]] = PROMPTS) -> Effects:
     return Effects(Subject(live.model, live.sites, range(TOKENS), lambda layer: columns(live, layer)), prompts, sites)
 
 
@@ -43,7 +43,7 @@ def labels(seed: int = 0) -> Tensor:
 
 
 @torch.inference_mode()
-def changes(live: Live, clamp: Clamp) -> tuple[Tensor, float]:
+def changes(live: LiveModel, clamp: Clamp) -> tuple[Tensor, float]:
     """Mean change of the log-probabilities, `(vocab,)`, and mean KL, by whole passes with hooks."""
     shifts, kls = [], []
     for prompt in PROMPTS:
@@ -58,7 +58,7 @@ def clamp_of(row: Row) -> Clamp:
     return Clamp(layer=row["layer"], index=row["neuron"], site=list(Site)[row["site"]], value=row["value"])
 
 
-def agrees(live: Live, row: Row, others: Tensor) -> None:
+def agrees(live: LiveModel, row: Row, others: Tensor) -> None:
     """A row is what whole passes say of it. `others` are the layer's control tokens, `(LABELS, neurons)`."""
     shift, kl = changes(live, clamp_of(row))
     for place, token in enumerate(row["tokens"]):
@@ -74,22 +74,22 @@ def agrees(live: Live, row: Row, others: Tensor) -> None:
 
 
 @pytest.mark.parametrize("layer", [0, 1, LAYERS - 1])
-def test_effects_are_those_of_whole_passes_with_hooks(live: Live, layer: int) -> None:
-    given, named = ranges(layer), labels()
-    table = effects(live).layer(layer, given, named)
+def test_effects_are_those_of_whole_passes_with_hooks(live: LiveModel, layer: int) -> None:
+    values, named = ranges(layer), labels()
+    table = effects(live).layer(layer, values, named)
     rows = table.to_pylist()
     assert len(rows) == len(SITES) * len(Direction) * NEURONS
     others = mismatched_labels(named, seed=layer)
     for row in rows[:: NEURONS // 2 + 1]:  # all sites and directions
         site, end, neuron = list(Site)[row["site"]], list(Direction)[row["direction"]], row["neuron"]
-        assert row["value"] == given[site][end][neuron]
+        assert row["value"] == values[site][end][neuron]
         assert row["tokens"] == named[:, neuron].tolist()
         agrees(live, row, others)
     assert max(abs(row["moved_delta"]) for row in rows) > 0.05  # or the comparison would say little
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_many_batches_give_what_one_gives(llama: Live, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_batches_give_what_one_gives(llama: LiveModel, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = effects(llama).layer(1, ranges(0), labels()).to_pylist()
     monkeypatch.setattr("worker.measuring.effect.rows_at_once", lambda _: 7)
     monkeypatch.setattr("worker.measuring.change.TILE", 64)
@@ -97,24 +97,28 @@ def test_many_batches_give_what_one_gives(llama: Live, threads: int, monkeypatch
     pauses: list[None] = []
     parts = effects(llama).layer(1, ranges(0), labels(), lambda: pauses.append(None)).to_pylist()
     assert len(pauses) >= len(whole) / 7
-    for one, other in zip(whole, parts, strict=True):
-        assert one["deltas"] == pytest.approx(other["deltas"], abs=1e-6)
-        assert (one["neuron"], one["site"], one["direction"]) == (other["neuron"], other["site"], other["direction"])
+    for whole_row, part_row in zip(whole, parts, strict=True):
+        assert whole_row["deltas"] == pytest.approx(part_row["deltas"], abs=1e-6)
+        assert (whole_row["neuron"], whole_row["site"], whole_row["direction"]) == (
+            part_row["neuron"],
+            part_row["site"],
+            part_row["direction"],
+        )
 
 
-def test_some_neurons_are_measured_as_all_are(llama: Live) -> None:
+def test_some_neurons_are_measured_as_all_are(llama: LiveModel) -> None:
     every = effects(llama).layer(2, ranges(0), labels()).to_pylist()
-    some = effects(llama).layer(2, ranges(0), labels(), only=torch.tensor([40, 3])).to_pylist()
-    assert [row["neuron"] for row in some] == [40, 3] * 4
+    rows_of_some = effects(llama).layer(2, ranges(0), labels(), only=torch.tensor([40, 3])).to_pylist()
+    assert [row["neuron"] for row in rows_of_some] == [40, 3] * 4
     expected = {(row["site"], row["direction"], row["neuron"]): row for row in every}
-    for row in some:
-        there = expected[row["site"], row["direction"], row["neuron"]]
-        assert row["deltas"] == pytest.approx(there["deltas"], abs=1e-6)
-        assert row["controls"] == pytest.approx(there["controls"], abs=1e-6)
+    for row in rows_of_some:
+        expected_row = expected[row["site"], row["direction"], row["neuron"]]
+        assert row["deltas"] == pytest.approx(expected_row["deltas"], abs=1e-6)
+        assert row["controls"] == pytest.approx(expected_row["controls"], abs=1e-6)
 
 
 @pytest.fixture
-def planted(llama: Live) -> Iterator[Live]:
+def planted(llama: LiveModel) -> Iterator[LiveModel]:
     """Neuron 5 of layer 2 writes token 33, on a column that is put back afterwards."""
     weight = llama.sites.module(2, Site.act).get_parameter("weight")  # (width, neurons)
     head = llama.model.get_submodule("lm_head").get_parameter("weight")
@@ -124,7 +128,7 @@ def planted(llama: Live) -> Iterator[Live]:
     weight[:, 5] = before
 
 
-def test_a_planted_neuron_raises_the_token_it_writes_most_of_all(planted: Live) -> None:
+def test_a_planted_neuron_raises_the_token_it_writes_most_of_all(planted: LiveModel) -> None:
     """Its down label names the token it writes, its up label does not."""
     named = torch.zeros(LABELS, NEURONS, dtype=torch.long) + torch.arange(NEURONS) + 100
     named[label_place(View.down, Lens.cosine), 5] = 33
@@ -140,13 +144,13 @@ def test_a_planted_neuron_raises_the_token_it_writes_most_of_all(planted: Live) 
     assert abs(high["controls"][place]) < high["deltas"][place] / 3
     assert (low["ranks"][place], low["moved"]) == (TOKENS - 1, 33)
     assert low["deltas"][place] < -0.5
-    other = label_place(View.up, Lens.cosine)
-    assert high["tokens"][other] == 105
-    assert high["deltas"][other] < 0.5
-    assert high["ranks"][other] > 0
+    up_place = label_place(View.up, Lens.cosine)
+    assert high["tokens"][up_place] == 105
+    assert high["deltas"][up_place] < 0.5
+    assert high["ranks"][up_place] > 0
 
 
-def test_a_change_beyond_what_exp_can_hold(llama: Live) -> None:
+def test_a_change_beyond_what_exp_can_hold(llama: LiveModel) -> None:
     """A value far out on a model that is very sure of itself: changes of hundreds of nats."""
     norm = llama.model.get_submodule(llama.sites.family.norm).get_parameter("weight")
     norm.mul_(3000)
@@ -161,7 +165,7 @@ def test_a_change_beyond_what_exp_can_hold(llama: Live) -> None:
         norm.div_(3000)
 
 
-def test_labels_a_model_does_not_have_are_null(gpt2: Live) -> None:
+def test_labels_a_model_does_not_have_are_null(gpt2: LiveModel) -> None:
     named = labels()
     named[[label_place(View.gate, lens) for lens in Lens]] = ABSENT
     row = effects(gpt2).layer(0, ranges(0), named, only=torch.tensor([9])).to_pylist()[0]
@@ -170,7 +174,7 @@ def test_labels_a_model_does_not_have_are_null(gpt2: Live) -> None:
         assert [value == nothing for value in row[name]] == absent, name
 
 
-def test_the_model_is_left_as_it_was(live: Live) -> None:
+def test_the_model_is_left_as_it_was(live: LiveModel) -> None:
     before = live.model(torch.tensor([PROMPTS[0]])).logits
     effects(live).layer(1, ranges(0), labels(), only=torch.tensor([1]))
     assert live.model.config._attn_implementation != NAME
@@ -178,7 +182,7 @@ def test_the_model_is_left_as_it_was(live: Live) -> None:
     assert torch.equal(live.model(torch.tensor([PROMPTS[0]])).logits, before)
 
 
-def test_a_head_that_does_something_unknown_is_refused(llama: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_does_something_unknown_is_refused(llama: LiveModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llama.model.config, "final_logit_softcapping", 0.01, raising=False)
     with pytest.raises(CheckpointError, match="more than a product"):
         effects(llama)

@@ -38,11 +38,11 @@ def measured_data(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("measured")
     data = shutil.copytree(data_folder, folder / "data", symlinks=True)
     MapRun(Settings(data=data)).map([str(make_checkpoint(folder / "gpt", "gpt2"))], ["tiny-gpt"])
-    asked = Measurement(Settings(data=data))
-    assert asked.unmeasured() == ["tiny", "tiny-gpt"]
-    for name in asked.unmeasured():
-        asked.measure(name)
-    assert asked.unmeasured() == []
+    measurement = Measurement(Settings(data=data))
+    assert measurement.unmeasured() == ["tiny", "tiny-gpt"]
+    for name in measurement.unmeasured():
+        measurement.measure(name)
+    assert measurement.unmeasured() == []
     return data
 
 
@@ -133,17 +133,20 @@ def test_the_app_reads_what_was_measured(measured_data: Path, model: str) -> Non
 
 
 def test_how_it_was_measured_is_written_down(measured_data: Path) -> None:
-    found = rows(measured_data, "SELECT model, kind, settings, result, seconds FROM measurement ORDER BY ALL")
-    by_kind = {(model, kind): (json.loads(how), json.loads(what), took) for model, kind, how, what, took in found}
+    measurements = rows(measured_data, "SELECT model, kind, settings, result, seconds FROM measurement ORDER BY ALL")
+    by_kind = {
+        (model, kind): (json.loads(settings), json.loads(result), seconds)
+        for model, kind, settings, result, seconds in measurements
+    }
     for model in (0, 1):
-        how, what, took = by_kind[model, "effect"]
-        assert how["ends"] == {"high": 0.999, "low": 0.001}
-        assert len(how["prompts"]) == 3 and how["text"] == "samples"
-        assert what["rows"] == LAYERS * NEURONS * 4
+        settings, result, seconds = by_kind[model, "effect"]
+        assert settings["ends"] == {"high": 0.999, "low": 0.001}
+        assert len(settings["prompts"]) == 3 and settings["text"] == "samples"
+        assert result["rows"] == LAYERS * NEURONS * 4
         views = ["up", "gate", "down"] if model == 0 else ["up", "down"]
-        assert set(what["high"]) == {f"{view} {lens}" for view in views for lens in Lens}
-        assert what["high"]["down cosine"]["rises"] > what["high"]["down cosine"]["control_rises"]
-        assert took > 0
+        assert set(result["high"]) == {f"{view} {lens}" for view in views for lens in Lens}
+        assert result["high"]["down cosine"]["rises"] > result["high"]["down cosine"]["control_rises"]
+        assert seconds > 0
         assert by_kind[model, "activity"][1]["positions"] >= 4096
 
 
@@ -170,9 +173,9 @@ def test_a_cut_run_goes_on_where_it_was(measured_data: Path, data: Path, kind: s
         Measurement(Settings(data=data), report=cut).measure("tiny")
     left = shards(data)
     assert f"{kind}-{layers - 1:04d}.parquet" in left and f"{kind}-{layers:04d}.parquet" not in left
-    kept: dict[str, int] = {}
-    Measurement(Settings(data=data), report=lambda _: kept.update(shards(data))).measure("tiny")
-    assert left.items() <= kept.items()
+    shards_at_start: dict[str, int] = {}
+    Measurement(Settings(data=data), report=lambda _: shards_at_start.update(shards(data))).measure("tiny")
+    assert left.items() <= shards_at_start.items()
     for table in ("activity", "effect"):
         assert_same(
             rows(data, MEASURED.format(table)),
@@ -181,28 +184,30 @@ def test_a_cut_run_goes_on_where_it_was(measured_data: Path, data: Path, kind: s
     assert not list((data / ".mapping").iterdir())
 
 
-def assert_same(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> None:
+def assert_same(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]]) -> None:
     """Equal rows, but for the last bits of fp32 sums."""
-    assert len(one) == len(other)
-    for left, right in zip(one, other, strict=True):
-        for here, there in zip(left, right, strict=True):
-            assert here == (pytest.approx(there, abs=1e-6) if isinstance(there, float | list) else there)
+    assert len(first) == len(second)
+    for left, right in zip(first, second, strict=True):
+        for value, other_value in zip(left, right, strict=True):
+            assert value == (
+                pytest.approx(other_value, abs=1e-6) if isinstance(other_value, float | list) else other_value
+            )
 
 
 def test_another_question_starts_anew(data: Path) -> None:
-    some = Measurement(Settings(data=data), layers=range(2))
-    assert some.measure("tiny") is None
+    measurement = Measurement(Settings(data=data), layers=range(2))
+    assert measurement.measure("tiny") is None
     assert len([name for name in shards(data) if name.startswith("effect")]) == 2
     assert Measurement(Settings(data=data), sites=[Site.act], layers=range(3, 4)).measure("tiny") is None
     assert [name for name in shards(data) if name.startswith("effect")] == ["effect-0003.parquet"]
 
 
 def test_parts_are_published_when_they_are_the_whole(data: Path) -> None:
-    asked = Settings(data=data)
-    assert Measurement(asked, layers=range(1, 3)).measure("tiny") is None
+    settings = Settings(data=data)
+    assert Measurement(settings, layers=range(1, 3)).measure("tiny") is None
     assert rows(data, "SELECT count(*) FROM effect") == [(0,)]
-    assert Measurement(asked, layers=range(3, 4)).measure("tiny") is None
-    run = Measurement(asked, layers=range(1)).measure("tiny")
+    assert Measurement(settings, layers=range(3, 4)).measure("tiny") is None
+    run = Measurement(settings, layers=range(1)).measure("tiny")
     assert rows(data, "SELECT run FROM build") == [(run,)]
     assert rows(data, "SELECT count(*) FROM effect") == [(LAYERS * NEURONS * 4,)]
 
@@ -255,7 +260,7 @@ def test_the_command_runs_at_low_priority_on_a_text(data: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["nope"], "There is no model 'nope' in the label file. There are: tiny."),
         (["--sites", "gate"], "choose from act, up"),
@@ -267,11 +272,11 @@ def test_the_command_runs_at_low_priority_on_a_text(data: Path, tmp_path: Path) 
     ],
 )
 def test_what_cannot_be_measured_is_said(
-    data_folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
     result = invoke(monkeypatch, *arguments, "--data", str(data_folder))
     assert result.exit_code != 0
-    assert said in result.output
+    assert sentence in result.output
     assert "Traceback" not in result.output
 
 
@@ -281,8 +286,8 @@ def test_without_a_label_file_the_command_says_so(tmp_path: Path, monkeypatch: p
 
 
 def test_layers_are_measured_in_parts(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = invoke(monkeypatch, "tiny", "--layers", "0-2", "--data", str(data)).output
-    assert "Run again without --layers" in said
+    output = invoke(monkeypatch, "tiny", "--layers", "0-2", "--data", str(data)).output
+    assert "Run again without --layers" in output
     assert "published" in invoke(monkeypatch, "tiny", "--layers", "3", "--data", str(data)).output
 
 

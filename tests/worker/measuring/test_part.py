@@ -96,27 +96,30 @@ def test_parts_of_the_part_are_published_together(data: Path, monkeypatch: pytes
 
 
 def test_a_resumed_run_reports_what_was_done_once(data: Path) -> None:
-    asked = Settings(data=data)
-    assert Measurement(asked, layers=range(2, 3)).measure("tiny") is None
-    told: list[Measuring] = []
-    assert Measurement(asked, report=lambda one: told.append(one) if isinstance(one, Measuring) else None).measure(
-        "tiny"
-    )
-    assert [(one.kind, one.layers_done, one.layers) for one in told] == [("effect", 1, 2), ("effect", 2, 2)]
+    settings = Settings(data=data)
+    assert Measurement(settings, layers=range(2, 3)).measure("tiny") is None
+    reports: list[Measuring] = []
+    assert Measurement(
+        settings, report=lambda report: reports.append(report) if isinstance(report, Measuring) else None
+    ).measure("tiny")
+    assert [(report.kind, report.layers_done, report.layers) for report in reports] == [
+        ("effect", 1, 2),
+        ("effect", 2, 2),
+    ]
 
 
 def test_the_effect_of_a_part_goes_when_the_rest_is_mapped(measured: Path, tiny_llama: Path, tmp_path: Path) -> None:
     data = shutil.copytree(measured, tmp_path / "data", symlinks=True)
-    asked = Settings(data=data)
-    MapRun(asked, Recipe(layers=range(1, 3))).map([str(tiny_llama)], ["tiny"])  # the same layers again: it stays
+    settings = Settings(data=data)
+    MapRun(settings, Recipe(layers=range(1, 3))).map([str(tiny_llama)], ["tiny"])  # the same layers again: it stays
     assert rows(data, EFFECT_LAYERS) == [(1,), (2,)]
     activity = rows(data, "SELECT * FROM activity ORDER BY ALL")
-    MapRun(asked).map([str(tiny_llama)], ["tiny"])
+    MapRun(settings).map([str(tiny_llama)], ["tiny"])
     assert rows(data, "SELECT count(*) FROM effect") == [(0,)]
     assert rows(data, "SELECT kind FROM measurement ORDER BY kind") == [("activity",), ("control",)]
     assert rows(data, "SELECT * FROM activity ORDER BY ALL") == activity
-    assert Measurement(asked).unmeasured() == ["tiny"]
-    assert Measurement(asked).measure("tiny")
+    assert Measurement(settings).unmeasured() == ["tiny"]
+    assert Measurement(settings).measure("tiny")
     assert rows(data, "SELECT count(DISTINCT layer) FROM effect") == [(LAYERS,)]
 
 

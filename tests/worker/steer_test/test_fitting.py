@@ -10,28 +10,28 @@ from worker.steer_test.fitting import FittedMoves, fit, likelihood
 from worker.steer_test.prompts import read_prompts
 from worker.steer_test.targets import BEGINNINGS, Target, build_targets, pad_targets
 from worker.steering.clamp import prepare
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 QUESTIONS = ["What is it?", "Name one."]
 
 
 @pytest.fixture(scope="module")
-def aims(llama: Live) -> list[Target]:
+def aims(llama: LiveModel) -> list[Target]:
     return build_targets(llama, "dog", QUESTIONS, read_prompts("animal").leads, length=6)
 
 
 @pytest.fixture(scope="module")
-def others(llama: Live) -> list[Target]:
+def others(llama: LiveModel) -> list[Target]:
     prompt = question_ids(llama, "What is the capital of France?")
     return [Target(prompt, llama.codec.plain(" Paris is the one"), 1)]
 
 
 @pytest.fixture(scope="module")
-def fitted(llama: Live, aims: list[Target], others: list[Target]) -> FittedMoves:
+def fitted(llama: LiveModel, aims: list[Target], others: list[Target]) -> FittedMoves:
     return fit(llama, aims, others, 12)
 
 
-def test_targets_lead_up_to_the_concept_and_go_on_as_the_model_does(llama: Live, aims: list[Target]) -> None:
+def test_targets_lead_up_to_the_concept_and_go_on_as_the_model_does(llama: LiveModel, aims: list[Target]) -> None:
     assert len(aims) == BEGINNINGS * len(QUESTIONS)
     texts = [llama.codec.text(target.answer[target.leading - 1]) for target in aims]
     whole = ["".join(map(llama.codec.text, target.answer[: target.leading])) for target in aims]
@@ -54,7 +54,7 @@ def test_tokens_are_weighted_by_where_they_stand() -> None:
 
 
 def test_a_fit_makes_its_targets_likelier(
-    llama: Live, fitted: FittedMoves, aims: list[Target], others: list[Target]
+    llama: LiveModel, fitted: FittedMoves, aims: list[Target], others: list[Target]
 ) -> None:
     batch = pad_targets(aims)
     with torch.no_grad():
@@ -66,7 +66,7 @@ def test_a_fit_makes_its_targets_likelier(
     assert torch.equal(again.neurons, fitted.neurons) and torch.allclose(again.moves, fitted.moves, atol=1e-3)
 
 
-def test_clamps_do_what_the_fit_believed(llama: Live, fitted: FittedMoves, aims: list[Target]) -> None:
+def test_clamps_do_what_the_fit_believed(llama: LiveModel, fitted: FittedMoves, aims: list[Target]) -> None:
     setting = fitted.setting(llama)
     assert len({(clamp.layer, clamp.index) for clamp in setting.clamps}) == 12
     assert {(clamp.site, clamp.mode) for clamp in setting.clamps} == {(Site.act, Mode.add)}
@@ -81,7 +81,7 @@ def test_clamps_do_what_the_fit_believed(llama: Live, fitted: FittedMoves, aims:
     assert torch.allclose(clamped[:last], believed[:last], atol=0.01)  # clamps are rounded to three digits
 
 
-def test_the_model_is_left_as_it_was(llama: Live, fitted: FittedMoves) -> None:
+def test_the_model_is_left_as_it_was(llama: LiveModel, fitted: FittedMoves) -> None:
     assert fitted.units.min() >= 0
     assert all(parameter.grad is None for parameter in llama.model.parameters())
     hooks = [module for module in llama.model.modules() if module._forward_pre_hooks or module._forward_hooks]

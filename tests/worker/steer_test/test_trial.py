@@ -16,7 +16,7 @@ from worker.steer_test.nomination import Nominee, clamps_within_budget, measure_
 from worker.steer_test.prompts import FILE, read_prompts
 from worker.steer_test.report import TrialReport
 from worker.steer_test.trial import Concept, SteerTrial, TrialEffort
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 from worker.steering.repetition import repeated_share
 
 PROMPT = [296, 279, 289, 262, 224]
@@ -50,7 +50,7 @@ def test_a_concept_is_named_by_whole_words() -> None:
     ]
 
 
-def test_answers_are_the_greedy_ones_of_each_setting(llama: Live) -> None:
+def test_answers_are_the_greedy_ones_of_each_setting(llama: LiveModel) -> None:
     clamps = (Clamp(layer=1, index=7, site=Site.act, value=40.0),)
     answers = generate_answers(llama, PROMPT, [ClampSetting("x", clamps), ClampSetting("none", ())], "generated", 6)
     for row, expected in ((0, ()), (1, clamps), (2, ())):
@@ -61,7 +61,7 @@ def test_answers_are_the_greedy_ones_of_each_setting(llama: Live) -> None:
     assert answers[2] == answers[0]
 
 
-def test_a_text_is_judged_by_the_unclamped_model(llama: Live) -> None:
+def test_a_text_is_judged_by_the_unclamped_model(llama: LiveModel) -> None:
     texts = [[5, 6, 7], [9], []]
     means = mean_logprobs(llama, PROMPT, texts)
     for text, mean in zip(texts[:2], means, strict=False):
@@ -71,7 +71,7 @@ def test_a_text_is_judged_by_the_unclamped_model(llama: Live) -> None:
     assert means[2] == float("-inf")
 
 
-def test_a_unit_is_the_largest_value_after_the_first_token(llama: Live) -> None:
+def test_a_unit_is_the_largest_value_after_the_first_token(llama: LiveModel) -> None:
     place = (2, 5, Site.act)
     seen: list[torch.Tensor] = []
     handle = llama.sites.module(2, Site.act).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -80,7 +80,7 @@ def test_a_unit_is_the_largest_value_after_the_first_token(llama: Live) -> None:
     assert measure_units(llama, [place], [PROMPT])[place] == pytest.approx(float(seen[0][0, 1:, 5].abs().max()))
 
 
-def test_nominees_do_what_is_said_of_them(live: Live) -> None:
+def test_nominees_do_what_is_said_of_them(live: LiveModel) -> None:
     concept = [40, 41]
     nominees = nominate(live, concept, [PROMPT], [PROMPT], [PROMPT[::-1]])
     assert nominees and len({(nominee.layer, nominee.index) for nominee in nominees}) == len(nominees)
@@ -96,7 +96,7 @@ def test_nominees_do_what_is_said_of_them(live: Live) -> None:
     assert nominee.kl == pytest.approx(float((plain.exp() * (plain - moved)).sum()), abs=1e-4)
 
 
-def test_nominees_for_an_absent_concept_lower_it(llama: Live) -> None:
+def test_nominees_for_an_absent_concept_lower_it(llama: LiveModel) -> None:
     leads, neutral = [PROMPT], [PROMPT[:3]]
     nominees = nominate(llama, [33], [PROMPT], leads, neutral, absent=True)
     assert nominees and all(nominee.rise < 0 for nominee in nominees)
@@ -104,7 +104,7 @@ def test_nominees_for_an_absent_concept_lower_it(llama: Live) -> None:
     assert merits == sorted(merits, reverse=True) and merits[-1] > 0
 
 
-def test_an_answer_without_the_concept_is_what_is_wanted(llama: Live) -> None:
+def test_an_answer_without_the_concept_is_what_is_wanted(llama: LiveModel) -> None:
     prompts = read_prompts("city", FILE.with_name("paris.json"))
     assert len(prompts.held_out) >= 20 and not set(prompts.choosing) & set(prompts.held_out)
     assert prompts.leads[1].question == prompts.choosing[1]

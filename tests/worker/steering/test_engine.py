@@ -10,14 +10,14 @@ from tests.worker.references import generate_greedily, transformers_greedily
 from worker.steering import engine as decoding
 from worker.steering.clamp import prepare
 from worker.steering.engine import Column, Positions, Sampler, decode, nucleus
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 PROMPT = [296, 279, 289, 262, 224, 31, 40, 77]
 STEPS = 12
 
 
 def columns(
-    live: Live,
+    live: LiveModel,
     clamps: list[Clamp],
     *,
     prompt: list[int] = PROMPT,
@@ -51,7 +51,7 @@ def predictions(run: list[Column], index: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, PROMPT[:1]])
-def test_without_clamps_both_rows_are_what_generate_gives(live: Live, prompt: list[int]) -> None:
+def test_without_clamps_both_rows_are_what_generate_gives(live: LiveModel, prompt: list[int]) -> None:
     run = columns(live, [], prompt=prompt)
     expected = transformers_greedily(live.model, prompt, STEPS)
     assert row(run, 0)[: len(expected)] == expected
@@ -62,7 +62,7 @@ def test_without_clamps_both_rows_are_what_generate_gives(live: Live, prompt: li
 @pytest.mark.parametrize("layer", [0, 1, LAYERS - 1])
 @pytest.mark.parametrize("positions", ["all", "prompt", "generated"])
 def test_clamps_hold_where_they_are_asked_to(
-    live: Live, positions: Positions, layer: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+    live: LiveModel, positions: Positions, layer: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "CHUNK", chunk)
     clamps = [Clamp(layer=layer, index=7, site=Site.act, value=40.0)]
@@ -76,12 +76,12 @@ def test_clamps_hold_where_they_are_asked_to(
     assert not torch.allclose(predictions(run, 1), predictions(run, 0), atol=1e-3)
 
 
-def test_the_clamped_row_alone_is_the_clamped_row_of_a_pair(live: Live) -> None:
+def test_the_clamped_row_alone_is_the_clamped_row_of_a_pair(live: LiveModel) -> None:
     clamps = [Clamp(layer=1, index=7, site=Site.act, value=40.0)]
     assert row(columns(live, clamps, rows=1), 0) == row(columns(live, clamps), 1)
 
 
-def test_below_the_first_clamp_the_prompt_is_read_as_one_row(llama: Live) -> None:
+def test_below_the_first_clamp_the_prompt_is_read_as_one_row(llama: LiveModel) -> None:
     rows_seen: list[int] = []
     handles = [
         llama.sites.module(layer, Site.up).register_forward_hook(lambda _m, x, _y: rows_seen.append(len(x[0])))
@@ -93,7 +93,7 @@ def test_below_the_first_clamp_the_prompt_is_read_as_one_row(llama: Live) -> Non
     assert rows_seen == [1, 1, 1, 2]  # the clamp makes two of one behind the projection of its layer
 
 
-def test_a_long_prompt_can_be_left_between_its_chunks(llama: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_prompt_can_be_left_between_its_chunks(llama: LiveModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "CHUNK", 3)
     run = decode(
         llama.model, PROMPT, prepare([], llama.sites), rows=2, positions="all", sampler=Sampler(), max_new_tokens=1
@@ -104,7 +104,7 @@ def test_a_long_prompt_can_be_left_between_its_chunks(llama: Live, monkeypatch: 
         next(run)
 
 
-def test_between_two_steps_the_model_is_unhooked_and_the_threads_are_as_they_were(llama: Live) -> None:
+def test_between_two_steps_the_model_is_unhooked_and_the_threads_are_as_they_were(llama: LiveModel) -> None:
     threads: list[int] = []
     edits = prepare([Clamp(layer=0, index=0, value=1)], llama.sites)
     run = decode(llama.model, PROMPT * 3, edits, rows=2, positions="all", sampler=Sampler(), max_new_tokens=9)
@@ -123,15 +123,15 @@ def test_between_two_steps_the_model_is_unhooked_and_the_threads_are_as_they_wer
 # --- choosing ------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_seed_gives_the_same_text_and_another_one_another(llama: Live) -> None:
-    one, again, other = (
+def test_the_same_seed_gives_the_same_text_and_another_one_another(llama: LiveModel) -> None:
+    first, again, other_seed = (
         columns(llama, [], sampler=Sampler(temperature=1.0, seed=seed), count=30) for seed in (1, 1, 2)
     )
-    assert row(one, 0) == row(again, 0)
-    assert row(one, 0) != row(other, 0)
+    assert row(first, 0) == row(again, 0)
+    assert row(first, 0) != row(other_seed, 0)
 
 
-def test_rows_that_predict_alike_choose_alike(llama: Live) -> None:
+def test_rows_that_predict_alike_choose_alike(llama: LiveModel) -> None:
     run = columns(llama, [], sampler=Sampler(temperature=1.5, top_p=0.9, seed=3), count=30)
     assert row(run, 0) == row(run, 1)
     assert len(set(row(run, 0))) > 5

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from worker.steering.few_rows import FewRowsLinear, use_few_rows_linear
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -19,7 +19,7 @@ def test_a_quick_projection_is_the_plain_one(shape: tuple[int, ...], bias: bool)
     assert torch.allclose(quick(inputs), plain(inputs), atol=1e-6)
 
 
-def test_all_of_a_model_is_quickened_and_stays_tied(llama: Live) -> None:
+def test_all_of_a_model_is_quickened_and_stays_tied(llama: LiveModel) -> None:
     kinds = {type(module) for module in llama.model.modules()}
     assert FewRowsLinear in kinds
     assert nn.Linear not in kinds

@@ -25,7 +25,7 @@ from tests.worker.references import generate_greedily, predict, transformers_gre
 from worker.errors import RequestError
 from worker.steering.codec import Codec
 from worker.steering.generation import collect, generate, plan_clamp
-from worker.steering.models import Live
+from worker.steering.models import LiveModel
 
 PROMPT = "My favourite animal is the"
 END = 2
@@ -34,21 +34,21 @@ CLAMP = Clamp(layer=1, index=7, site=Site.act, value=40.0)
 
 def request(**fields: object) -> ClampRequest:
     """A request for the tiny Llama."""
-    given = {"model": "llama", "clamps": [CLAMP], "max_new_tokens": 6, **fields}
-    return ClampRequest.model_validate(given if "messages" in fields else {"prompt": PROMPT, **given})
+    request_fields = {"model": "llama", "clamps": [CLAMP], "max_new_tokens": 6, **fields}
+    return ClampRequest.model_validate(request_fields if "messages" in fields else {"prompt": PROMPT, **request_fields})
 
 
-def events(live: Live, **fields: object) -> list[ClampEvent]:
+def events(live: LiveModel, **fields: object) -> list[ClampEvent]:
     """All events of a run."""
     return [event for step in generate(plan_clamp(request(**fields), live), live) for event in step]
 
 
-def answer(live: Live, **fields: object) -> ClampResult:
+def answer(live: LiveModel, **fields: object) -> ClampResult:
     """A run as a whole."""
     return collect(events(live, **fields))
 
 
-def test_a_run_starts_goes_on_by_columns_and_ends_with_a_summary(llama: Live) -> None:
+def test_a_run_starts_goes_on_by_columns_and_ends_with_a_summary(llama: LiveModel) -> None:
     start, *middle, end = events(llama, max_new_tokens=2)
     assert isinstance(start, ClampStart)
     assert start.prompt_tokens == llama.codec.prompt(PROMPT)
@@ -65,7 +65,7 @@ def test_a_run_starts_goes_on_by_columns_and_ends_with_a_summary(llama: Live) ->
     ]
 
 
-def test_the_answer_is_what_the_references_say(llama: Live) -> None:
+def test_the_answer_is_what_the_references_say(llama: LiveModel) -> None:
     result = answer(llama, watch=[" dog", 5], top_logprobs=3)
     prompt = llama.codec.prompt(PROMPT)
     for name, clamps in (("baseline", []), ("clamped", [CLAMP])):
@@ -85,14 +85,14 @@ def test_the_answer_is_what_the_references_say(llama: Live) -> None:
         assert watched.delta == pytest.approx(clamped - baseline, abs=1e-4)
 
 
-def test_the_text_is_the_sum_of_its_tokens(llama: Live) -> None:
+def test_the_text_is_the_sum_of_its_tokens(llama: LiveModel) -> None:
     result = answer(llama, temperature=1.0, seed=4, max_new_tokens=60)
     for run in result.runs.values():
         assert run.text == "".join(token.text for token in run.tokens)
         assert run.text
 
 
-def test_without_a_baseline_the_clamped_run_is_the_same(llama: Live) -> None:
+def test_without_a_baseline_the_clamped_run_is_the_same(llama: LiveModel) -> None:
     alone, pair = answer(llama, baseline=False, watch=[5]), answer(llama, watch=[5])
     assert list(alone.runs) == ["clamped"]
     assert [t.token_id for t in alone.runs["clamped"].tokens] == [t.token_id for t in pair.runs["clamped"].tokens]
@@ -100,7 +100,7 @@ def test_without_a_baseline_the_clamped_run_is_the_same(llama: Live) -> None:
     assert alone.watch[0].clamped == pytest.approx(pair.watch[0].clamped, abs=1e-4)
 
 
-def test_a_chat_without_clamps_is_what_generate_gives(llama: Live) -> None:
+def test_a_chat_without_clamps_is_what_generate_gives(llama: LiveModel) -> None:
     result = answer(llama, messages=[{"role": "user", "content": "dog?"}], clamps=[])
     prompt = llama.codec.chat([Message(role="user", content="dog?")])
     ids = [token.token_id for token in result.runs["baseline"].tokens]
@@ -108,15 +108,15 @@ def test_a_chat_without_clamps_is_what_generate_gives(llama: Live) -> None:
 
 
 @contextmanager
-def ending(live: Live, rows: slice) -> Iterator[list[int]]:
+def ending(live: LiveModel, rows: slice) -> Iterator[list[int]]:
     """The model made to say END at once in some of its rows; gives the number of positions in each pass."""
     end, passes = next(iter(live.stop)), list[int]()
 
     def say_end(_module: object, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
         passes.append(inputs[0].shape[1])
-        said = output.clone()
-        said[rows, :, end] += 1000
-        return said
+        changed = output.clone()
+        changed[rows, :, end] += 1000
+        return changed
 
     handle = live.model.get_submodule("lm_head").register_forward_hook(say_end)
     try:
@@ -125,42 +125,42 @@ def ending(live: Live, rows: slice) -> Iterator[list[int]]:
         handle.remove()
 
 
-def test_a_row_that_has_ended_stays_ended_while_the_other_goes_on(llama: Live) -> None:
+def test_a_row_that_has_ended_stays_ended_while_the_other_goes_on(llama: LiveModel) -> None:
     with ending(llama, slice(1, 2)) as passes:
         result = answer(llama)
-    stopped, other = result.runs["clamped"], result.runs["baseline"]
-    assert (stopped.finish_reason, other.finish_reason) == ("stop", "length")
+    stopped, running = result.runs["clamped"], result.runs["baseline"]
+    assert (stopped.finish_reason, running.finish_reason) == ("stop", "length")
     assert [token.token_id for token in stopped.tokens] == [END]
     assert stopped.text == ""
-    assert len(other.tokens) == len(passes) == 6
+    assert len(running.tokens) == len(passes) == 6
 
 
-def test_a_run_is_over_when_all_rows_have_ended(llama: Live) -> None:
+def test_a_run_is_over_when_all_rows_have_ended(llama: LiveModel) -> None:
     with ending(llama, slice(None)) as passes:
         result = answer(llama, max_new_tokens=40)
     assert {run.finish_reason for run in result.runs.values()} == {"stop"}
     assert len(passes) == 1
 
 
-def test_the_same_seed_gives_the_same_answer(llama: Live) -> None:
-    one, again, other = (answer(llama, temperature=1.0, top_p=0.9, seed=seed) for seed in (7, 7, 8))
-    assert one.runs == again.runs
-    assert one.runs != other.runs
+def test_the_same_seed_gives_the_same_answer(llama: LiveModel) -> None:
+    first, again, other_seed = (answer(llama, temperature=1.0, top_p=0.9, seed=seed) for seed in (7, 7, 8))
+    assert first.runs == again.runs
+    assert first.runs != other_seed.runs
 
 
-def test_as_many_clamps_as_may_be_sent(llama: Live) -> None:
+def test_as_many_clamps_as_may_be_sent(llama: LiveModel) -> None:
     clamps = [Clamp(layer=n % 4, index=n % NEURONS, site=list(Site)[n % 3], value=0) for n in range(MAX_CLAMPS)]
     result = answer(llama, clamps=clamps)
     ids, _ = generate_greedily(llama, llama.codec.prompt(PROMPT), clamps, "all", 6)
     assert [token.token_id for token in result.runs["clamped"].tokens] == ids
 
 
-def test_values_beyond_the_models_numbers_are_refused(llama: Live) -> None:
+def test_values_beyond_the_models_numbers_are_refused(llama: LiveModel) -> None:
     with pytest.raises(RequestError, match="clamps: these values drive the model beyond"):
         answer(llama, clamps=[Clamp(layer=0, index=0, site=Site.act, value=1e308)])
 
 
-def test_no_number_in_an_answer_is_infinite(llama: Live) -> None:
+def test_no_number_in_an_answer_is_infinite(llama: LiveModel) -> None:
     result = answer(llama, clamps=[Clamp(layer=3, index=0, site=Site.act, value=1e6)], watch=[5], top_logprobs=20)
     assert all(math.isfinite(top.logprob) for run in result.runs.values() for token in run.tokens for top in token.top)
     assert math.isfinite(result.watch[0].clamped)
@@ -176,12 +176,14 @@ def test_no_number_in_an_answer_is_infinite(llama: Live) -> None:
         ({"unit": "range"}, "unit: the worker takes raw values only"),
     ],
 )
-def test_what_cannot_be_run_is_refused_before_it_starts(llama: Live, fields: dict[str, object], sentence: str) -> None:
+def test_what_cannot_be_run_is_refused_before_it_starts(
+    llama: LiveModel, fields: dict[str, object], sentence: str
+) -> None:
     with pytest.raises(RequestError, match=sentence):
         plan_clamp(request(**fields), llama)
 
 
-def test_a_token_without_an_embedding_is_refused(llama: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_without_an_embedding_is_refused(llama: LiveModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Codec, "prompt", lambda *_: [VOCAB])
     with pytest.raises(RequestError, match=f"prompt: token {VOCAB} has no embedding"):
         plan_clamp(request(), llama)

@@ -14,7 +14,7 @@ from worker.checkpoints.stored import Progress
 from worker.errors import CheckpointError
 from worker.machine.device import choose_device, model_memory, precision
 from worker.steering.few_rows import FewRowsLinear
-from worker.steering.models import Live, LiveModels, Opener, UnknownModel, footprint, load
+from worker.steering.models import LiveModel, LiveModels, Opener, UnknownModel, footprint, load
 
 CPU = torch.device("cpu")
 NAMES = ("one", "two", "three")
@@ -87,7 +87,7 @@ def test_while_it_loads_a_model_says_how_far_it_is(
     models = LiveModels(openers, CPU, size)
     seen: list[float] = []
 
-    def watched(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress) -> Live:
+    def watched(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress) -> LiveModel:
         def tell(share: float) -> None:
             progress(share)
             seen.append(models.loaded("one"))
@@ -105,22 +105,22 @@ def test_while_it_loads_a_model_says_how_far_it_is(
 
 
 def test_a_failure_is_told_and_tried_again(openers: Mapping[str, Opener], size: int, tmp_path: Path) -> None:
-    there: list[Opener] = [partial(open_checkpoint, str(tmp_path / "gone")), openers["one"]]
-    models = LiveModels({"one": lambda: there.pop(0)()}, CPU, size)
+    remaining_openers: list[Opener] = [partial(open_checkpoint, str(tmp_path / "gone")), openers["one"]]
+    models = LiveModels({"one": lambda: remaining_openers.pop(0)()}, CPU, size)
     with pytest.raises(CheckpointError, match="There is no folder or file"):
         models.get("one")
-    [told] = models.status()
-    assert told.state == "failed"
-    assert told.error is not None and "There is no folder or file" in told.error
+    [status] = models.status()
+    assert status.state == "failed"
+    assert status.error is not None and "There is no folder or file" in status.error
     models.get("one")
     assert models.status()[0].error is None
 
 
-@pytest.mark.parametrize(("given", "sentence"), [(NAMES, "There are: one, two, three"), ((), "map one first")])
+@pytest.mark.parametrize(("names", "sentence"), [(NAMES, "There are: one, two, three"), ((), "map one first")])
 def test_an_unknown_name_is_told_what_there_is(
-    openers: Mapping[str, Opener], given: tuple[str, ...], sentence: str
+    openers: Mapping[str, Opener], names: tuple[str, ...], sentence: str
 ) -> None:
-    models = LiveModels({name: openers[name] for name in given}, CPU, 1)
+    models = LiveModels({name: openers[name] for name in names}, CPU, 1)
     with pytest.raises(UnknownModel, match=f"There is no model 'four'.*{sentence}"):
         models.ready("four")
 
@@ -143,7 +143,7 @@ def test_the_device_is_what_the_setting_names() -> None:
 
 def test_bf16_is_for_gpus_that_are_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for made_for_it, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda made=made_for_it, **_: made)
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda supported=made_for_it, **_: supported)
         assert precision(torch.device("cuda")) is expected
         assert precision(CPU) is torch.float32
 

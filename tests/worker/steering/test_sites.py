@@ -23,7 +23,7 @@ def test_the_module_of_a_views_own_site_holds_its_weight_vectors(
     for view in checkpoint.views:
         weight = sites.module(LAYER, OWN_SITE[view]).get_parameter("weight").detach()
         rows = checkpoint.rows(view, LAYER)  # (neurons, width)
-        assert any(torch.equal(rows, one) for one in (weight, weight.T)), view
+        assert any(torch.equal(rows, matrix) for matrix in (weight, weight.T)), view
         assert VIEW_OF_SITE[OWN_SITE[view]] is view
 
 
@@ -32,7 +32,7 @@ def test_only_at_its_natural_site_a_gate_writes_one_way(tmp_path_factory: pytest
     live = load("llama", open_checkpoint(str(make_checkpoint(tmp_path_factory.mktemp("llama")))), torch.device("cpu"))
     written: list[torch.Tensor] = []
     live.sites.module(LAYER, Site.act).register_forward_hook(
-        lambda _, given, __: written.append(given[0][0, :, INDEX].detach())
+        lambda _, inputs, __: written.append(inputs[0][0, :, INDEX].detach())
     )
     for site in (OWN_SITE[View.gate], NATURAL_SITE[View.gate]):
         with (

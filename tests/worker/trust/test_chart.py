@@ -56,9 +56,9 @@ def test_names_do_not_cover_each_other_nor_leave_the_chart(seed: int) -> None:
     ends = {view: random.uniform(low, low + width) for view in OWN_SITE}
     drawing = chart(report("m", {view: ([0.5, end], [0.5, 0.5]) for view, end in ends.items()}))
     names = {view: float(elements(drawing, "text", kind=view)[0].get("y", "")) for view in OWN_SITE}
-    for view, other in combinations(OWN_SITE, 2):
-        assert abs(names[view] - names[other]) >= 1.3 * TEXT_SIZE
-        assert ends[view] == ends[other] or (names[view] < names[other]) == (ends[view] > ends[other])
+    for view, other_view in combinations(OWN_SITE, 2):
+        assert abs(names[view] - names[other_view]) >= 1.3 * TEXT_SIZE
+        assert ends[view] == ends[other_view] or (names[view] < names[other_view]) == (ends[view] > ends[other_view])
     assert all(44 <= y - 4 <= 348 for y in names.values())  # between the lines of 100% and 0%
 
 

@@ -48,12 +48,12 @@ def data(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_planted_neurons_are_strong_and_do_what_their_labels_say(data: Path) -> None:
     """Clamped high, a neuron that writes a token raises it and one that writes against it lowers it."""
-    found = rows(
+    matches = rows(
         data,
         f"""SELECT neuron, side, token, strength, effect FROM label_by_token
         WHERE view = {code(View.down)} AND lens = {code(Lens.cosine)} AND layer = {LAST} AND rank = 0""",
     )
-    by_end = {(neuron, side): (token, strength, effect) for neuron, side, token, strength, effect in found}
+    by_end = {(neuron, side): (token, strength, effect) for neuron, side, token, strength, effect in matches}
     for neuron in PLANTED:
         side = Side.bottom if neuron < PLANTED[4] else Side.top
         token, strength, effect = by_end[neuron, code(side)]
@@ -71,8 +71,8 @@ def test_groups_count_what_the_tables_hold(data: Path) -> None:
         assert group.beyond_control == pytest.approx(sum(delta > control for delta, control in held) / len(held))
         assert group.mean == pytest.approx(sum(delta for delta, _ in held) / len(held), abs=1e-6)
         thirds = [report.group(view, lens, site, third) for third in ("first", "middle", "last")]
-        assert [one.labels for one in thirds] == [2 * NEURONS, NEURONS, NEURONS]
-        assert [one.labels for one in report.by_layer(view, lens, site)] == [NEURONS] * LAYERS
+        assert [third.labels for third in thirds] == [2 * NEURONS, NEURONS, NEURONS]
+        assert [layer.labels for layer in report.by_layer(view, lens, site)] == [NEURONS] * LAYERS
 
 
 def trials(data: Path, view: View, lens: Lens, site: Site) -> list[tuple[float, float]]:
@@ -82,7 +82,7 @@ def trials(data: Path, view: View, lens: Lens, site: Site) -> list[tuple[float, 
         f"""SELECT layer, neuron, top_scores[1] - mean, mean - bottom_scores[1] FROM label
         WHERE view = {code(view)} AND lens = {code(lens)}""",
     )
-    found = []
+    pairs = []
     effects = {
         (layer, neuron, direction): (deltas, controls)
         for layer, neuron, direction, deltas, controls in rows(
@@ -93,8 +93,8 @@ def trials(data: Path, view: View, lens: Lens, site: Site) -> list[tuple[float, 
         side, direction = (Side.bottom, Direction.low) if below > above else (Side.top, Direction.high)
         deltas, controls = effects[layer, neuron, code(direction)]
         place = label_place(view, lens, side)
-        found.append((deltas[place], controls[place]))
-    return found
+        pairs.append((deltas[place], controls[place]))
+    return pairs
 
 
 def test_the_file_says_which_view_and_lens_hold_most(data: Path) -> None:
@@ -116,9 +116,9 @@ def test_the_command_writes_the_report(data: Path, tmp_path: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     report = TrustReport.model_validate_json((tmp_path / "figures.json").read_text())
-    assert [one.model for one in report.models] == ["planted"]
-    assert {one.recipe for one in report.recipes} == {recipe.name for recipe in RECIPES}
-    assert {one.labels for one in report.recipes if one.third is None} == {8 * LAYERS * 2}
+    assert [result.model for result in report.models] == ["planted"]
+    assert {result.recipe for result in report.recipes} == {recipe.name for recipe in RECIPES}
+    assert {result.labels for result in report.recipes if result.third is None} == {8 * LAYERS * 2}
     page = (tmp_path / "trust.md").read_text()
     late = report.models[0].group(View.down, Lens.cosine, Site.act, "last", Strength.strong)
     assert f"{late.rises:.1%} of the strong ones hold" in page
@@ -150,8 +150,8 @@ def test_the_gain_is_read_off_any_norm() -> None:
         layer.bias.fill_(3)
         assert torch.allclose(norm_gain(rms, 8), weight)
         assert torch.allclose(norm_gain(gemma, 8), weight, rtol=1e-4)
-        found = norm_gain(layer, 8)
-    assert torch.allclose(found / found[0], weight / weight[0], rtol=1e-4)  # centring scales every direction alike
+        gain = norm_gain(layer, 8)
+    assert torch.allclose(gain / gain[0], weight / weight[0], rtol=1e-4)  # centring scales every direction alike
 
 
 def test_recipes_do_to_the_head_what_they_say() -> None:
