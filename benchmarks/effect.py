@@ -16,7 +16,7 @@ from neuronym.contract import Clamp, Direction, Site, View
 from neuronym.label_tables import LABELS
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import DEMO, DEMO_NAME
-from worker.measuring.effect import PROMPTS, SITES, Effects, Ranges, Subject
+from worker.measuring.effect import PROMPTS, SITES, Effects, EffectSubject, Ranges
 from worker.steering.clamp import prepare
 from worker.steering.models import LiveModel, load
 
@@ -41,7 +41,7 @@ def time_loop(live: LiveModel, layer: int, rows: int) -> float:
 def time_measurement(meter: Effects, layer: int, neurons: int, ranges: Ranges, labels: torch.Tensor) -> float:
     """Measure the rows a second of the measurement."""
     began = perf_counter()
-    meter.layer(layer, ranges, labels, only=torch.arange(neurons))
+    meter.measure_layer(layer, ranges, labels, only=torch.arange(neurons))
     return neurons * len(SITES) * len(Direction) * len(PROMPTS) / (perf_counter() - began)
 
 
@@ -72,7 +72,9 @@ def main() -> None:
     options = parser.parse_args()
     checkpoint = open_checkpoint(DEMO)
     live = load(DEMO_NAME, checkpoint, torch.device("cpu"))
-    subject = Subject(live.model, live.sites, range(live.vocab), lambda layer: checkpoint.stored_rows(View.down, layer))
+    subject = EffectSubject(
+        live.model, live.sites, range(live.vocab), lambda layer: checkpoint.stored_rows(View.down, layer)
+    )
     meter = Effects(subject, [live.codec.prompt(prompt) for prompt in PROMPTS])
     ranges = {site: {end: torch.full((checkpoint.neurons,), VALUE) for end in Direction} for site in SITES}
     labels = torch.arange(checkpoint.neurons).repeat(LABELS, 1)

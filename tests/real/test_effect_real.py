@@ -11,7 +11,7 @@ from neuronym.contract import Clamp, Direction, Lens, Site, View
 from neuronym.label_tables import LABELS, QUANTILES, code, label_place
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.measuring.activity import ActivityReader
-from worker.measuring.effect import ABSENT, PROMPTS, SITES, Effects, Ranges, Subject, mismatched_labels
+from worker.measuring.effect import ABSENT, PROMPTS, SITES, Effects, EffectSubject, Ranges, mismatched_labels
 from worker.measuring.samples import TextWindows
 from worker.measuring.summary import label_figures
 from worker.steering.clamp import prepare
@@ -29,7 +29,7 @@ SAMPLE = torch.randperm(1536, generator=torch.Generator().manual_seed(0))[:48]
 
 
 def effects(demo: LiveModel, checkpoint: Checkpoint, prompts: tuple[str, ...] = PROMPTS) -> Effects:
-    subject = Subject(demo.model, demo.sites, range(demo.vocab), lambda layer: checkpoint.rows(View.down, layer))
+    subject = EffectSubject(demo.model, demo.sites, range(demo.vocab), lambda layer: checkpoint.rows(View.down, layer))
     return Effects(subject, [demo.codec.prompt(prompt) for prompt in prompts])
 
 
@@ -53,7 +53,7 @@ def tables(
 ) -> dict[int, pa.Table]:
     """Effects of SAMPLE, with the cosine labels of the up and down views."""
     meter = effects(demo, demo_checkpoint)
-    return {layer: meter.layer(layer, ranges(activity[layer]), labels[layer], only=SAMPLE) for layer in LAYERS}
+    return {layer: meter.measure_layer(layer, ranges(activity[layer]), labels[layer], only=SAMPLE) for layer in LAYERS}
 
 
 def ranges(rows: pa.Table) -> Ranges:
@@ -125,7 +125,7 @@ def test_the_dog_neuron_does_what_the_method_page_says(demo: LiveModel, demo_che
     ends = {site: {end: torch.full((1536,), 20.0) for end in Direction} for site in SITES}
     named = torch.full((LABELS, 1536), demo.codec.find(" dog"))
     meter = effects(demo, demo_checkpoint, ("My favourite animal is the",))
-    row = meter.layer(29, ends, named, only=torch.tensor([808])).to_pylist()[2]
+    row = meter.measure_layer(29, ends, named, only=torch.tensor([808])).to_pylist()[2]
     assert (row["site"], row["value"]) == (code(Site.up), 20)
     assert row["deltas"][0] == pytest.approx(3.90 - 1.54, abs=0.02)
 

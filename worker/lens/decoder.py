@@ -158,7 +158,7 @@ def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen |
 
 
 def _int8_pays(head: Head) -> bool:
-    """Whether this machine multiplies int8 so much faster that screening is worth it, in products as they will be."""
+    """Whether this machine multiplies int8 so much faster that screening is worth it, in products of the real size."""
     rows, tile = head.weight[: rows_at_once(head.vocab)].float(), head.weight[:TILE].float()
     codes = [vectors.clamp(-1, 1).mul(127).to(torch.int8) for vectors in (rows, tile)]
     with one_core():
@@ -198,7 +198,7 @@ def _seconds(run: Callable[[], Tensor]) -> float:
 
 
 def _agree(fast: dict[Lens, Decoded], exact: dict[Lens, Decoded], row: int, place: int) -> bool:
-    """Whether both ways name the same tokens, up to scores that fp32 cannot tell apart."""
+    """Whether the fast and the exact result name the same tokens, up to scores that fp32 cannot tell apart."""
     for lens in fast:
         for fast_end, exact_end in (
             (fast[lens].top, exact[lens].top),

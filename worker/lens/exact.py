@@ -22,7 +22,7 @@ BOTH = tuple(Lens)
 
 
 class Head:
-    """The LM head made ready: rows that are tokens, their lengths, and the moments that give mean and variance.
+    """The LM head prepared for decoding: rows that are tokens, their lengths, and the moments of what lenses score by.
 
     Args:
         weight: `(head rows, width)`, fp32 or bf16. Not copied where tokens are its first rows.

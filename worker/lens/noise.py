@@ -36,7 +36,7 @@ RULE = (
 
 
 def mixtures(rows: Tensor, seed: int, count: int = CONTROLS) -> Tensor:
-    """Control rows of a layer, `(count, width)`, about as long as the layer's median row; all zero where the layer is.
+    """Mix control rows of a layer, `(count, width)`, about as long as its median row; zeros for a layer of zeros.
 
     Args:
         rows: `(neurons, width)`, fp32. Rows of zeros say nothing and are left out.

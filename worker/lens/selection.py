@@ -41,7 +41,7 @@ class _Ends(NamedTuple):
 
 
 class Selection:
-    """The search for the best tokens at one end of the scores, under all lenses together: they want much the same ones.
+    """The search for the best tokens at one end of the scores, under all lenses together: most are shared.
 
     Args:
         head: the head in fp32.

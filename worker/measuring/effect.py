@@ -32,7 +32,7 @@ Pause = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Subject:
+class EffectSubject:
     """A loaded model and what the measurement reads of it. `token_ids` are the head rows that are tokens."""
 
     model: PreTrainedModel
@@ -59,7 +59,7 @@ class Effects:
     """
 
     @torch.inference_mode()
-    def __init__(self, subject: Subject, prompts: Iterable[Sequence[int]], sites: Sequence[Site] = SITES) -> None:
+    def __init__(self, subject: EffectSubject, prompts: Iterable[Sequence[int]], sites: Sequence[Site] = SITES) -> None:
         self._subject, self._sites = subject, sites
         with one_core():  # a few tokens
             self._replays = [Replay(subject.model, subject.sites, prompt) for prompt in prompts]
@@ -68,7 +68,7 @@ class Effects:
             self._predictions = Predictions(subject.model, ends, logits, subject.token_ids)
 
     @torch.inference_mode()
-    def layer(
+    def measure_layer(
         self, layer: int, ranges: Ranges, labels: Tensor, pause: Pause = lambda: None, only: Tensor | None = None
     ) -> pa.Table:
         """Measure a layer's neurons as rows of the table `effect`, without its column `model`.
@@ -102,7 +102,7 @@ class Effects:
         pieces = blocks(torch.arange(len(neurons), device=device), rows_at_once(self._predictions.vocab))
         with ExitStack() as stack:
             for replay in self._replays:
-                stack.enter_context(replay.at(layer))
+                stack.enter_context(replay.hooked_at(layer))
             parts = on_all_cores(measure, pieces) if device.type == "cpu" else list(map(measure, pieces))
         return _effect_table(layer, cases, chosen, labels, _RowEffects.joined(parts))
 

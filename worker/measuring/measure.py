@@ -30,7 +30,7 @@ from worker.machine.device import choose_device, precision
 from worker.mapping.progress import BUILDING, Measuring, Report, Tell
 from worker.mapping.shards import ShardFolder
 from worker.measuring.activity import FIRES, ActivityReader
-from worker.measuring.effect import PROMPTS, SITES, Effects, Ranges, Subject
+from worker.measuring.effect import PROMPTS, SITES, Effects, EffectSubject, Ranges
 from worker.measuring.samples import SETTINGS, TextWindows, read_text, write_text
 from worker.measuring.summary import effect_summary
 from worker.steering.clamp import Sites
@@ -163,7 +163,9 @@ class _ModelMeasurement:
             self._report("effect", earlier, len(self._layers))
         for done, layer in enumerate(missing, earlier + 1):
             ranges = self._ranges(activity.shards, layer)
-            shards.write("effect", layer, self._effects.layer(layer, ranges, tokens[:, layer], self._measurement.pause))
+            shards.write(
+                "effect", layer, self._effects.measure_layer(layer, ranges, tokens[:, layer], self._measurement.pause)
+            )
             self._report("effect", done, len(self._layers))
         if not all(shards.has("effect", layer) for layer in self._mapped):
             return None
@@ -198,7 +200,7 @@ def build_effects(
 ) -> Effects:
     """Build the measurement of a checkpoint that is loaded as `model`, on the neutral prompts."""
     ids = [id_ for _, id_ in sorted(checkpoint.tokenizer.get_vocab().items())]
-    subject = Subject(model, sites, ids, lambda layer: checkpoint.stored_rows(View.down, layer))
+    subject = EffectSubject(model, sites, ids, lambda layer: checkpoint.stored_rows(View.down, layer))
     return Effects(subject, list(map(Codec(checkpoint.tokenizer).prompt, PROMPTS)), clamped_sites)
 
 

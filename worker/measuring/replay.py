@@ -79,7 +79,7 @@ class Replay:
         return seen[0]
 
     @contextmanager
-    def at(self, layer: int) -> Iterator[None]:
+    def hooked_at(self, layer: int) -> Iterator[None]:
         """Hook a layer so that `ends` of it can be called inside the block, from several threads at once."""
         down = self._module(layer, Site.act)
         with _hooks(down.register_forward_hook(self._add)), by_row(self._config):
@@ -103,7 +103,7 @@ class Replay:
 
     def plain_end(self) -> Tensor:
         """Compute the last hidden state of the unchanged prompt by the same steps, `(1, width)`."""
-        with self.at(0):
+        with self.hooked_at(0):
             return self.ends(0, torch.zeros_like(self._calls[0].hidden[0]))
 
     def _add(self, _: nn.Module, _inputs: object, written: Tensor) -> Tensor:

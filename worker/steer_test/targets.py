@@ -1,7 +1,7 @@
 """The aims of a fit: answers that name a concept and go on as the model itself does after naming it.
 
 Each is a question, the beginning of an answer that ends in the concept, and the unclamped model's own continuation, so
-that what is aimed at is text the model finds likely. Knows ids; knows nothing of neurons.
+that the aims are texts that the model finds likely. Knows ids; knows nothing of neurons.
 """
 
 from collections.abc import Sequence

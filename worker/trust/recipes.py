@@ -80,7 +80,7 @@ class RecipeTrial:
         self._measured: list[tuple[int, pa.Table]] = []
 
     @torch.inference_mode()
-    def layer(self, layer: int, rows: dict[View, Tensor], ranges: Ranges, sample: Tensor) -> None:
+    def measure_layer(self, layer: int, rows: dict[View, Tensor], ranges: Ranges, sample: Tensor) -> None:
         """Measure the sampled neurons of a layer; `rows` by view are of the sample only."""
         neurons = len(next(iter(ranges[Site.act].values())))
         tokens = torch.cat(
@@ -88,7 +88,7 @@ class RecipeTrial:
         )  # (labels, sample)
         labels = tokens.repeat(1, -(-neurons // len(sample)))[:, :neurons]  # controls come from the sample too
         labels[:, sample] = tokens
-        self._measured.append((layer, self._effects.layer(layer, ranges, labels, only=sample)))
+        self._measured.append((layer, self._effects.measure_layer(layer, ranges, labels, only=sample)))
 
     def results(self, layers: int) -> list[RecipeResult]:
         """Summarise each recipe and view, over all layers and over the last third."""

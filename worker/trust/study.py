@@ -44,7 +44,9 @@ def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int,
     for layer in range(checkpoint.layers):
         chosen = _sample(checkpoint.neurons, sample, layer)
         rows = {view: checkpoint.rows(view, layer)[chosen] for view in checkpoint.views}
-        trial.layer(layer, rows, {site: {end: ranges[site][end][layer] for end in ENDS} for site in SITES}, chosen)
+        trial.measure_layer(
+            layer, rows, {site: {end: ranges[site][end][layer] for end in ENDS} for site in SITES}, chosen
+        )
         tell(layer + 1, checkpoint.layers)
     return trial.results(checkpoint.layers)
 

@@ -12,7 +12,7 @@ from neuronym.label_tables import LABELS, label_place
 from tests.checkpoints import LAYERS, NEURONS
 from worker.errors import CheckpointError
 from worker.measuring.attention import NAME, Prefix, attend_by_row
-from worker.measuring.effect import ABSENT, SITES, Effects, Ranges, Subject, mismatched_labels
+from worker.measuring.effect import ABSENT, SITES, Effects, EffectSubject, Ranges, mismatched_labels
 from worker.steering.clamp import prepare
 from worker.steering.models import LiveModel
 
@@ -28,7 +28,9 @@ def columns(live: LiveModel, layer: int) -> Tensor:
 
 
 def effects(live: LiveModel, sites: Sequence[Site] = SITES, prompts: Sequence[Sequence[int]] = PROMPTS) -> Effects:
-    return Effects(Subject(live.model, live.sites, range(TOKENS), lambda layer: columns(live, layer)), prompts, sites)
+    return Effects(
+        EffectSubject(live.model, live.sites, range(TOKENS), lambda layer: columns(live, layer)), prompts, sites
+    )
 
 
 def ranges(seed: int, scale: float = 60.0) -> Ranges:
@@ -76,7 +78,7 @@ def agrees(live: LiveModel, row: Row, others: Tensor) -> None:
 @pytest.mark.parametrize("layer", [0, 1, LAYERS - 1])
 def test_effects_are_those_of_whole_passes_with_hooks(live: LiveModel, layer: int) -> None:
     values, named = ranges(layer), labels()
-    table = effects(live).layer(layer, values, named)
+    table = effects(live).measure_layer(layer, values, named)
     rows = table.to_pylist()
     assert len(rows) == len(SITES) * len(Direction) * NEURONS
     others = mismatched_labels(named, seed=layer)
@@ -90,12 +92,12 @@ def test_effects_are_those_of_whole_passes_with_hooks(live: LiveModel, layer: in
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_many_batches_give_what_one_gives(llama: LiveModel, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = effects(llama).layer(1, ranges(0), labels()).to_pylist()
+    whole = effects(llama).measure_layer(1, ranges(0), labels()).to_pylist()
     monkeypatch.setattr("worker.measuring.effect.rows_at_once", lambda _: 7)
     monkeypatch.setattr("worker.measuring.change.TILE", 64)
     monkeypatch.setattr("worker.machine.cores.cores", lambda: threads)
     pauses: list[None] = []
-    parts = effects(llama).layer(1, ranges(0), labels(), lambda: pauses.append(None)).to_pylist()
+    parts = effects(llama).measure_layer(1, ranges(0), labels(), lambda: pauses.append(None)).to_pylist()
     assert len(pauses) >= len(whole) / 7
     for whole_row, part_row in zip(whole, parts, strict=True):
         assert whole_row["deltas"] == pytest.approx(part_row["deltas"], abs=1e-6)
@@ -107,8 +109,8 @@ def test_many_batches_give_what_one_gives(llama: LiveModel, threads: int, monkey
 
 
 def test_some_neurons_are_measured_as_all_are(llama: LiveModel) -> None:
-    every = effects(llama).layer(2, ranges(0), labels()).to_pylist()
-    rows_of_some = effects(llama).layer(2, ranges(0), labels(), only=torch.tensor([40, 3])).to_pylist()
+    every = effects(llama).measure_layer(2, ranges(0), labels()).to_pylist()
+    rows_of_some = effects(llama).measure_layer(2, ranges(0), labels(), only=torch.tensor([40, 3])).to_pylist()
     assert [row["neuron"] for row in rows_of_some] == [40, 3] * 4
     expected = {(row["site"], row["direction"], row["neuron"]): row for row in every}
     for row in rows_of_some:
@@ -136,7 +138,7 @@ def test_a_planted_neuron_raises_the_token_it_writes_most_of_all(planted: LiveMo
         site: {Direction.high: torch.full((NEURONS,), 4.0), Direction.low: torch.full((NEURONS,), -4.0)}
         for site in SITES
     }
-    rows = effects(planted, [Site.act]).layer(2, ends, named, only=torch.tensor([5])).to_pylist()
+    rows = effects(planted, [Site.act]).measure_layer(2, ends, named, only=torch.tensor([5])).to_pylist()
     high, low = rows
     place = label_place(View.down, Lens.cosine)
     assert (high["tokens"][place], high["ranks"][place], high["moved"]) == (33, 0, 33)
@@ -155,7 +157,9 @@ def test_a_change_beyond_what_exp_can_hold(llama: LiveModel) -> None:
     norm = llama.model.get_submodule(llama.sites.family.norm).get_parameter("weight")
     norm.mul_(3000)
     try:
-        rows = effects(llama, [Site.act]).layer(LAYERS - 1, ranges(3), labels(), only=torch.arange(3)).to_pylist()
+        rows = (
+            effects(llama, [Site.act]).measure_layer(LAYERS - 1, ranges(3), labels(), only=torch.arange(3)).to_pylist()
+        )
         for row in rows:
             shift, kl = changes(llama, clamp_of(row))
             assert row["deltas"] == pytest.approx(shift[row["tokens"]].tolist(), rel=1e-3)
@@ -168,7 +172,7 @@ def test_a_change_beyond_what_exp_can_hold(llama: LiveModel) -> None:
 def test_labels_a_model_does_not_have_are_null(gpt2: LiveModel) -> None:
     named = labels()
     named[[label_place(View.gate, lens) for lens in Lens]] = ABSENT
-    row = effects(gpt2).layer(0, ranges(0), named, only=torch.tensor([9])).to_pylist()[0]
+    row = effects(gpt2).measure_layer(0, ranges(0), named, only=torch.tensor([9])).to_pylist()[0]
     absent = [place in (label_place(View.gate, lens) for lens in Lens) for place in range(LABELS)]
     for name, nothing in (("tokens", ABSENT), ("ranks", ABSENT), ("deltas", None), ("controls", None)):
         assert [value == nothing for value in row[name]] == absent, name
@@ -176,7 +180,7 @@ def test_labels_a_model_does_not_have_are_null(gpt2: LiveModel) -> None:
 
 def test_the_model_is_left_as_it_was(live: LiveModel) -> None:
     before = live.model(torch.tensor([PROMPTS[0]])).logits
-    effects(live).layer(1, ranges(0), labels(), only=torch.tensor([1]))
+    effects(live).measure_layer(1, ranges(0), labels(), only=torch.tensor([1]))
     assert live.model.config._attn_implementation != NAME
     assert all(not module._forward_hooks and not module._forward_pre_hooks for module in live.model.modules())
     assert torch.equal(live.model(torch.tensor([PROMPTS[0]])).logits, before)
