@@ -1,7 +1,7 @@
-"""A LoRA adapter in PEFT's layout, merged into weights as they are read: W + scaling * B @ A.
+"""LoRA adapters in PEFT's layout, merged into weights as these are read: W + scaling * B @ A.
 
-Only plain LoRA on linear modules is merged here: settings known to be harmless are listed, and anything else is refused
-by name, so that no adapter is half applied.
+Only plain LoRA on linear modules is merged: settings known to be harmless are listed, and any other is refused by name,
+so that no adapter is half applied.
 Knows nothing of models or families.
 """
 
@@ -19,13 +19,13 @@ from worker.errors import CheckpointError
 
 _PREFIX = "base_model.model."
 _MERGE = "Merge it with peft's merge_and_unload, save the model, and give that folder."
-# Settings that do not change what W + scaling * B @ A comes to, whatever they are; `scaling` and shapes read the rest.
+# Settings whose values do not change W + scaling * B @ A beyond what `scaling` and the shapes of A and B hold.
 _HARMLESS = {
     "peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
     "r", "lora_alpha", "use_rslora", "fan_in_fan_out", "target_modules", "exclude_modules", "lora_dropout",
     "layers_to_transform", "layers_pattern", "megatron_core", "qalora_group_size",
 }  # fmt: skip
-# Settings that are harmless with these values only. PiSSA, OLoRA, CorDA and LoftQ change the base weights, too.
+# Settings that are harmless with these values only: PiSSA, OLoRA, CorDA and LoftQ change the base weights, too.
 _HARMLESS_AS = {
     "bias": ("none",),
     "init_lora_weights": (True, False, "gaussian", "orthogonal"),
@@ -35,7 +35,7 @@ _HARMLESS_AS = {
 
 @dataclass(frozen=True)
 class Adapter:
-    """Low-rank changes of weights, by module name."""
+    """An adapter: low-rank changes of weights, by module name."""
 
     folder: Path
     scaling: float
@@ -47,8 +47,8 @@ class Adapter:
         """Names of the changed modules."""
         return set(self.pairs)
 
-    def merged(self, module: str, weight: torch.Tensor) -> torch.Tensor:
-        """`weight` with the module's change added, in the layout of the file it came from.
+    def merge(self, module: str, weight: torch.Tensor) -> torch.Tensor:
+        """Add the module's change to `weight`, in the layout of the file that the weight came from.
 
         Raises:
             CheckpointError: the shapes do not fit.
@@ -66,7 +66,7 @@ class Adapter:
         return weight + change.to(weight.dtype)
 
     def fingerprint(self) -> str:
-        """SHA-256 over configuration and weights."""
+        """The SHA-256 of configuration and weights."""
         digest = hashlib.sha256()
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             digest.update((self.folder / name).read_bytes())
@@ -79,39 +79,39 @@ def open_adapter(folder: Path) -> Adapter:
     Raises:
         CheckpointError: files are missing or damaged, or it is not plain LoRA.
     """
-    config = _config(folder)
-    pairs = _pairs(folder)
-    alpha, rank = _positive(folder, config, "lora_alpha"), _positive(folder, config, "r")
+    config = _read_config(folder)
+    pairs = _read_pairs(folder)
+    alpha, rank = _positive_setting(folder, config, "lora_alpha"), _positive_setting(folder, config, "r")
     scaling = alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
     return Adapter(folder, scaling, bool(config.get("fan_in_fan_out")), pairs)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} has no readable adapter_config.json. Give a folder saved by peft.") from error
     if config.get("peft_type") != "LORA":
         raise CheckpointError(f"{folder} is a {config.get('peft_type')} adapter, not LoRA. {_MERGE}")
-    strange = sorted(name for name, value in config.items() if not _harmless(name, value))
-    if strange:
-        raise CheckpointError(f"{folder} sets {', '.join(strange)}, which is not known to merge rightly here. {_MERGE}")
+    refused = sorted(name for name, value in config.items() if not _is_harmless(name, value))
+    if refused:
+        raise CheckpointError(f"{folder} sets {', '.join(refused)}, which is not known to merge rightly here. {_MERGE}")
     return config
 
 
-def _positive(folder: Path, config: dict[str, Any], name: str) -> float:
+def _positive_setting(folder: Path, config: dict[str, Any], name: str) -> float:
     value = config.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 2**31:
         raise CheckpointError(f"{folder} has {name} {value!r} in adapter_config.json: give a folder saved by peft.")
     return float(value)
 
 
-def _harmless(name: str, value: Any) -> bool:
-    """Whether a setting leaves the change what it is here; one that is unknown must be off."""
+def _is_harmless(name: str, value: Any) -> bool:
+    """Whether a setting is one that this module merges rightly; an unknown setting must be off."""
     return name in _HARMLESS or value in _HARMLESS_AS.get(name, (None, False, {}, [], ""))
 
 
-def _pairs(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def _read_pairs(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     file = folder / "adapter_model.safetensors"
     try:
         tensors = load_file(file)

@@ -1,4 +1,4 @@
-"""A checkpoint: its shape, its MLP weights and head read one by one, its tokenizer, and the live model on demand.
+"""Checkpoints: shape, MLP weights and head read tensor by tensor, tokenizer, and the live model on demand.
 
 Knows the families; knows nothing of lenses, label files or clamps.
 """
@@ -13,11 +13,11 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 from neuronym.contract import View
 from worker.checkpoints.adapter import Adapter, open_adapter
-from worker.checkpoints.families import FAMILIES, Family, mixture
+from worker.checkpoints.families import FAMILIES, Family, mixture_refusal
 from worker.checkpoints.folder import FolderModel
 from worker.checkpoints.gguf_file import GGUFModel
 from worker.checkpoints.sources import Source, resolve
-from worker.checkpoints.stored import Progress, Stored, silent
+from worker.checkpoints.stored import LoadProgress, StoredModel, no_progress
 from worker.checkpoints.vocabulary import Vocabulary, read_vocabulary
 from worker.checkpoints.weights import TensorReader
 from worker.errors import CheckpointError
@@ -25,7 +25,7 @@ from worker.errors import CheckpointError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-SAMPLE = 64  # rows of a matrix that are compared
+SAMPLE = 64  # rows of a matrix that `_check_same` compares
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
@@ -34,7 +34,7 @@ class Checkpoint:
     """An opened checkpoint. Weights come as fp32 on the CPU, in `(neurons, width)` whatever the file's layout."""
 
     source: Source
-    stored: Stored = field(repr=False)
+    stored: StoredModel = field(repr=False)
     family: Family
     adapter: Adapter | None = None
 
@@ -64,7 +64,7 @@ class Checkpoint:
 
     @cached_property
     def neurons(self) -> int:
-        """Neurons a layer; GPT-2 leaves its width out of the configuration."""
+        """Neurons a layer: four times the width where the configuration leaves it out, as GPT-2's does."""
         size = getattr(self.config, "intermediate_size", None) or getattr(self.config, "n_inner", None)
         return int(size or 4 * self.width)
 
@@ -74,21 +74,21 @@ class Checkpoint:
 
     @property
     def tied(self) -> bool:
-        """Whether the head is the embedding: only where the configuration says so, and no other one is there."""
+        """Whether the head is the embedding: the configuration says so, and the files hold no head."""
         return bool(self.config.tie_word_embeddings) and not self.reader.has(f"{self.family.head}.weight")
 
     def rows(self, view: View, layer: int) -> torch.Tensor:
         """The weight vector of each neuron of a layer as the residual stream meets it, `(neurons, width)`.
 
-        What a neuron writes passes the norm behind the MLP where there is one: its gain is multiplied in.
+        In a family with a norm after the MLP, a neuron's output passes it, so its gain is multiplied in.
 
         Raises:
-            CheckpointError: missing, of the wrong shape, or not finite.
+            CheckpointError: the tensor is missing, of the wrong shape, or not finite.
         """
         rows = self.stored_rows(view, layer)
-        if view is not View.down or self.family.behind is None:
+        if view is not View.down or self.family.norm_after is None:
             return rows
-        name = f"{self.family.layers_path}.{layer}.{self.family.behind}"
+        name = f"{self.family.layers_path}.{layer}.{self.family.norm_after}"
         gain = self.reader.read(f"{name}.weight")  # (width,)
         if gain.shape != (self.width,) or not torch.isfinite(gain).all():
             raise CheckpointError(f"{name} is damaged: it should hold {self.width} finite values. Download it again.")
@@ -98,7 +98,7 @@ class Checkpoint:
         """The weight vector of each neuron of a layer as its module has it, `(neurons, width)`.
 
         Raises:
-            CheckpointError: missing, of the wrong shape, or not finite.
+            CheckpointError: the tensor is missing, of the wrong shape, or not finite.
         """
         name = f"{self.family.layers_path}.{layer}.{self.family.projection(view)}"
         weight = self._weight(name)
@@ -108,24 +108,24 @@ class Checkpoint:
 
     def _weight(self, module: str) -> torch.Tensor:
         weight = self.reader.read(f"{module}.weight")
-        return self.adapter.merged(module, weight) if self.adapter else weight
+        return self.adapter.merge(module, weight) if self.adapter else weight
 
     def head(self, as_stored: bool = False) -> torch.Tensor:
         """The LM head, `(vocab, width)`; the embedding where they are tied.
 
         Args:
-            as_stored: in bf16 if that is how it is stored; else fp32 always.
+            as_stored: keep bf16 if the file stores bf16; otherwise the head is fp32.
 
         Raises:
-            CheckpointError: missing, of the wrong shape, or not finite.
+            CheckpointError: the tensor is missing, of the wrong shape, or not finite.
         """
         module = self.family.embedding if self.tied else self.family.head
-        weight = self.reader.read(f"{module}.weight", as_stored)  # an adapter that changes it is refused
+        weight = self.reader.read(f"{module}.weight", as_stored)  # adapters of heads are refused
         return _checked(weight, (weight.shape[0], self.width), module)
 
     @cached_property
     def source_hash(self) -> str:
-        """SHA-256 over the weight files, in order, and the adapter."""
+        """The SHA-256 of the weight files, in order, and the adapter."""
         digest = hashlib.sha256()
         for path in self.reader.files:
             with path.open("rb") as file:
@@ -139,7 +139,7 @@ class Checkpoint:
         """The checkpoint's fast tokenizer.
 
         Raises:
-            CheckpointError: it has none.
+            CheckpointError: the checkpoint has no fast tokenizer.
         """
         return self.stored.tokenizer()
 
@@ -153,12 +153,12 @@ class Checkpoint:
         return read_vocabulary(self.tokenizer)
 
     def load(
-        self, device: torch.device, dtype: torch.dtype, progress: Progress = silent
+        self, device: torch.device, dtype: torch.dtype, progress: LoadProgress = no_progress
     ) -> tuple["PreTrainedModel", PreTrainedTokenizerFast]:
-        """The live model, in evaluation mode and with its adapter merged, and its tokenizer.
+        """Load the live model, in evaluation mode and with its adapter merged; return it with its tokenizer.
 
         Raises:
-            CheckpointError: it cannot be built.
+            CheckpointError: the model cannot be built.
         """
         model = self.stored.model(dtype, progress)
         model.requires_grad_(False).train(False)
@@ -166,24 +166,24 @@ class Checkpoint:
         if self.adapter:
             for name in self.adapter.modules:
                 weight = model.get_submodule(name).get_parameter("weight")
-                weight.copy_(self.adapter.merged(name, weight.float()))
+                weight.copy_(self.adapter.merge(name, weight.float()))
         torch.nn.Module.to(model, device)  # transformers' own `to` is typed as taking a model
         return model, self.tokenizer
 
     def _check_same(self, model: "PreTrainedModel") -> None:
-        """Refuse a live model whose last layer or head is not what is read here for labels.
+        """Refuse a live model whose last layer or head differs from the weights that labels are made from.
 
         Raises:
-            CheckpointError: transformers has read other weights than we.
+            CheckpointError: transformers has read other weights than `reader`.
         """
         last = f"{self.family.layers_path}.{self.layers - 1}."
         modules = [last + self.family.up, last + self.family.down]
         live = {name: model.get_parameter(f"{name}.weight") for name in modules}
         live["the head"] = model.get_output_embeddings().weight  # type: ignore[no-untyped-call]
-        ours = {name: self.reader.read(f"{name}.weight") for name in modules}
-        ours["the head"] = self.head(as_stored=True)
+        expected = {name: self.reader.read(f"{name}.weight") for name in modules}
+        expected["the head"] = self.head(as_stored=True)
         for name, weight in live.items():
-            if not torch.equal(weight[:SAMPLE].cpu(), ours[name][:SAMPLE].to(weight.dtype)):
+            if not torch.equal(weight[:SAMPLE].cpu(), expected[name][:SAMPLE].to(weight.dtype)):
                 raise CheckpointError(
                     f"{self.source.spec} is read in two ways that differ in {name}: clamps would be on another model "
                     "than the one that is named. Is there a second set of weights beside it?"
@@ -191,21 +191,21 @@ class Checkpoint:
 
 
 def open_checkpoint(spec: str) -> Checkpoint:
-    """Open what `spec` names: `demo`, a folder, a GGUF file, or a hub id with an optional `@revision`.
+    """Open the checkpoint that `spec` names: `demo`, a folder, a GGUF file, or a hub id with an optional `@revision`.
 
     Raises:
-        CheckpointError: it cannot be had, or its architecture is not known.
+        CheckpointError: the checkpoint cannot be found or read, or its architecture is not known.
     """
     source = resolve(spec)
     stored = GGUFModel(source.folder / source.gguf) if source.gguf else FolderModel(source.spec, source.folder)
-    family = _family(source, stored.config)
-    _ = stored.tensors  # a missing file is found now
-    return Checkpoint(source, stored, family, _adapter(source, family, stored.config))
+    family = _find_family(source, stored.config)
+    _ = stored.tensors  # so that a missing file is reported now
+    return Checkpoint(source, stored, family, _open_source_adapter(source, family, stored.config))
 
 
-def _family(source: Source, config: PreTrainedConfig) -> Family:
+def _find_family(source: Source, config: PreTrainedConfig) -> Family:
     if any(getattr(config, name, None) for name in _EXPERTS):
-        raise CheckpointError(mixture(source.spec, config.model_type))
+        raise CheckpointError(mixture_refusal(source.spec, config.model_type))
     family = FAMILIES.get(config.model_type)
     if family is None:
         known = ", ".join(sorted(FAMILIES))
@@ -213,16 +213,16 @@ def _family(source: Source, config: PreTrainedConfig) -> Family:
     return family
 
 
-def _adapter(source: Source, family: Family, config: PreTrainedConfig) -> Adapter | None:
-    """The source's adapter, refused if it changes what the model does not have."""
+def _open_source_adapter(source: Source, family: Family, config: PreTrainedConfig) -> Adapter | None:
+    """Open the source's adapter, if it has one; refuse an adapter that changes modules outside the layers."""
     if source.adapter is None:
         return None
     adapter = open_adapter(source.adapter)
     layers = [f"{family.layers_path}.{layer}." for layer in range(int(config.num_hidden_layers))]
-    strange = sorted(name for name in adapter.modules if not name.startswith(tuple(layers)))
-    if strange:
+    outside = sorted(name for name in adapter.modules if not name.startswith(tuple(layers)))
+    if outside:
         raise CheckpointError(
-            f"{source.adapter} changes {strange[0]!r}, which is in no layer of {source.spec}. "
+            f"{source.adapter} changes {outside[0]!r}, which is in no layer of {source.spec}. "
             "Merge it with peft's merge_and_unload and give the saved folder."
         )
     return adapter

@@ -1,6 +1,6 @@
-"""Where each model family keeps its MLP, by module name.
+"""The module names of MLP, embedding, norm and head in each model family.
 
-A gated MLP computes `down(act(gate(x)) * up(x))`, an ungated one `down(act(up(x)))`. Nothing here reads a weight.
+A gated MLP computes `down(act(gate(x)) * up(x))`, an ungated one `down(act(up(x)))`. Reads no weights.
 """
 
 from dataclasses import dataclass, replace
@@ -10,18 +10,18 @@ from neuronym.contract import View
 
 @dataclass(frozen=True)
 class Family:
-    """Module paths of one family; `up`, `gate` and `down` are relative to a layer."""
+    """The module paths of one family; `up`, `gate`, `down` and `norm_after` are relative to a layer."""
 
     layers_path: str
     up: str
     gate: str | None
     down: str
     embedding: str
-    norm: str  # the last one, before the head
+    norm: str  # the last norm, before the head
     head: str
     transposed: bool = False  # GPT-2's Conv1D stores (in, out)
-    behind: str | None = None  # the norm that all of the MLP's output passes, within a layer
-    gain_less_one: bool = False  # a norm multiplies by 1 + its weight
+    norm_after: str | None = None  # the norm that all of the MLP's output passes
+    gain_less_one: bool = False  # norms store their gain less one: they multiply by 1 + weight
 
     @property
     def gated(self) -> bool:
@@ -37,7 +37,7 @@ _LLAMA = Family(
     "model.layers", "mlp.up_proj", "mlp.gate_proj", "mlp.down_proj", "model.embed_tokens", "model.norm", "lm_head"
 )
 
-_GEMMA = replace(_LLAMA, behind="post_feedforward_layernorm", gain_less_one=True)
+_GEMMA = replace(_LLAMA, norm_after="post_feedforward_layernorm", gain_less_one=True)
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
@@ -69,6 +69,6 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def mixture(name: str, kind: str) -> str:
-    """Why a model of this kind is refused."""
+def mixture_refusal(name: str, kind: str) -> str:
+    """The sentence that refuses a mixture-of-experts model; `kind` is its model type."""
     return f"{name} has mixture-of-experts MLPs ({kind}), which have no one neuron per index. Map a dense model."

@@ -1,6 +1,6 @@
-"""How GGUF spells each model family: names of tensors, and what its converter did to their values.
+"""The GGUF form of each model family: names of tensors, and how its converter changed their values.
 
-The converter is llama.cpp's `convert_hf_to_gguf.py`: each rule here takes back one thing that it does.
+The converter is llama.cpp's `convert_hf_to_gguf.py`; each rule here undoes one of its changes.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,65 +10,65 @@ from functools import partial
 import torch
 from transformers import PreTrainedConfig
 
-from worker.checkpoints.gguf_header import Header
+from worker.checkpoints.gguf_header import GGUFHeader
 from worker.errors import CheckpointError
 
-Rule = Callable[[torch.Tensor, PreTrainedConfig], torch.Tensor]
+TensorRule = Callable[[torch.Tensor, PreTrainedConfig], torch.Tensor]
 
-ROPE_FACTORS = "rope_freqs.weight"  # what each rotary wavelength is multiplied by
+ROPE_FACTORS = "rope_freqs.weight"  # factors by which rotary wavelengths are multiplied
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """One `general.architecture`: names without `.weight` and `.bias`, transformers' to GGUF's."""
+class GGUFArchitecture:
+    """One value of `general.architecture`; names map transformers' to GGUF's, without `.weight` and `.bias`."""
 
     model_type: str
     layers_path: str
     names: Mapping[str, str]
-    layer_names: Mapping[str, str]  # within a layer
-    rules: Mapping[str, Rule] = field(default_factory=dict)  # by GGUF's name without the layer
-    factors: bool = False  # ROPE_FACTORS may be there
+    layer_names: Mapping[str, str]  # of modules within a layer
+    rules: Mapping[str, TensorRule] = field(default_factory=dict)  # by GGUF's name without the layer
+    factors: bool = False  # a file may hold ROPE_FACTORS
 
     def name(self, parameter: str) -> str:
-        """What GGUF calls a parameter of transformers' model; what it does not know stays as it is."""
+        """GGUF's name of a parameter of transformers' model; a name without one is returned unchanged."""
         module, _, suffix = parameter.rpartition(".")
-        layer, _, rest = module.removeprefix(f"{self.layers_path}.").partition(".")
-        if module.startswith(f"{self.layers_path}.") and rest in self.layer_names:
-            return f"blk.{layer}.{self.layer_names[rest]}.{suffix}"
+        layer, _, part = module.removeprefix(f"{self.layers_path}.").partition(".")
+        if module.startswith(f"{self.layers_path}.") and part in self.layer_names:
+            return f"blk.{layer}.{self.layer_names[part]}.{suffix}"
         return f"{self.names.get(module, module)}.{suffix}"
 
-    def restored(self, name: str, tensor: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
-        """Values as transformers has them, from those under GGUF's name."""
+    def restore(self, name: str, tensor: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
+        """Convert the values of the tensor that GGUF calls `name` to those of transformers."""
         rule = self.rules.get(name.rpartition(".")[0].rpartition(".")[2])
         return rule(tensor, config) if rule else tensor
 
 
-def _halves(tensor: torch.Tensor, config: PreTrainedConfig, heads: str) -> torch.Tensor:
-    """Rows of each head in halves: GGUF's Llama turns neighbouring rows, transformers' the two halves."""
+def _pair_halves(tensor: torch.Tensor, config: PreTrainedConfig, heads: str) -> torch.Tensor:
+    """Reorder the rows of each head: rotary pairs are neighbours in GGUF's Llama, one in each half in transformers'."""
     count = int(getattr(config, heads))
     pairs = tensor.reshape(count, -1, 2, *tensor.shape[1:])  # (heads, head / 2, 2, ...)
     return pairs.transpose(1, 2).reshape(tensor.shape)  # (rows, ...)
 
 
-def _less_one(tensor: torch.Tensor, _: PreTrainedConfig) -> torch.Tensor:
-    """A norm's weight as Gemma stores it; GGUF has it with the one that is added when it is used."""
+def _subtract_one(tensor: torch.Tensor, _: PreTrainedConfig) -> torch.Tensor:
+    """Take 1 from a norm's weight: Gemma adds it when the norm is used, GGUF stores the sum."""
     return tensor - 1
 
 
-def _columns(tensor: torch.Tensor, _: PreTrainedConfig) -> torch.Tensor:
-    """GPT-2's weights are stored (in, out); GGUF has (out, in). Biases stay."""
+def _transpose(tensor: torch.Tensor, _: PreTrainedConfig) -> torch.Tensor:
+    """Transpose GGUF's (out, in) to GPT-2's (in, out)."""
     return tensor.T
 
 
-def _by_heads(tensor: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
-    """Query, key and value of one head after another; GGUF has all queries, all keys, all values."""
+def _group_by_head(tensor: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
+    """Reorder GGUF's all queries, all keys, all values to query, key and value of one head after another."""
     heads = int(config.num_attention_heads)
     parts = tensor.reshape(3, heads, -1, *tensor.shape[1:])  # (3, heads, head, ...)
     return parts.transpose(0, 1).reshape(tensor.shape)  # (rows, ...)
 
 
-def _weights(rule: Rule) -> Rule:
-    """The rule for matrices only."""
+def _only_matrices(rule: TensorRule) -> TensorRule:
+    """Apply the rule to matrices and leave vectors (biases) as they are."""
     return lambda tensor, config: rule(tensor, config) if tensor.ndim > 1 else tensor
 
 
@@ -86,26 +86,26 @@ _LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-_SANDWICHED = _LAYER | {
+_LAYER_WITH_NORMS_AFTER = _LAYER | {
     "post_attention_layernorm": "post_attention_norm",
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
 _NORMS = ("output_norm", "attn_norm", "ffn_norm", "post_attention_norm", "post_ffw_norm", "attn_q_norm", "attn_k_norm")
-_GEMMA_RULES = dict.fromkeys(_NORMS, _less_one)
-_LLAMA_RULES: dict[str, Rule] = {
-    "attn_q": partial(_halves, heads="num_attention_heads"),
-    "attn_k": partial(_halves, heads="num_key_value_heads"),
+_GEMMA_RULES = dict.fromkeys(_NORMS, _subtract_one)
+_LLAMA_RULES: dict[str, TensorRule] = {
+    "attn_q": partial(_pair_halves, heads="num_attention_heads"),
+    "attn_k": partial(_pair_halves, heads="num_key_value_heads"),
 }
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "llama": Architecture("llama", "model.layers", _NAMES, _LAYER, _LLAMA_RULES, factors=True),  # Mistral's too
-    "qwen2": Architecture("qwen2", "model.layers", _NAMES, _LAYER),
-    "qwen3": Architecture("qwen3", "model.layers", _NAMES, _LAYER),
-    "gemma": Architecture("gemma", "model.layers", _NAMES, _LAYER, _GEMMA_RULES),
-    "gemma2": Architecture("gemma2", "model.layers", _NAMES, _SANDWICHED, _GEMMA_RULES),
-    "gemma3": Architecture("gemma3_text", "model.layers", _NAMES, _SANDWICHED, _GEMMA_RULES),
-    "gpt2": Architecture(
+ARCHITECTURES: dict[str, GGUFArchitecture] = {
+    "llama": GGUFArchitecture("llama", "model.layers", _NAMES, _LAYER, _LLAMA_RULES, factors=True),  # Mistral's too
+    "qwen2": GGUFArchitecture("qwen2", "model.layers", _NAMES, _LAYER),
+    "qwen3": GGUFArchitecture("qwen3", "model.layers", _NAMES, _LAYER),
+    "gemma": GGUFArchitecture("gemma", "model.layers", _NAMES, _LAYER, _GEMMA_RULES),
+    "gemma2": GGUFArchitecture("gemma2", "model.layers", _NAMES, _LAYER_WITH_NORMS_AFTER, _GEMMA_RULES),
+    "gemma3": GGUFArchitecture("gemma3_text", "model.layers", _NAMES, _LAYER_WITH_NORMS_AFTER, _GEMMA_RULES),
+    "gpt2": GGUFArchitecture(
         "gpt2",
         "transformer.h",
         {
@@ -122,16 +122,16 @@ ARCHITECTURES: dict[str, Architecture] = {
             "mlp.c_fc": "ffn_up",
             "mlp.c_proj": "ffn_down",
         },
-        dict.fromkeys(("attn_qkv", "attn_output", "ffn_up", "ffn_down"), _weights(_columns)),
+        dict.fromkeys(("attn_qkv", "attn_output", "ffn_up", "ffn_down"), _only_matrices(_transpose)),
     ),
-    "gptneox": Architecture(
+    "gptneox": GGUFArchitecture(
         "gpt_neox",
         "gpt_neox.layers",
         {
             "gpt_neox.embed_in": "token_embd",
             "gpt_neox.final_layer_norm": "output_norm",
-            "embed_out": "output",  # as it is saved
-            "lm_head": "output",  # as it is once it is loaded
+            "embed_out": "output",  # its name in files
+            "lm_head": "output",  # its name in a loaded model
         },
         {
             "input_layernorm": "attn_norm",
@@ -141,16 +141,16 @@ ARCHITECTURES: dict[str, Architecture] = {
             "mlp.dense_h_to_4h": "ffn_up",
             "mlp.dense_4h_to_h": "ffn_down",
         },
-        {"attn_qkv": _by_heads},
+        {"attn_qkv": _group_by_head},
     ),
 }
 
 
-def architecture_of(header: Header) -> Architecture:
-    """The family's spelling.
+def architecture_of(header: GGUFHeader) -> GGUFArchitecture:
+    """The GGUF form of the file's model family.
 
     Raises:
-        CheckpointError: it is not known here.
+        CheckpointError: the architecture is not known.
     """
     name = header.settings.get("general.architecture")
     if not isinstance(name, str) or name not in ARCHITECTURES:

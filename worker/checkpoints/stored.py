@@ -1,4 +1,4 @@
-"""What a checkpoint is stored in, as far as a checkpoint needs to know: a folder and a GGUF file answer alike."""
+"""The protocol of a model on disk, which a folder and a GGUF file both implement."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
@@ -8,46 +8,46 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from worker.checkpoints.weights import TensorReader
 
-Progress: TypeAlias = Callable[[float], None]  # told the share that is done, from 0 to 1
+LoadProgress: TypeAlias = Callable[[float], None]  # called with the share that is loaded, from 0 to 1
 
 
-def silent(_: float) -> None:
-    """Tell nobody."""
+def no_progress(_: float) -> None:
+    """Report no progress."""
 
 
-class Stored(Protocol):
+class StoredModel(Protocol):
     """A model on this disk."""
 
     @property
     def config(self) -> PreTrainedConfig:
-        """Its configuration.
+        """The model's configuration.
 
         Raises:
-            CheckpointError: it cannot be read.
+            CheckpointError: the configuration cannot be read.
         """
         ...
 
     @property
     def tensors(self) -> TensorReader:
-        """Its tensors, one by one.
+        """A reader of single tensors.
 
         Raises:
-            CheckpointError: there are none that can be read.
+            CheckpointError: the model has no tensors that can be read.
         """
         ...
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """Its fast tokenizer.
+        """The model's fast tokenizer.
 
         Raises:
-            CheckpointError: it has none.
+            CheckpointError: the model has no fast tokenizer.
         """
         ...
 
-    def model(self, dtype: torch.dtype, progress: Progress) -> PreTrainedModel:
-        """The live model on the CPU.
+    def model(self, dtype: torch.dtype, progress: LoadProgress) -> PreTrainedModel:
+        """Load the live model on the CPU.
 
         Raises:
-            CheckpointError: it cannot be built.
+            CheckpointError: the model cannot be built.
         """
         ...

@@ -1,4 +1,4 @@
-"""A tokenizer's entries as text a person can read and search: id, text, folded text, kind, and the list's identity.
+"""A tokenizer's entries as text that people read and search, with each entry's kind and a hash of the whole.
 
 Knows the three ways tokenizers spell a leading space and a lone byte. Knows no model.
 """
@@ -21,7 +21,7 @@ _SPACE = "\u2581"  # SentencePiece's leading space
 
 @dataclass(frozen=True)
 class Entry:
-    """One vocabulary entry."""
+    """One vocabulary entry; `folded` is the text that searches compare."""
 
     id: int
     text: str
@@ -31,7 +31,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """All entries in order of id. `hash` is of the id -> token list only: templates and flags do not count."""
+    """All entries in order of id. `hash` covers the list of ids and tokens, not templates and flags."""
 
     entries: list[Entry]
     hash: str
@@ -43,34 +43,34 @@ class Vocabulary:
 
 
 def read_vocabulary(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    """Entries of a fast tokenizer, spelled as text."""
+    """Read the entries of a fast tokenizer as text."""
     serialised = tokenizer.backend_tokenizer.to_str()
-    spell = _spelling(serialised)
+    to_bytes = _bytes_function(serialised)
     tokens = sorted((id_, token) for token, id_ in tokenizer.get_vocab().items())
     added = tokenizer.added_tokens_decoder
     special = {id_ for id_, token in added.items() if token.special}
     entries = [
         Entry(id_, token, fold(token), Kind.special)
         if id_ in special
-        else _entry(id_, token.encode() if id_ in added else spell(token))
+        else _entry(id_, token.encode() if id_ in added else to_bytes(token))
         for id_, token in tokens
     ]
     identity = hashlib.sha256(json.dumps(tokens, ensure_ascii=False).encode()).hexdigest()[:16]
     return Vocabulary(entries, identity, serialised)
 
 
-def _entry(id_: int, spelled: bytes) -> Entry:
+def _entry(id_: int, token_bytes: bytes) -> Entry:
     try:
-        text = spelled.decode()
+        text = token_bytes.decode()
     except UnicodeDecodeError:
-        text = "".join(f"<0x{byte:02X}>" for byte in spelled)
+        text = "".join(f"<0x{byte:02X}>" for byte in token_bytes)
         return Entry(id_, text, fold(text), Kind.bytes)
     starts_word = text.startswith(" ") and bool(text.strip())
     return Entry(id_, text, fold(text), Kind.word if starts_word else Kind.continuation)
 
 
-def _spelling(serialised: str) -> Callable[[str], bytes]:
-    """How this tokenizer spells bytes: byte-level letters, or SentencePiece's space mark and byte fallback."""
+def _bytes_function(serialised: str) -> Callable[[str], bytes]:
+    """The function that gives a token's bytes: of byte-level letters, or of SentencePiece's marks and byte fallback."""
     return _byte_level if '"ByteLevel"' in json.dumps(json.loads(serialised).get("decoder")) else _sentence_piece
 
 

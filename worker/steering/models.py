@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from neuronym.contract import WorkerModel
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.shape import empty_model
-from worker.checkpoints.stored import Progress, silent
+from worker.checkpoints.stored import LoadProgress, no_progress
 from worker.errors import CheckpointError
 from worker.machine.device import precision
 from worker.steering.clamp import Sites
@@ -146,7 +146,7 @@ def _failure_reason(name: str, error: Exception) -> str:
     return f"{name} cannot be loaded: {type(error).__name__}, {message}. The worker's log has the rest."
 
 
-def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress = silent) -> LiveModel:
+def load(name: str, checkpoint: Checkpoint, device: torch.device, progress: LoadProgress = no_progress) -> LiveModel:
     """Load a checkpoint for clamping; `progress` is called with the share that is loaded.
 
     Raises:

@@ -37,7 +37,7 @@ def written(file: Path, write: Callable[[gguf.GGUFWriter], None], alignment: int
 
 
 def test_settings_of_every_type(tmp_path: Path) -> None:
-    said: dict[str, tuple[Any, gguf.GGUFValueType]] = {
+    written: dict[str, tuple[Any, gguf.GGUFValueType]] = {
         "a": (200, gguf.GGUFValueType.UINT8),
         "b": (-100, gguf.GGUFValueType.INT8),
         "c": (60000, gguf.GGUFValueType.UINT16),
@@ -56,11 +56,11 @@ def test_settings_of_every_type(tmp_path: Path) -> None:
     }
 
     def write(writer: gguf.GGUFWriter) -> None:
-        for key, (value, kind) in said.items():
+        for key, (value, kind) in written.items():
             writer.add_key_value(key, value, kind)
 
     settings = read_header(written(tmp_path / "x.gguf", write)).settings
-    assert {key: settings[key] for key in said} == {key: value for key, (value, _) in said.items()}
+    assert {key: settings[key] for key in written} == {key: value for key, (value, _) in written.items()}
 
 
 @pytest.mark.parametrize("alignment", [32, 128])
@@ -113,8 +113,8 @@ def test_counts_and_lengths_that_cannot_be(tiny: bytes, tmp_path: Path) -> None:
 def test_a_way_of_packing_that_is_not_known(tiny: bytes, tmp_path: Path) -> None:
     at = tiny.index(b"output_norm.weight") + len("output_norm.weight") + 4 + 8
     for kind in (99, 15, 24):  # never given away; only for sums; whole numbers
-        said = refused(tmp_path / "x.gguf", tiny[:at] + struct.pack("<I", kind) + tiny[at + 4 :])
-        assert f"'output_norm.weight' in a way that cannot be read (type {kind})" in said
+        sentence = refused(tmp_path / "x.gguf", tiny[:at] + struct.pack("<I", kind) + tiny[at + 4 :])
+        assert f"'output_norm.weight' in a way that cannot be read (type {kind})" in sentence
 
 
 def test_names_that_are_said_twice(tiny: bytes, tmp_path: Path) -> None:

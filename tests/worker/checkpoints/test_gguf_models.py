@@ -27,16 +27,16 @@ COMPARED = [family for family in FAMILIES if family not in ("gemma", "gpt_neox")
 
 def logits(model: PreTrainedModel) -> torch.Tensor:
     with torch.no_grad():
-        found: torch.Tensor = model(IDS).logits
-    return found
+        logits: torch.Tensor = model(IDS).logits
+    return logits
 
 
 def loaded(file: Path) -> PreTrainedModel:
     return open_checkpoint(str(file)).load(CPU, torch.float32)[0]
 
 
-def assert_same(one: PreTrainedModel, other: PreTrainedModel) -> None:
-    torch.testing.assert_close(logits(one), logits(other), atol=1e-4, rtol=1e-4)
+def assert_same(model: PreTrainedModel, other: PreTrainedModel) -> None:
+    torch.testing.assert_close(logits(model), logits(other), atol=1e-4, rtol=1e-4)
 
 
 def test_every_architecture_is_tested() -> None:
@@ -63,7 +63,7 @@ def test_transformers_reads_the_same(family: str, tmp_path: Path) -> None:
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=file.name, dtype=torch.float32)
     ours = loaded(file)
     assert_same(ours, theirs)
-    expected, found = AutoConfig.from_pretrained(tmp_path, gguf_file=file.name).to_dict(), ours.config.to_dict()
+    expected, actual = AutoConfig.from_pretrained(tmp_path, gguf_file=file.name).to_dict(), ours.config.to_dict()
     aside = {
         "_model_name_or_path",
         "_name_or_path",
@@ -74,7 +74,7 @@ def test_transformers_reads_the_same(family: str, tmp_path: Path) -> None:
         "pretraining_tp",
     }
     for name in set(expected) - aside:
-        assert found[name] == expected[name], name
+        assert actual[name] == expected[name], name
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -208,8 +208,8 @@ def test_an_adapter_is_merged(tmp_path: Path) -> None:
     name = "base_model.model.transformer.h.0.mlp.c_fc.lora_"
     a, b = torch.randn(4, 32), torch.randn(128, 4)
     save_file({f"{name}A.weight": a, f"{name}B.weight": b}, folder / "adapter_model.safetensors")
-    said = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "bias": "none", "fan_in_fan_out": True}
-    (folder / "adapter_config.json").write_text(json.dumps(said))
+    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "bias": "none", "fan_in_fan_out": True}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
     plain: Checkpoint = open_checkpoint(str(file))
     tuned = open_checkpoint(f"{file}+{folder}")
     torch.testing.assert_close(tuned.rows(View.up, 0), plain.rows(View.up, 0) + 2 * b @ a)

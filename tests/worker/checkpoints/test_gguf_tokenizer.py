@@ -48,8 +48,8 @@ def test_it_is_the_one_transformers_makes(family: str, spelled: Spelled, tmp_pat
             assert ids == theirs.encode(text, add_special_tokens=special)
             assert ours.decode(ids) == theirs.decode(ids)
     for prompt in (True, False):
-        said = ours.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=prompt)
-        assert said == theirs.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=prompt)
+        chat = ours.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=prompt)
+        assert chat == theirs.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=prompt)
     for name in ("bos_token_id", "eos_token_id", "unk_token_id", "pad_token_id", "model_input_names"):
         assert getattr(ours, name) == getattr(theirs, name)
 

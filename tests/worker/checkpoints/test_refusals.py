@@ -30,8 +30,8 @@ def change(folder: Path, tensors: Callable[[Tensors], None] = lambda _: None, **
     weights = load_file(folder / "model.safetensors")
     tensors(weights)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    said = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(said | config))
+    stored = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(stored | config))
 
 
 def refused(folder: Path, use: Callable[[Checkpoint], object] = lambda _: None) -> str:

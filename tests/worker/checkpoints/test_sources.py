@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import errors as hub
 
 from worker.checkpoints import sources
-from worker.checkpoints.sources import Source, elsewhere, resolve, slug
+from worker.checkpoints.sources import Source, portable_spec, resolve, slug
 from worker.errors import CheckpointError
 
 
@@ -18,8 +18,8 @@ def test_folders_and_gguf_files(tmp_path: Path) -> None:
     assert resolve(str(folder)).name == "llama-3.1-8b"
     file = folder / "Model.Q4_1.gguf"
     file.write_bytes(b"GGUF....")
-    found = resolve(str(file))
-    assert (found.folder, found.gguf, found.name) == (folder, "Model.Q4_1.gguf", "model.q4-1")
+    source = resolve(str(file))
+    assert (source.folder, source.gguf, source.name) == (folder, "Model.Q4_1.gguf", "model.q4-1")
 
 
 @pytest.mark.parametrize("text, name", [("Meta-Llama/3", "meta-llama-3"), ("..", "model"), ("A  b", "a-b")])
@@ -82,8 +82,8 @@ def test_a_hub_snapshot_that_is_on_disk(tiny_llama: Path, tmp_path: Path, monkey
     (cached / "refs" / "v1").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    found = resolve("org/tiny@v1")
-    assert (found.spec, found.name, found.revision) == ("org/tiny", "tiny", commit)
+    source = resolve("org/tiny@v1")
+    assert (source.spec, source.name, source.revision) == ("org/tiny", "tiny", commit)
 
 
 def test_the_demo_without_its_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,15 +96,15 @@ def test_what_opens_the_same_checkpoint_elsewhere(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model").mkdir()
     (tmp_path / "lora").mkdir()
-    assert elsewhere(resolve("./model")) == str(tmp_path / "model")
-    assert elsewhere(resolve("./model+./lora")) == f"{tmp_path}/model+{tmp_path}/lora"
-    assert elsewhere(resolve("demo")) == "demo"
-    assert elsewhere(resolve("standin")) == "standin"
+    assert portable_spec(resolve("./model")) == str(tmp_path / "model")
+    assert portable_spec(resolve("./model+./lora")) == f"{tmp_path}/model+{tmp_path}/lora"
+    assert portable_spec(resolve("demo")) == "demo"
+    assert portable_spec(resolve("standin")) == "standin"
     commit = "0" * 40
     hub = Source("org/model", "model", tmp_path / "snapshots" / commit, revision=commit)
-    assert elsewhere(hub) == f"org/model@{commit}"
+    assert portable_spec(hub) == f"org/model@{commit}"
     tuned = replace(hub, spec="org/model@main+org/lora", adapter=tmp_path / "lora")
-    assert elsewhere(tuned) == f"org/model@{commit}+org/lora"
+    assert portable_spec(tuned) == f"org/model@{commit}+org/lora"
 
 
 @pytest.mark.real

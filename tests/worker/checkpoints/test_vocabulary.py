@@ -13,15 +13,15 @@ def entries(tokenizer: PreTrainedTokenizerFast) -> dict[str, Entry]:
 
 
 def test_byte_level_tokens_are_spelled_as_text() -> None:
-    found = entries(make_tokenizer())
-    assert found[" California"].kind is Kind.word
-    assert found[" California"].folded == "california"
-    assert found["<|im_end|>"].kind is Kind.special
-    assert found["a"].kind is Kind.continuation
-    assert found[" "].kind is Kind.continuation and found[" "].folded == " "
-    assert found["\n"].text == "\n"
-    assert found["<0xE2>"].kind is Kind.bytes
-    assert len(found) == len(make_tokenizer())
+    entry_of = entries(make_tokenizer())
+    assert entry_of[" California"].kind is Kind.word
+    assert entry_of[" California"].folded == "california"
+    assert entry_of["<|im_end|>"].kind is Kind.special
+    assert entry_of["a"].kind is Kind.continuation
+    assert entry_of[" "].kind is Kind.continuation and entry_of[" "].folded == " "
+    assert entry_of["\n"].text == "\n"
+    assert entry_of["<0xE2>"].kind is Kind.bytes
+    assert len(entry_of) == len(make_tokenizer())
 
 
 def sentence_piece() -> PreTrainedTokenizerFast:
@@ -33,14 +33,14 @@ def sentence_piece() -> PreTrainedTokenizerFast:
 
 
 def test_sentence_piece_tokens_are_spelled_as_text() -> None:
-    found = {entry.id: entry for entry in read_vocabulary(sentence_piece()).entries}
-    assert (found[1].text, found[1].kind, found[1].folded) == (" dog", Kind.word, "dog")
-    assert found[2].kind is Kind.continuation
-    assert (found[3].text, found[3].kind) == ("<0xE2>", Kind.bytes)
-    assert found[4].text == "A"
-    assert found[5].text == " "
-    assert found[6].folded == "ä"
-    assert (found[7].text, found[7].kind) == ("plain added", Kind.continuation)
+    entry_of = {entry.id: entry for entry in read_vocabulary(sentence_piece()).entries}
+    assert (entry_of[1].text, entry_of[1].kind, entry_of[1].folded) == (" dog", Kind.word, "dog")
+    assert entry_of[2].kind is Kind.continuation
+    assert (entry_of[3].text, entry_of[3].kind) == ("<0xE2>", Kind.bytes)
+    assert entry_of[4].text == "A"
+    assert entry_of[5].text == " "
+    assert entry_of[6].folded == "ä"
+    assert (entry_of[7].text, entry_of[7].kind) == ("plain added", Kind.continuation)
 
 
 def test_identity_is_of_the_token_list_alone() -> None:

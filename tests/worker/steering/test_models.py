@@ -10,7 +10,7 @@ import torch
 from neuronym.settings import Settings
 from tests.checkpoints import configurations, make_checkpoint
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from worker.checkpoints.stored import Progress
+from worker.checkpoints.stored import LoadProgress
 from worker.errors import CheckpointError
 from worker.machine.device import choose_device, model_memory, precision
 from worker.steering.few_rows import FewRowsLinear
@@ -87,7 +87,7 @@ def test_while_it_loads_a_model_says_how_far_it_is(
     models = LiveModels(openers, CPU, size)
     seen: list[float] = []
 
-    def watched(name: str, checkpoint: Checkpoint, device: torch.device, progress: Progress) -> LiveModel:
+    def watched(name: str, checkpoint: Checkpoint, device: torch.device, progress: LoadProgress) -> LiveModel:
         def tell(share: float) -> None:
             progress(share)
             seen.append(models.loaded("one"))
