@@ -1,10 +1,10 @@
-"""Everything that needs torch: maps neurons into label files, measures them, and clamps them live."""
+"""Everything that needs torch: map neurons into label files, measure them, and clamp them live."""
 
 import os
 
-from worker.machine.memory import save
+from worker.machine.memory import keep_little_memory
 
-# The libraries below draw progress bars of their own when they load a model; we want only that of `mapping.progress`.
+# Libraries draw progress bars of their own when they load a model; only that of `mapping.progress` is wanted.
 os.environ.setdefault("TQDM_DISABLE", "1")
 
-save()  # here, because the threads that a library starts when it is imported each keep a heap from then on
+keep_little_memory()  # before any library is imported: a thread that a library has started keeps its heap

@@ -2,16 +2,16 @@
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be had or cannot be mapped. The message names the cause and the mend."""
+    """A checkpoint cannot be opened or mapped. The message names the cause and what to do."""
 
 
 class LabelFileError(RuntimeError):
-    """A label file cannot be built or read. The message names the cause and the mend."""
+    """A label file cannot be built or read. The message names the cause and what to do."""
 
 
 class RequestError(ValueError):
-    """A request cannot be run as asked. The message names the field and what is allowed."""
+    """A request cannot be run with the values it has. The message names the field and what is allowed."""
 
 
 class EngineError(RuntimeError):
-    """Layers cannot be mapped where it was asked for. The message names the cause and the mend."""
+    """The chosen engine or device cannot map layers. The message names the cause and what to do."""

@@ -1,4 +1,4 @@
-"""A whole mapping run: open each model, map what is missing, publish once."""
+"""A whole mapping run: open every model, map the layers that are missing, publish one label file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,101 +9,106 @@ from neuronym.settings import Settings
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import slug
 from worker.errors import CheckpointError
-from worker.machine.memory import give_back
-from worker.mapping.mapping import Engine, Here, Mapped, Progress, map_model
+from worker.machine.memory import return_memory
+from worker.mapping.mapping import Engine, LocalEngine, MappedModel, Progress, map_model
 from worker.mapping.pairs import MappedPair, check_comparable, measure_drift
-from worker.mapping.progress import BUILDING, Report, Tell
-from worker.mapping.recipe import Recipe
+from worker.mapping.progress import BUILDING, ReportProgress, TellLine
+from worker.mapping.recipe import MapRecipe
 from worker.mapping.shards import ShardFolder
 
 
-def _silent(_: Progress) -> None:
+def _ignore(_: Progress) -> None:
     return None
 
 
 @dataclass(frozen=True)
 class MapRun:
-    """Maps models under one recipe into the data folder of the settings."""
+    """Map models under one recipe into the data folder of the settings."""
 
     settings: Settings
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: MapRecipe = field(default_factory=MapRecipe)
     resume: bool = True
-    report: Report = _silent
-    engine: Engine = field(default_factory=Here)
-    tell: Tell = lambda _: None
+    report: ReportProgress = _ignore
+    engine: Engine = field(default_factory=LocalEngine)
+    tell: TellLine = lambda _: None
 
     def map(self, specs: Sequence[str], names: Sequence[str] = ()) -> str:
-        """Map the models that `specs` name and publish them in one label file; returns its run id.
+        """Map the models that `specs` name and publish them in one label file; return its run id.
 
         Raises:
-            CheckpointError: a model cannot be had.
-            EngineError: it cannot be mapped where it was asked for.
+            CheckpointError: a model cannot be opened.
+            EngineError: the engine cannot map it.
             LabelFileError: the file cannot be built, or the disk is full.
         """
-        opened = self._opened(specs, names)
-        return self._publish([self._map(*one) for one in opened])
+        opened = self._open_mappable(specs, names)
+        return self._publish([self._map(name, checkpoint) for name, checkpoint in opened])
 
     def map_pair(self, base: str, instruct: str, names: Sequence[str] = (), pair: str = "", note: str = "") -> str:
-        """Map two checkpoints of one model and what became of each neuron between them; returns the run id.
+        """Map two checkpoints of one model, measure how far each neuron moved between them, and return the run id.
 
         Raises:
-            CheckpointError: a model cannot be had, or the two cannot be compared.
-            EngineError: they cannot be mapped where it was asked for.
+            CheckpointError: a model cannot be opened, or the two cannot be compared.
+            EngineError: the engine cannot map them.
             LabelFileError: the file cannot be built, or the disk is full.
         """
-        before, after = self._opened([base, instruct], names)
+        before, after = self._open_mappable([base, instruct], names)
         hashes = [checkpoint.vocabulary.hash for _, checkpoint in (before, after)]
         check_comparable(before[1], after[1], (hashes[0], hashes[1]))
         mapped = [self._map(*after), self._map(*before)]  # the first model is the one that pages and clamps start with
-        called = slug(pair) if pair else f"{before[0]}-to-{after[0]}"
-        identity = {"base": before[1].source_hash, "instruct": after[1].source_hash, **self.recipe.of_each_layer()}
-        shards = ShardFolder(self.settings.data, f"{called}.pair", identity)
+        pair_name = slug(pair) if pair else f"{before[0]}-to-{after[0]}"
+        identity = {"base": before[1].source_hash, "instruct": after[1].source_hash, **self.recipe.layer_record()}
+        shards = ShardFolder(self.settings.data, f"{pair_name}.pair", identity)
         shards.open(self.resume)
-        recipe = self.recipe.of(before[1])
+        recipe = self.recipe.fitted_to(before[1])
         measure_drift(before[1], after[1], recipe, shards)
-        pair_rows = MappedPair(called, before[0], after[0], note or None, shards, recipe.layers)
+        pair_rows = MappedPair(pair_name, before[0], after[0], note or None, shards, recipe.layers)
         return self._publish(mapped, [pair_rows])
 
-    def _opened(self, specs: Sequence[str], names: Sequence[str]) -> list[tuple[str, Checkpoint]]:
-        """All checkpoints with their names, each one that can be mapped as it is asked."""
-        opened = _opened(specs, names)
+    def _open_mappable(self, specs: Sequence[str], names: Sequence[str]) -> list[tuple[str, Checkpoint]]:
+        """Open all checkpoints, with their names.
+
+        Raises:
+            CheckpointError: one cannot be opened, does not fit the recipe, or would lose layers in the label file.
+        """
+        opened = _open_all(specs, names)
         for name, checkpoint in opened:
-            _keep_mapped(self.settings.data, name, checkpoint, self.recipe.of(checkpoint))
+            _refuse_losing_layers(self.settings.data, name, checkpoint, self.recipe.fitted_to(checkpoint))
         return opened
 
-    def _publish(self, mapped: Sequence[Mapped], pairs: Sequence[MappedPair] = ()) -> str:
+    def _publish(self, mapped: Sequence[MappedModel], pairs: Sequence[MappedPair] = ()) -> str:
         from worker.labelfile.build import Additions, publish  # only here: mapping has no use for DuckDB
 
-        give_back()
+        return_memory()
         self.tell(BUILDING)
         return publish(Additions(mapped, pairs), self.settings)
 
-    def _map(self, name: str, checkpoint: Checkpoint) -> Mapped:
+    def _map(self, name: str, checkpoint: Checkpoint) -> MappedModel:
         vocabulary = checkpoint.vocabulary
-        recipe = self.recipe.of(checkpoint)
-        identity = {"source": checkpoint.source_hash, "tokenizer": vocabulary.hash, **recipe.of_each_layer()}
+        recipe = self.recipe.fitted_to(checkpoint)
+        identity = {"source": checkpoint.source_hash, "tokenizer": vocabulary.hash, **recipe.layer_record()}
         shards = ShardFolder(self.settings.data, name, identity)
         return map_model(name, checkpoint, vocabulary, recipe, shards, self.engine, self.resume, self.report)
 
 
-def _keep_mapped(data: Path, name: str, checkpoint: Checkpoint, recipe: Recipe) -> None:
-    """Refuse a part under a name that has other layers mapped: publishing it would take them out of the file."""
+def _refuse_losing_layers(data: Path, name: str, checkpoint: Checkpoint, recipe: MapRecipe) -> None:
+    """Refuse to map some layers of a model that has others in the label file: publishing would drop the others."""
     from worker.labelfile.read import published_layers  # only here: mapping has no use for DuckDB
 
-    there = published_layers(data).get(name, range(0)) if recipe.layers else range(0)
-    if set(there) - set(recipe.mapped(checkpoint)):
+    published = published_layers(data).get(name, range(0)) if recipe.layers else range(0)
+    layers = recipe.layers_of(checkpoint)
+    if set(published) - set(layers):
         raise CheckpointError(
-            f"{name} has {name_layers(there)} mapped, which a file with {name_layers(recipe.mapped(checkpoint))} would "
+            f"{name} has {name_layers(published)} mapped, which a file with {name_layers(layers)} would "
             "lose. Give --layers that hold both, no --layers, or another --name."
         )
 
 
-def _opened(specs: Sequence[str], names: Sequence[str]) -> list[tuple[str, Checkpoint]]:
-    """All checkpoints with their names, before the first is mapped: a bad one is found before hours of work."""
+def _open_all(specs: Sequence[str], names: Sequence[str]) -> list[tuple[str, Checkpoint]]:
+    """Open all checkpoints, with their names, before the first is mapped: a bad one shows before hours of work."""
     checkpoints = [open_checkpoint(spec) for spec in specs]
     for checkpoint in checkpoints:
         _ = checkpoint.tokenizer
-    called = [slug(name) for name in names] or [checkpoint.name for checkpoint in checkpoints]
-    if len(set(called)) < len(called):
-        raise CheckpointError(f"Two models would be called {called[0]!r}. Tell them apart with --name.")
-    return list(zip(called, checkpoints, strict=True))
+    model_names = [slug(name) for name in names] or [checkpoint.name for checkpoint in checkpoints]
+    if len(set(model_names)) < len(model_names):
+        raise CheckpointError(f"Two models would be called {model_names[0]!r}. Tell them apart with --name.")
+    return list(zip(model_names, checkpoints, strict=True))

@@ -15,7 +15,7 @@ TEXT_HEIGHT = 18  # pixels from one line of text to the next
 
 
 class Frame(NamedTuple):
-    """The size of a drawing, and what its margins leave for the chart. Pixels."""
+    """The size of a drawing and the margins around its chart, in pixels."""
 
     width: int
     height: int
@@ -34,7 +34,7 @@ class Frame(NamedTuple):
 
 
 class Style(NamedTuple):
-    """CSS of what a chart shows, beside that of frame and grid; `dark` is for dark pages only."""
+    """CSS of a chart's marks, added to that of frame and grid; `dark` applies to dark pages only."""
 
     light: str
     dark: str
@@ -44,14 +44,14 @@ class Style(NamedTuple):
 
 
 class Words(NamedTuple):
-    """What is written at the top of a drawing, and below its chart."""
+    """The title of a drawing, and the text below its chart."""
 
     title: str
     below: str
 
 
 def draw(frame: Frame, words: Words, style: Style, ticks: tuple[list[Tick], list[Tick]], marks: Iterable[str]) -> str:
-    """Draw a whole file: `marks`, elements of SVG, over a grid. `ticks` are those of the axes across and up."""
+    """Draw a whole SVG file: `marks` (SVG elements) over a grid with the `ticks` of both axes, horizontal first."""
     across, up = ticks
     title, middle = escape(words.title), (frame.left + frame.width - frame.right) / 2
     parts = [
@@ -59,8 +59,8 @@ def draw(frame: Frame, words: Words, style: Style, ticks: tuple[list[Tick], list
         f'aria-label="{title}">',
         f"<style>{style}</style>",
         f'<text class="title" x="{frame.left}" y="24">{title}</text>',
-        *[_level(frame, tick) for tick in up],
-        *[_below(frame, tick) for tick in across],
+        *[_grid_line(frame, tick) for tick in up],
+        *[_tick_text(frame, tick) for tick in across],
         *marks,
         f'<text x="{middle:g}" y="{frame.height - 12}" text-anchor="middle">{escape(words.below)}</text>',
         "</svg>",
@@ -69,12 +69,12 @@ def draw(frame: Frame, words: Words, style: Style, ticks: tuple[list[Tick], list
 
 
 def share_ticks(axis: Axis) -> list[Tick]:
-    """The ticks of an axis of shares."""
+    """The ticks of an axis of shares, as whole percentages."""
     return axis.ticks("{:.0%}".format)
 
 
-def _level(frame: Frame, tick: Tick) -> str:
-    """A line of the grid with its text at the left."""
+def _grid_line(frame: Frame, tick: Tick) -> str:
+    """A horizontal grid line with its text at the left."""
     y = tick.place
     return (
         f'<line class="grid" x1="{frame.left}" x2="{frame.width - frame.right}" y1="{y:g}" y2="{y:g}"/>'
@@ -82,6 +82,6 @@ def _level(frame: Frame, tick: Tick) -> str:
     )
 
 
-def _below(frame: Frame, tick: Tick) -> str:
-    """The text of a tick of the axis across."""
+def _tick_text(frame: Frame, tick: Tick) -> str:
+    """The text of a tick of the horizontal axis."""
     return f'<text x="{tick.place:.1f}" y="{frame.height - frame.bottom + 20}" text-anchor="middle">{tick.text}</text>'

@@ -15,7 +15,7 @@ from tests.app.label_files import Plan, write_label_file
 from tests.app.pair_files import PairFile, write_pairs
 from tests.checkpoints import make_checkpoint
 from worker.map_run import MapRun
-from worker.mapping.mapping import Recipe
+from worker.mapping.mapping import MapRecipe
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +78,6 @@ def partly_paired(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A pair that is mapped under one view and lens alone."""
     folder = tmp_path_factory.mktemp("partly")
     other = make_checkpoint(folder / "b", seed=1)
-    recipe = Recipe((View.up,), (Lens.logit,))
+    recipe = MapRecipe((View.up,), (Lens.logit,))
     MapRun(Settings(data=folder / "data"), recipe).map_pair(str(tiny_llama), str(other), ["a", "b"])
     yield from opened(folder / "data")

@@ -20,7 +20,7 @@ from neuronym.contract import Clamp, ClampRequest
 from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from worker.map_run import MapRun
-from worker.mapping.mapping import Recipe
+from worker.mapping.mapping import MapRecipe
 
 REFUSAL = (
     "Layer {} of before is not mapped, only layers 1 to 2 of 4: run the same `neuronym-worker map` without --layers to "
@@ -34,8 +34,8 @@ def data(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("part")
     settings = Settings(data=folder / "data")
     other = make_checkpoint(folder / "other", seed=1)
-    MapRun(settings, Recipe(layers=range(1, 3))).map_pair(str(tiny_llama), str(other), ["before", "after"])
-    MapRun(settings, Recipe(layers=range(3, 4))).map([str(tiny_llama)], ["lone"])
+    MapRun(settings, MapRecipe(layers=range(1, 3))).map_pair(str(tiny_llama), str(other), ["before", "after"])
+    MapRun(settings, MapRecipe(layers=range(3, 4))).map([str(tiny_llama)], ["lone"])
     return settings.data
 
 

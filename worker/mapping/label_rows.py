@@ -1,6 +1,6 @@
-"""What mapping finds as rows of the label file's tables: Arrow tables by the columns' names, model and ids left out.
+"""Rows of the label file's tables as Arrow tables, whose columns have the file's names; model ids are left out.
 
-Knows the columns; knows nothing of files, checkpoints or how labels are found.
+Knows the columns; knows nothing of files, checkpoints or how labels are computed.
 """
 
 import pyarrow as pa
@@ -15,11 +15,11 @@ from worker.lens.neighbours import nearest
 from worker.lens.rounding import Bound
 from worker.mapping.shards import column, constant
 
-SIMILAR = 5
+NEIGHBOURS = 5  # of each neuron
 
 
 def token_rows(vocabulary: Vocabulary) -> pa.Table:
-    """The table `token`: a vocabulary's entries."""
+    """Rows of the table `token`: a vocabulary's entries."""
     entries = vocabulary.entries
     return pa.table(
         {
@@ -31,7 +31,7 @@ def token_rows(vocabulary: Vocabulary) -> pa.Table:
     )
 
 
-def _key(layer: int, view: View, lens: Lens | None, neurons: int) -> dict[str, pa.Array]:
+def _key_columns(layer: int, view: View, lens: Lens | None, neurons: int) -> dict[str, pa.Array]:
     key = {"view": constant(code(view), neurons)}
     if lens:
         key["lens"] = constant(code(lens), neurons)
@@ -41,10 +41,12 @@ def _key(layer: int, view: View, lens: Lens | None, neurons: int) -> dict[str, p
 def label_rows(
     layer: int, view: View, lens: Lens, norm: Tensor, decoded: Decoded, strength: Tensor, odd: Tensor
 ) -> pa.Table:
-    """The table `label`: a layer under one view and lens.
+    """Rows of the table `label`: a layer under one view and lens.
 
     Args:
-        norm, strength, odd: length, code of Strength and share of odd tokens of each neuron, `(neurons,)`.
+        norm: length of each neuron's row, `(neurons,)`.
+        strength: code of each label's Strength, `(neurons,)`.
+        odd: share of odd tokens in each label, `(neurons,)`.
     """
     neurons = len(norm)
 
@@ -52,7 +54,7 @@ def label_rows(
         return column(tensor, neurons, pa.float32())
 
     return pa.table(
-        _key(layer, view, lens, neurons)
+        _key_columns(layer, view, lens, neurons)
         | {
             "top_ids": column(decoded.top.ids, neurons, pa.int32()),
             "top_scores": real(decoded.top.scores),
@@ -74,12 +76,12 @@ def label_rows(
 
 
 def neighbour_rows(layer: int, view: View, rows: Tensor, bound: Bound | None = None) -> pa.Table:
-    """The table `neighbour`: which rows of a layer, `(neurons, width)`, are most alike; with a bound by screening."""
-    similar = nearest(rows, SIMILAR, bound)
+    """Rows of the table `neighbour`: the most similar of `rows` `(neurons, width)`; screened if there is a bound."""
+    neighbours = nearest(rows, NEIGHBOURS, bound)
     return pa.table(
-        _key(layer, view, None, len(rows))
+        _key_columns(layer, view, None, len(rows))
         | {
-            "neurons": column(similar.ids, len(rows), pa.int32()),
-            "cosines": column(similar.scores, len(rows), pa.float32()),
+            "neurons": column(neighbours.ids, len(rows), pa.int32()),
+            "cosines": column(neighbours.scores, len(rows), pa.float32()),
         }
     )

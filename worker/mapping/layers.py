@@ -1,6 +1,6 @@
-"""Layers of a model as shards in memory: rows read ahead, decoded, held against chance and against each other.
+"""Map layers to shards in memory: read rows ahead, decode them, compare them with chance and with each other.
 
-The same wherever it runs: in this process or in a task on another machine. Writes nothing.
+Runs in this process or in a task on another machine. Writes nothing.
 """
 
 import time
@@ -22,23 +22,23 @@ from worker.lens.odd_tokens import odd_share, odd_tokens
 from worker.mapping.label_rows import label_rows, neighbour_rows
 from worker.mapping.noise_level import TABLE as CONTROL
 from worker.mapping.noise_level import Figures, figures_shard, layer_figures
-from worker.mapping.prefetch import moved, prefetched
-from worker.mapping.recipe import Recipe
-from worker.mapping.shards import encoded
+from worker.mapping.prefetch import copy_to, prefetch
+from worker.mapping.recipe import MapRecipe
+from worker.mapping.shards import encode_shard
 
-SAMPLE = 256  # rows on which the ways to decode are compared
+SAMPLE = 256  # rows on which the decoder compares its products
 
 
 @dataclass(frozen=True)
 class LayerShards:
-    """A layer's shards by table, in the order they are to be written: the label shard says that the layer is done."""
+    """A layer's shards by table, in the order of writing: the label shard, the last, marks the layer as done."""
 
     layer: int
     tables: Mapping[str, bytes] = field(repr=False)
 
 
 class LayerMapper:
-    """Maps layers of one checkpoint under one recipe.
+    """Map layers of one checkpoint under one recipe.
 
     Args:
         device: where the products are computed. Rows are read on the CPU.
@@ -47,56 +47,56 @@ class LayerMapper:
         CheckpointError: the head is missing, damaged or of the wrong shape.
     """
 
-    def __init__(self, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: MapRecipe, device: torch.device) -> None:
         self._checkpoint, self._recipe, self._device = checkpoint, recipe, device
         weight = checkpoint.head(as_stored=True).to(device)
         ids = [id_ for id_ in vocabulary.ids if id_ < len(weight)]
         head = Head(weight, torch.tensor(ids, device=device))
         sample = checkpoint.rows(recipe.views[0], checkpoint.layers // 2)[:SAMPLE].clone().to(device)
         self._decoder = Decoder(head, recipe.precision, sample, recipe.lenses)
-        self._odd = odd_tokens(self._decoder.head, vocabulary)
+        self._odd_tokens = odd_tokens(self._decoder.head, vocabulary)
 
     def run(self, layers: Sequence[int]) -> Iterator[LayerShards]:
-        """The layers in turn.
+        """Map the layers in turn.
 
         Raises:
             CheckpointError: a tensor is missing, damaged or of the wrong shape.
         """
         views = self._recipe.views
-        rows = prefetched(self._read, [(layer, view) for layer in layers for view in views])
+        rows = prefetch(self._read, [(layer, view) for layer in layers for view in views])
         for layer in layers:
-            work = _Layer(layer)
+            tables = _LayerTables(layer)
             for view in views:
-                self._map_view(work, view, next(rows))
-            yield work.shards(self._device, self._decoder.precision)
+                self._map_view(tables, view, next(rows))
+            yield tables.shards(self._device, self._decoder.precision)
 
     def _read(self, place: tuple[int, View]) -> Tensor:
         layer, view = place
-        return moved(self._checkpoint.rows(view, layer), self._device)  # (neurons, width)
+        return copy_to(self._checkpoint.rows(view, layer), self._device)  # (neurons, width)
 
-    def _map_view(self, work: "_Layer", view: View, rows: Tensor) -> None:
+    def _map_view(self, tables: "_LayerTables", view: View, rows: Tensor) -> None:
         recipe, norm = self._recipe, torch.linalg.vector_norm(rows, dim=1)
         decoded, outcome = self._decoder.decode(rows, recipe.top_k, recipe.bottom_k)
         started = time.monotonic()
-        thresholds = self._thresholds(rows, seed=work.layer * len(View) + code(view))
-        work.seconds_of_control += time.monotonic() - started
+        thresholds = self._thresholds(rows, seed=tables.layer * len(View) + code(view))
+        tables.seconds_of_control += time.monotonic() - started
         for lens in recipe.lenses:
             strength = thresholds[lens].strength(reach(decoded[lens]).furthest)
-            odd = odd_share(decoded[lens].top.ids, self._odd)
-            work.labels.append(label_rows(work.layer, view, lens, norm, decoded[lens], strength, odd))
-            work.figures.append(layer_figures(work.layer, view, lens, thresholds[lens], strength))
-        work.neighbours.append(neighbour_rows(work.layer, view, rows, self._decoder.bound))
-        work.outcomes.append(outcome)
+            odd = odd_share(decoded[lens].top.ids, self._odd_tokens)
+            tables.labels.append(label_rows(tables.layer, view, lens, norm, decoded[lens], strength, odd))
+            tables.figures.append(layer_figures(tables.layer, view, lens, thresholds[lens], strength))
+        tables.neighbours.append(neighbour_rows(tables.layer, view, rows, self._decoder.bound))
+        tables.outcomes.append(outcome)
 
     def _thresholds(self, rows: Tensor, seed: int) -> dict[Lens, Thresholds]:
-        """Where noise ends among `rows` `(neurons, width)`, from control rows decoded as they are."""
+        """The thresholds of noise for labels of `rows` `(neurons, width)`, from control rows decoded likewise."""
         control = self._decoder.ends(mixtures(rows, seed))
         return {lens: Thresholds.of(reach(decoded)) for lens, decoded in control.items()}
 
 
 @dataclass
-class _Layer:
-    """What the views of a layer have come to so far."""
+class _LayerTables:
+    """The tables and figures of a layer, filled view by view."""
 
     layer: int
     labels: list[pa.Table] = field(default_factory=list)
@@ -110,9 +110,9 @@ class _Layer:
         return LayerShards(
             self.layer,
             {
-                "neighbour": encoded(neighbours),
+                "neighbour": encode_shard(neighbours),
                 CONTROL: figures_shard(self.figures, self.seconds_of_control),
-                "label": encoded(labels, {"device": device.type, "precision": precision} | _counts(self.outcomes)),
+                "label": encode_shard(labels, {"device": device.type, "precision": precision} | _counts(self.outcomes)),
             },
         )
 

@@ -1,6 +1,6 @@
-"""One model from checkpoint to shards: what is missing is mapped, written as it comes, and told.
+"""Map one model from checkpoint to shards: have missing layers mapped, write each as it comes, report progress.
 
-Knows shards and progress; knows nothing of where layers are mapped, nor of the label file they end in.
+Knows shards and progress; knows nothing of how an engine maps layers, nor of the label file.
 """
 
 import json
@@ -17,13 +17,13 @@ from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.vocabulary import Vocabulary
 from worker.mapping.label_rows import token_rows
 from worker.mapping.layers import LayerMapper, LayerShards
-from worker.mapping.recipe import Recipe as Recipe
+from worker.mapping.recipe import MapRecipe as MapRecipe
 from worker.mapping.shards import ShardFolder
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One layer done, or the whole."""
+    """How far the mapping of a model is; `seconds` are those since it began."""
 
     model: str
     layers_done: int
@@ -33,13 +33,13 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """A model whose layers have their shards: all of them, or the part that the recipe names."""
+class MappedModel:
+    """A model whose shards are written: of all layers, or of the part that the recipe names."""
 
     name: str
     checkpoint: Checkpoint
     vocabulary: Vocabulary
-    recipe: Recipe
+    recipe: MapRecipe
     shards: ShardFolder
     seconds: float
     versions: dict[str, str] = field(
@@ -48,17 +48,17 @@ class Mapped:
 
     @property
     def layers(self) -> range:
-        """Those that are mapped."""
-        return self.recipe.mapped(self.checkpoint)
+        """The layers that are mapped."""
+        return self.recipe.layers_of(self.checkpoint)
 
     @property
     def search_rows(self) -> int:
-        """How many tokens all its labels have."""
+        """The number of tokens in all labels of the model, which are its rows in searches."""
         labels = len(self.layers) * self.checkpoint.neurons * len(self.recipe.views) * len(self.recipe.lenses)
         return labels * (self.recipe.top_k + self.recipe.bottom_k)
 
     def record(self) -> dict[str, str | int | float | bool | None]:
-        """The model's row in the label file, but for the ids it gets there."""
+        """The model's row in the label file, without the ids that the file gives."""
         checkpoint, account = self.checkpoint, self.shards.account("label", self.layers)
         return {
             "name": self.name,
@@ -85,12 +85,12 @@ class Mapped:
 
 
 class Engine(Protocol):
-    """Where layers are mapped."""
+    """Something that maps layers: this process, or a cluster."""
 
     def __call__(
-        self, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe, layers: Sequence[int]
+        self, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: MapRecipe, layers: Sequence[int]
     ) -> Iterator[LayerShards]:
-        """The layers, each once, in any order.
+        """Map the layers, each once, in any order.
 
         Raises:
             CheckpointError: a tensor is missing, damaged or of the wrong shape.
@@ -99,15 +99,15 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Here:
-    """In this process, on one device."""
+class LocalEngine:
+    """The engine that maps in this process, on one device."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __call__(
-        self, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe, layers: Sequence[int]
+        self, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: MapRecipe, layers: Sequence[int]
     ) -> Iterator[LayerShards]:
-        """The layers in turn."""
+        """Map the layers in turn."""
         return LayerMapper(checkpoint, vocabulary, recipe, self.device).run(layers)
 
 
@@ -115,12 +115,12 @@ def map_model(
     name: str,
     checkpoint: Checkpoint,
     vocabulary: Vocabulary,
-    recipe: Recipe,
+    recipe: MapRecipe,
     shards: ShardFolder,
     engine: Engine,
     resume: bool = True,
     report: Callable[[Progress], None] = lambda _: None,
-) -> Mapped:
+) -> MappedModel:
     """Decode every neuron of the recipe's layers into shards, skipping layers that are done.
 
     Raises:
@@ -128,9 +128,9 @@ def map_model(
         LabelFileError: the disk is full.
     """
     started = time.monotonic()
-    layers = recipe.mapped(checkpoint)
+    layers = recipe.layers_of(checkpoint)
 
-    def tell(done: int) -> None:
+    def report_layers(done: int) -> None:
         elapsed = time.monotonic() - started
         report(Progress(name, done, len(layers), done * checkpoint.neurons, elapsed))
 
@@ -138,11 +138,11 @@ def map_model(
     shards.write("token", 0, token_rows(vocabulary))
     missing = [layer for layer in layers if not shards.has("label", layer)]
     if len(missing) < len(layers):
-        tell(len(layers) - len(missing))
+        report_layers(len(layers) - len(missing))
     if missing:
-        found = engine(checkpoint, vocabulary, recipe, missing)
-        for done, layer in enumerate(found, len(layers) - len(missing) + 1):
+        mapped = engine(checkpoint, vocabulary, recipe, missing)
+        for done, layer in enumerate(mapped, len(layers) - len(missing) + 1):
             for table, content in layer.tables.items():
                 shards.put(table, layer.layer, content)
-            tell(done)
-    return Mapped(name, checkpoint, vocabulary, recipe, shards, time.monotonic() - started)
+            report_layers(done)
+    return MappedModel(name, checkpoint, vocabulary, recipe, shards, time.monotonic() - started)

@@ -1,4 +1,4 @@
-"""What the control came to: a row of figures a layer, view and lens as mapping goes, one account of a model at the end.
+"""Results of the control: one row of figures a layer, view and lens, and from all rows the noise level of a model.
 
 Knows thresholds, strengths and shards; decodes nothing.
 """
@@ -14,7 +14,7 @@ from neuronym.contract import Lens, Strength, View
 from neuronym.label_tables import code
 from worker.errors import LabelFileError
 from worker.lens.noise import CONTROLS, RATES, RULE, Thresholds
-from worker.mapping.shards import ShardFolder, encoded
+from worker.mapping.shards import ShardFolder, encode_shard
 
 TABLE = "control"
 Figures = dict[str, str | int | float]
@@ -22,7 +22,7 @@ Figures = dict[str, str | int | float]
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """The measurement of kind `control`: all of it can be written as JSON and printed.
+    """The measurement of kind `control`; `settings` and `result` can be written as JSON.
 
     `result` holds a list `views`, one entry a view and lens, and a list `layers`, one a view, lens and layer with its
     thresholds. `false_share` is the share of strong labels that noise alone would be expected to give.
@@ -34,7 +34,7 @@ class NoiseLevel:
 
 
 def layer_figures(layer: int, view: View, lens: Lens, thresholds: Thresholds, strength: Tensor) -> Figures:
-    """One row: where noise ends in this layer, and how many labels stand beyond."""
+    """The row of figures of one layer, view and lens: its thresholds, and the number of labels of each strength."""
     return {
         "view": view.value,
         "lens": lens.value,
@@ -47,15 +47,15 @@ def layer_figures(layer: int, view: View, lens: Lens, thresholds: Thresholds, st
 
 
 def figures_shard(rows: Sequence[Figures], seconds: float) -> bytes:
-    """A layer's shard."""
-    return encoded(pa.Table.from_pylist(list(rows)), {"milliseconds": round(1000 * seconds)})
+    """The `control` shard of a layer; `seconds` are those that its control took."""
+    return encode_shard(pa.Table.from_pylist(list(rows)), {"milliseconds": round(1000 * seconds)})
 
 
 def noise_level(shards: ShardFolder, layers: range | None = None) -> NoiseLevel:
-    """The account of a model from the shards of its layers, all there are or `layers`.
+    """Read the noise level of a model from the shards of its layers, of all or of `layers`.
 
     Raises:
-        LabelFileError: there are none.
+        LabelFileError: there are no such shards.
     """
     files = shards.shards(TABLE, layers)
     if not files:
@@ -64,24 +64,24 @@ def noise_level(shards: ShardFolder, layers: range | None = None) -> NoiseLevel:
     ordered = [row for view in View for lens in Lens for row in rows if (row["view"], row["lens"]) == (view, lens)]
     return NoiseLevel(
         settings={"rule": RULE, "controls": CONTROLS, "rates": {grade.value: rate for grade, rate in RATES.items()}},
-        result={"views": _by_view(ordered), "layers": [row | _expected(row) for row in ordered]},
+        result={"views": _by_view(ordered), "layers": [row | _false_figures(row) for row in ordered]},
         seconds=int(shards.account(TABLE, layers)["milliseconds"]) / 1000,
     )
 
 
 def _by_view(rows: Sequence[Figures]) -> list[Figures]:
-    """Counts of all layers, one entry a view and lens."""
+    """Sum the counts of all layers, one entry a view and lens."""
     totals: list[Figures] = []
     for view, lens in dict.fromkeys((row["view"], row["lens"]) for row in rows):
         group = [row for row in rows if (row["view"], row["lens"]) == (view, lens)]
         counts = {name: sum(int(row[name]) for row in group) for name in ("labels", *Strength)}
         total: Figures = {"view": view, "lens": lens, **counts}
-        totals.append(total | _expected(total))
+        totals.append(total | _false_figures(total))
     return totals
 
 
-def _expected(figures: Figures) -> Figures:
-    """Strong labels that would be expected were every row a control row, and what share of those found that is."""
+def _false_figures(figures: Figures) -> Figures:
+    """The strong labels expected if every row were a control row, and their share of the strong labels counted."""
     strong = int(figures[Strength.strong])
     expected = RATES[Strength.strong] * int(figures["labels"])
     return {"false_strong": round(expected, 1), "false_share": round(min(1.0, expected / strong), 4) if strong else 0.0}

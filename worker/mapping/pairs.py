@@ -1,6 +1,6 @@
-"""Base and instruct as a pair: known pairs by name, whether two checkpoints can be compared, and how far rows moved.
+"""Pairs of base and instruct model: known pairs, whether two checkpoints compare, and how far neurons moved.
 
-Knows checkpoints; what the labels of a pair have in common is derived where the label file is built.
+Knows checkpoints; the label file's builder compares the labels of a pair.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from worker.checkpoints import standin
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.sources import DEMO, STANDIN
 from worker.errors import CheckpointError
-from worker.mapping.recipe import Recipe
+from worker.mapping.recipe import MapRecipe
 from worker.mapping.shards import ShardFolder, column, constant
 
 
@@ -45,7 +45,7 @@ KNOWN_PAIRS: Mapping[str, KnownPair] = {
 
 @dataclass(frozen=True)
 class MappedPair:
-    """Two mapped models in their roles, with the shards that say how far each row moved."""
+    """Two mapped models in their roles, with the shards of how far each neuron's row moved."""
 
     name: str
     base: str
@@ -56,10 +56,10 @@ class MappedPair:
 
 
 def check_comparable(base: Checkpoint, instruct: Checkpoint, tokenizers: tuple[str, str]) -> None:
-    """Refuse two checkpoints whose neurons do not stand at the same places, or whose tokens differ.
+    """Refuse two checkpoints that differ in shape or tokenizer: their neurons and tokens would not correspond.
 
     Raises:
-        CheckpointError: names all that differs.
+        CheckpointError: the checkpoints differ; the message names every difference.
     """
     facts = ("architecture", "layers", "neurons", "width", "views")
     differences = [
@@ -76,9 +76,9 @@ def check_comparable(base: Checkpoint, instruct: Checkpoint, tokenizers: tuple[s
         )
 
 
-def measure_drift(base: Checkpoint, instruct: Checkpoint, recipe: Recipe, shards: ShardFolder) -> None:
-    """Cosine between each neuron's two rows, as one shard a layer; layers that are done are skipped."""
-    for layer in recipe.mapped(base):
+def measure_drift(base: Checkpoint, instruct: Checkpoint, recipe: MapRecipe, shards: ShardFolder) -> None:
+    """Write the cosine between each neuron's two rows, one shard a layer; skip layers that have theirs."""
+    for layer in recipe.layers_of(base):
         if shards.has("drift", layer):
             continue
         tables = []
@@ -100,12 +100,12 @@ def measure_drift(base: Checkpoint, instruct: Checkpoint, recipe: Recipe, shards
 
 
 def row_cosine(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """Cosine of each row with its counterpart, `(rows,)`; two zero rows are alike.
+    """The cosine of each row with its counterpart, `(rows,)`; 1 for two zero rows.
 
     In fp64: fp32 would blur the difference between a row that stayed and one that moved by 1e-4.
     """
-    one, other = before.double(), after.double()
-    lengths = torch.linalg.vector_norm(one, dim=1) * torch.linalg.vector_norm(other, dim=1)
-    both_zero = (one.abs().amax(1) + other.abs().amax(1)) == 0
-    cosine = torch.linalg.vecdot(one, other) / lengths.clamp(min=torch.finfo(torch.float64).tiny)
+    first, second = before.double(), after.double()
+    lengths = torch.linalg.vector_norm(first, dim=1) * torch.linalg.vector_norm(second, dim=1)
+    both_zero = (first.abs().amax(1) + second.abs().amax(1)) == 0
+    cosine = torch.linalg.vecdot(first, second) / lengths.clamp(min=torch.finfo(torch.float64).tiny)
     return torch.where(both_zero, 1.0, cosine).clamp(-1, 1).float()

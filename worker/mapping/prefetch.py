@@ -1,4 +1,4 @@
-"""The next rows are read, and brought to where they are used, while these are worked on.
+"""Read the next rows, and copy them to the device that uses them, while the current ones are worked on.
 
 Knows nothing of what is read.
 """
@@ -13,36 +13,36 @@ from torch import Tensor
 from worker.machine.cores import cores
 
 Key = TypeVar("Key")
-Read = TypeVar("Read")
+Result = TypeVar("Result")
 
 
-def prefetched(read: Callable[[Key], Read], keys: Sequence[Key]) -> Iterator[Read]:
-    """What `read` gives for each key, in order; the one after it is being read meanwhile, on one thread.
+def prefetch(read: Callable[[Key], Result], keys: Sequence[Key]) -> Iterator[Result]:
+    """Yield the result of `read` for each key, in order, while a thread reads the next one.
 
-    Two are in memory at most, if the caller lets go of one before it asks for the next. An error in `read` is raised
-    where its turn comes; closing the iterator waits for the read that is under way, and begins no other.
+    At most two results are in memory, if the caller drops each before it takes the next. An error in `read` is raised
+    at its key's turn; closing the iterator waits for the read that is under way, and begins no other.
     """
     threads = cores()
     with ThreadPoolExecutor(1, "read", torch.set_num_threads, (1,)) as pool:
-        coming: list[Future[Read]] = []
+        coming: list[Future[Result]] = []
         for place, key in enumerate(keys):
-            found = (coming.pop() if coming else pool.submit(read, key)).result()
-            coming = [pool.submit(read, after) for after in keys[place + 1 : place + 2]]
+            result = (coming.pop() if coming else pool.submit(read, key)).result()
+            coming = [pool.submit(read, next_key) for next_key in keys[place + 1 : place + 2]]
             torch.set_num_threads(threads)  # a new thread starts with the number that was set last, whoever set it
-            yield found
-            del found
+            yield result
+            del result
 
 
-def moved(rows: Tensor, device: torch.device) -> Tensor:
-    """A copy on the device, made beside what the device is doing; `rows` themselves if they are there already.
+def copy_to(rows: Tensor, device: torch.device) -> Tensor:
+    """Copy `rows` to `device` while it goes on with other work; return `rows` themselves if they are on it.
 
-    For the thread that reads ahead: the copy is there when this returns, and other threads may use it at once.
+    For the thread that reads ahead: the copy is complete on return, and other threads may use it at once.
     """
     if device.type != "cuda":
         return rows.to(device)
-    beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    with torch.cuda.stream(beside):
-        there = rows.pin_memory().to(device, non_blocking=True)
-    beside.synchronize()
-    there.record_stream(torch.cuda.default_stream(device))  # memory is kept until it is through
-    return there
+    copy_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(copy_stream):
+        copy = rows.pin_memory().to(device, non_blocking=True)
+    copy_stream.synchronize()
+    copy.record_stream(torch.cuda.default_stream(device))  # so that its memory lasts until that stream is done
+    return copy

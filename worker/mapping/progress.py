@@ -1,4 +1,4 @@
-"""How far a run is, for a person at a terminal, for a log, or for a program that reads lines."""
+"""Reports of how far a run is, to a person at a terminal, to a log, or to a program that reads lines."""
 
 import json
 import sys
@@ -14,40 +14,40 @@ BUILDING = "Building the label file."
 
 
 @dataclass(frozen=True)
-class Measuring(Progress):
-    """One layer measured, or the whole."""
+class MeasuringProgress(Progress):
+    """How far a measurement of a model is; `kind` is what is measured."""
 
     kind: str
 
 
-Report = Callable[[Progress], None]
-Tell = Callable[[str], None]
+ReportProgress = Callable[[Progress], None]
+TellLine = Callable[[str], None]
 
 
-def reporter(as_json: bool) -> Report:
-    """JSON lines on standard output; else, on standard error, a bar on a terminal or a plain line a layer."""
+def reporter(as_json: bool) -> ReportProgress:
+    """A function that reports as JSON lines on standard output, or as a bar or lines on standard error."""
     if as_json:
         return lambda progress: print(json.dumps(asdict(progress)), flush=True)  # noqa: T201
     return _Bar() if sys.stderr.isatty() else _Lines()
 
 
-def teller(as_json: bool) -> Tell:
-    """What a run says between layers: sentences on standard error, nothing beside JSON lines."""
-    return (lambda _: None) if as_json else _say
+def teller(as_json: bool) -> TellLine:
+    """A function that prints sentences between layers on standard error, and nothing where reports are JSON lines."""
+    return (lambda _: None) if as_json else _print_line
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 class _Lines:
-    """A line a layer. Time left is told from the second report on: the first one may be of layers done earlier."""
+    """One line a layer, with the time left from the second on: the first may report layers that were done earlier."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], Progress] = {}
 
     def __call__(self, progress: Progress) -> None:
-        kind = progress.kind if isinstance(progress, Measuring) else ""
+        kind = progress.kind if isinstance(progress, MeasuringProgress) else ""
         first = self._first.setdefault((progress.model, kind), progress)
         parts = [
             f"{progress.model}: layer {progress.layers_done} of {progress.layers} "
@@ -55,16 +55,16 @@ class _Lines:
             f"{progress.neurons_done:,} neurons",
             _duration(progress.seconds),
         ]
-        since = progress.layers_done - first.layers_done
-        left = progress.layers - progress.layers_done
-        if since and left:
-            seconds = (progress.seconds - first.seconds) / since * left
+        done_since = progress.layers_done - first.layers_done
+        layers_left = progress.layers - progress.layers_done
+        if done_since and layers_left:
+            seconds = (progress.seconds - first.seconds) / done_since * layers_left
             parts.append(f"about {_duration(max(1.0, seconds), exact=False)} left")
-        _say(", ".join(parts))
+        _print_line(", ".join(parts))
 
 
 def _duration(seconds: float, exact: bool = True) -> str:
-    """In the unit that suits it; an estimate has no tenths of a second."""
+    """A duration in seconds, minutes or hours; one that is not exact has no tenths."""
     if seconds < 120:
         return f"{seconds:.1f} s" if exact else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -77,11 +77,11 @@ class _Bar:
         self._bars: dict[str, tqdm[NoReturn]] = {}
 
     def __call__(self, progress: Progress) -> None:
-        name = f"{progress.model} {progress.kind}" if isinstance(progress, Measuring) else progress.model
+        name = f"{progress.model} {progress.kind}" if isinstance(progress, MeasuringProgress) else progress.model
         bar = self._bars.get(name)
         if bar is None:
             total = progress.neurons_done // progress.layers_done * progress.layers
-            done = progress.neurons_done  # by an earlier run, or to warm up: the rate is that of what follows
+            done = progress.neurons_done  # not part of the rate: an earlier run's, or a warm-up
             bar = tqdm(
                 total=total, initial=done, desc=name, unit=" neurons", unit_scale=True, file=sys.stderr, disable=False
             )

@@ -1,7 +1,7 @@
-"""A block of layers as a task: what travels to another machine, and what is done there with nothing but that.
+"""A block of layers as a task: the order that travels to another machine, and the work that the machine does.
 
-No file system is shared: the task opens the checkpoint where it runs, makes sure that it is the same one, and returns
-shards as bytes. Knows nothing of who sends tasks.
+Machines share no file system: the task opens the checkpoint on its own machine, checks that its weights are those
+ordered, and returns shards as bytes. Knows nothing of who sends tasks.
 """
 
 from dataclasses import dataclass
@@ -10,53 +10,53 @@ from importlib.metadata import version
 import torch
 
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from worker.checkpoints.sources import elsewhere
+from worker.checkpoints.sources import portable_spec
 from worker.checkpoints.vocabulary import Vocabulary
 from worker.errors import CheckpointError
 from worker.machine.device import mapping_device
 from worker.mapping.layers import LayerMapper, LayerShards
-from worker.mapping.recipe import Recipe
+from worker.mapping.recipe import MapRecipe
 
 
 @dataclass(frozen=True)
-class Order:
-    """All that a machine needs to know to map layers of a model."""
+class BlockOrder:
+    """Everything that a machine needs to map blocks of a model's layers."""
 
-    spec: str  # what opens the checkpoint there
+    spec: str  # opens the checkpoint on the other machine
     source_hash: str
     tokenizer_hash: str
-    recipe: Recipe
-    device: str  # as in the settings
-    threads: int | None  # of the CPU; None: as many as torch takes
+    recipe: MapRecipe
+    device: str  # a value of NEURONYM_DEVICE
+    threads: int | None  # of the CPU; None leaves torch's own number
     version: str
 
     @classmethod
     def of(
-        cls, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: Recipe, device: str, threads: int | None
-    ) -> "Order":
-        """For a checkpoint that is open here."""
-        spec = elsewhere(checkpoint.source)
+        cls, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: MapRecipe, device: str, threads: int | None
+    ) -> "BlockOrder":
+        """The order for a checkpoint that is open on this machine."""
+        spec = portable_spec(checkpoint.source)
         return cls(spec, checkpoint.source_hash, vocabulary.hash, recipe, device, threads, version("neuronym"))
 
 
-_ready: dict[Order, LayerMapper] = {}  # the last one: making the head ready takes longer than a layer
+_ready: dict[BlockOrder, LayerMapper] = {}  # the last mapper: preparing a head takes longer than mapping a layer
 
 
-def map_block(order: Order, layers: tuple[int, ...]) -> list[LayerShards]:
+def map_block(order: BlockOrder, layers: tuple[int, ...]) -> list[LayerShards]:
     """Map layers on this machine.
 
     Raises:
-        CheckpointError: the checkpoint cannot be had here, is damaged, or is another one than was ordered.
+        CheckpointError: the checkpoint cannot be opened on this machine, is damaged, or is not the one ordered.
     """
     if order.threads:
         torch.set_num_threads(order.threads)
     if order not in _ready:
-        _ready.clear()  # before there is another
-        _ready[order] = _mapper(order)
+        _ready.clear()  # so that memory holds one mapper at a time
+        _ready[order] = _create_mapper(order)
     return list(_ready[order].run(layers))
 
 
-def _mapper(order: Order) -> LayerMapper:
+def _create_mapper(order: BlockOrder) -> LayerMapper:
     if version("neuronym") != order.version:
         raise CheckpointError(
             f"This node has neuronym {version('neuronym')}, the run was started with {order.version}. "

@@ -1,4 +1,4 @@
-"""What is computed for every neuron of a model: recorded with the model, and part of a resumed run's identity.
+"""The recipe of a mapping run: what is computed for every neuron. Recorded with the model; a resumed run keeps it.
 
 Knows the choices; computes nothing.
 """
@@ -13,42 +13,42 @@ from worker.lens.noise import CONTROLS
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The choices of one run."""
+class MapRecipe:
+    """The choices of one mapping run."""
 
     views: tuple[View, ...] = tuple(View)
     lenses: tuple[Lens, ...] = tuple(Lens)
     top_k: int = 20
     bottom_k: int = 10
     gain: str = "none"  # norm gain folded into the rows
-    precision: Precision = "auto"  # what was asked; what was done is recorded with the model
-    layers: range | None = None  # a part of the model; None is all of it
+    precision: Precision = "auto"  # as chosen; the precision used is recorded with the model
+    layers: range | None = None  # the part of the model to map; None maps all layers
 
-    def of(self, checkpoint: Checkpoint) -> "Recipe":
-        """The same with the views this checkpoint has, and no part where that is all of it.
+    def fitted_to(self, checkpoint: Checkpoint) -> "MapRecipe":
+        """The recipe with only the views that the checkpoint has, and with `layers` None if they are all of its layers.
 
         Raises:
-            CheckpointError: it has none of the views, or not all of the layers.
+            CheckpointError: the checkpoint has none of the views, or lacks some of the layers.
         """
         views = tuple(view for view in self.views if view in checkpoint.views)
         if not views:
             raise CheckpointError(f"{checkpoint.name} has no gate: its views are {', '.join(checkpoint.views)}.")
-        every = range(checkpoint.layers)
-        if self.layers and self.layers[-1] not in every:
-            raise CheckpointError(f"{checkpoint.name} has {name_layers(every)}. Give --layers within them.")
-        return replace(self, views=views, layers=None if self.layers == every else self.layers)
+        all_layers = range(checkpoint.layers)
+        if self.layers and self.layers[-1] not in all_layers:
+            raise CheckpointError(f"{checkpoint.name} has {name_layers(all_layers)}. Give --layers within them.")
+        return replace(self, views=views, layers=None if self.layers == all_layers else self.layers)
 
-    def mapped(self, checkpoint: Checkpoint) -> range:
-        """The layers of a checkpoint that are mapped."""
+    def layers_of(self, checkpoint: Checkpoint) -> range:
+        """The layers of a checkpoint that the recipe maps."""
         return self.layers or range(checkpoint.layers)
 
     def record(self) -> dict[str, str | int | list[str] | list[int]]:
-        """As it is kept in the label file; layers are named only where they are a part."""
+        """The recipe as the label file stores it; `layers` only where they are a part of the model."""
         part = {"layers": [self.layers[0], self.layers[-1]]} if self.layers else {}
-        return self.of_each_layer() | part
+        return self.layer_record() | part
 
-    def of_each_layer(self) -> dict[str, str | int | list[str] | list[int]]:
-        """What the shards of a layer depend on: they are the same whichever other layers are mapped."""
+    def layer_record(self) -> dict[str, str | int | list[str] | list[int]]:
+        """The choices that one layer's shards depend on: all but which other layers are mapped."""
         return {
             "views": [str(view) for view in self.views],
             "lenses": [str(lens) for lens in self.lenses],

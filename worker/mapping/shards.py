@@ -1,7 +1,7 @@
-"""What mapping leaves behind as it goes: one Parquet file a layer and table, each whole or absent.
+"""Shards, the files of a run that is under way: one Parquet file a layer and table, each whole or absent.
 
-A shard appears under its name only once it is complete, so a killed run continues at the first missing layer.
-Knows the tables' columns by name; knows nothing of DuckDB, models or lenses.
+A shard gets its name only once it is complete, so a killed run continues at the first missing layer. Knows nothing of
+DuckDB, models or lenses.
 """
 
 import json
@@ -21,8 +21,8 @@ FOLDER = ".mapping"
 Account = Mapping[str, str | int]
 
 
-def encoded(rows: pa.Table, account: Account | None = None) -> bytes:
-    """A shard's content: Parquet, with an `account` of how its rows came about."""
+def encode_shard(rows: pa.Table, account: Account | None = None) -> bytes:
+    """Encode rows as a shard's content: Parquet, with an `account` of how the rows were computed as metadata."""
     if account:
         rows = rows.replace_schema_metadata({"account": json.dumps(account)})
     content = pa.BufferOutputStream()
@@ -31,7 +31,7 @@ def encoded(rows: pa.Table, account: Account | None = None) -> bytes:
 
 
 class ShardFolder:
-    """The shards of one model under one recipe. Another recipe, or changed weights, is another folder."""
+    """The folder of one model's shards under one recipe; with another recipe or other weights it starts empty."""
 
     def __init__(self, data: Path, name: str, recipe: Mapping[str, object]) -> None:
         self.path = data / FOLDER / name
@@ -39,16 +39,16 @@ class ShardFolder:
         self._recipe = json.dumps(recipe, sort_keys=True, default=str)
 
     def open(self, resume: bool) -> None:
-        """Keep what a run of the same recipe left and can still be read; discard anything else.
+        """Keep the readable shards that a run of the same recipe left, if `resume`; discard everything else.
 
         Raises:
             LabelFileError: the disk is full, or the folder may not be written.
         """
-        left_by_same = self._card.exists() and self._card.read_text() == self._recipe
-        if not (resume and left_by_same):
+        same_recipe = self._card.exists() and self._card.read_text() == self._recipe
+        if not (resume and same_recipe):
             self.discard()
         for shard in self.path.glob("*.parquet"):
-            if not _readable(shard):  # the layer is done again, with all its tables
+            if not _is_readable(shard):  # the layer is done again, with all its tables
                 for other in self.path.glob(f"*-{shard.stem.rpartition('-')[2]}.parquet"):
                     other.unlink()
         with _writing(self.path):
@@ -56,23 +56,23 @@ class ShardFolder:
             self._card.write_text(self._recipe)
 
     def shard(self, table: str, layer: int) -> Path:
-        """Where a table's rows of a layer lie."""
+        """The path of the shard with a table's rows of a layer."""
         return self.path / f"{table}-{layer:04d}.parquet"
 
     def has(self, table: str, layer: int) -> bool:
-        """Whether a layer is done."""
+        """Whether the shard of a table and layer is written."""
         return self.shard(table, layer).exists()
 
     def write(self, table: str, layer: int, rows: pa.Table, account: Account | None = None) -> None:
-        """Write a shard, so that it is there whole or not at all; `account` says how its rows came about.
+        """Write a shard, whole or not at all; `account` says how its rows were computed.
 
         Raises:
             LabelFileError: the disk is full, or the folder may not be written.
         """
-        self.put(table, layer, encoded(rows, account))
+        self.put(table, layer, encode_shard(rows, account))
 
     def put(self, table: str, layer: int, content: bytes) -> None:
-        """The same with rows that are `encoded` already."""
+        """Write a shard of content that `encode_shard` made, whole or not at all."""
         final = self.shard(table, layer)
         unfinished = final.with_suffix(".unfinished")
         with _writing(self.path):
@@ -87,27 +87,27 @@ class ShardFolder:
                 raise
 
     def shards(self, table: str, layers: range | None = None) -> list[Path]:
-        """The shards of a table, in order of layer: all there are, or those of `layers`."""
-        there = sorted(self.path.glob(f"{table}-*.parquet"))
-        wanted = {self.shard(table, layer) for layer in layers} if layers else there
-        return [shard for shard in there if shard in wanted]
+        """The paths of a table's shards, in order of layer: of all layers, or of `layers`."""
+        existing = sorted(self.path.glob(f"{table}-*.parquet"))
+        wanted = {self.shard(table, layer) for layer in layers} if layers else existing
+        return [shard for shard in existing if shard in wanted]
 
     def account(self, table: str, layers: range | None = None) -> dict[str, str | int]:
-        """The accounts of these shards as one: counts summed, words listed."""
-        whole: dict[str, str | int] = {}
+        """Merge the accounts of a table's shards: numbers summed, words listed."""
+        total: dict[str, str | int] = {}
         for shard in self.shards(table, layers):
             metadata = pq.read_schema(shard).metadata or {}
             for name, value in json.loads(metadata.get(b"account", b"{}")).items():
-                before = whole.get(name)
+                known = total.get(name)
                 if isinstance(value, str):
-                    words = {*str(before).split(", "), value} if before else {value}
-                    whole[name] = ", ".join(sorted(words))
+                    words = {*str(known).split(", "), value} if known else {value}
+                    total[name] = ", ".join(sorted(words))
                 else:
-                    whole[name] = value + (int(before) if before else 0)
-        return whole
+                    total[name] = value + (int(known) if known else 0)
+        return total
 
     def discard(self) -> None:
-        """Remove everything."""
+        """Remove the folder and all its shards."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
@@ -122,8 +122,8 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _readable(shard: Path) -> bool:
-    """Whether every row of a shard comes back; a damaged disk must not be found out at the end of a run."""
+def _is_readable(shard: Path) -> bool:
+    """Whether every row of a shard can be read: damage must show at the start of a run, not at its end."""
     try:
         pq.read_table(shard)
     except (OSError, pa.ArrowException):
@@ -132,7 +132,7 @@ def _readable(shard: Path) -> bool:
 
 
 def column(tensor: Tensor | None, rows: int, kind: pa.DataType) -> pa.Array:
-    """A tensor as an Arrow column: `(rows,)` of `kind`, or `(rows, k)` as lists of it; None as nulls."""
+    """Convert a tensor to an Arrow column of `kind`: values of `(rows,)`, lists of `(rows, k)`, nulls of None."""
     if tensor is None:
         return pa.nulls(rows, kind)
     if tensor.dim() == 1:
@@ -143,5 +143,5 @@ def column(tensor: Tensor | None, rows: int, kind: pa.DataType) -> pa.Array:
 
 
 def constant(value: int, rows: int) -> pa.Array:
-    """A small integer in every row."""
+    """A column with the same small integer in every row."""
     return pa.repeat(pa.scalar(value, pa.int16()), rows)

@@ -24,10 +24,10 @@ from worker.checkpoints.checkpoint import Checkpoint
 from worker.errors import CheckpointError
 from worker.labelfile.build import Additions, publish
 from worker.labelfile.checkpoints import PublishedCheckpoints
-from worker.labelfile.contents import Measured
+from worker.labelfile.contents import MeasuredTable
 from worker.labelfile.read import published_layers, published_measurements, published_tokens
 from worker.machine.device import choose_device, precision
-from worker.mapping.progress import BUILDING, Measuring, Report, Tell
+from worker.mapping.progress import BUILDING, MeasuringProgress, ReportProgress, TellLine
 from worker.mapping.shards import ShardFolder
 from worker.measuring.activity import FIRES, ActivityReader
 from worker.measuring.effect import PROMPTS, SITES, Effects, EffectSubject, Ranges
@@ -50,8 +50,8 @@ class Measurement:
     layers: range | None = None
     resume: bool = True
     pause: Callable[[], None] = lambda: None
-    report: Report = lambda _: None
-    tell: Tell = lambda _: None
+    report: ReportProgress = lambda _: None
+    tell: TellLine = lambda _: None
 
     def unmeasured(self) -> list[str]:
         """List the models of the current label file whose effect is not measured, in the order they were mapped.
@@ -110,7 +110,7 @@ class _ModelMeasurement:
     def _sites(self) -> Sites:
         return Sites(self._model, self._checkpoint.family, self._checkpoint.layers, self._checkpoint.neurons)
 
-    def activity(self) -> Measured:
+    def activity(self) -> MeasuredTable:
         """Measure the activity of every missing layer; return all layers' shards."""
         settings = {"quantiles": list(QUANTILES), "fires": FIRES, **self._text_settings()}
         shards = self._shards("activity", settings)
@@ -127,7 +127,7 @@ class _ModelMeasurement:
             reader = ActivityReader(self._model, self._sites, text, self._spell)
             reader.read(missing.__contains__, take)
         result = {"positions": text.positions, "windows": len(text.ids)}
-        return Measured(self._name, "activity", shards, settings, result, time.monotonic() - self._started)
+        return MeasuredTable(self._name, "activity", shards, settings, result, time.monotonic() - self._started)
 
     def _spell(self, ids: list[int]) -> str:
         return str(self._checkpoint.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
@@ -147,7 +147,7 @@ class _ModelMeasurement:
         columns = pq.read_table(shards.shard("text", 0)).to_pydict()
         return TextWindows(torch.tensor(columns["ids"]), torch.tensor(columns["counted"]))
 
-    def effect(self, activity: Measured) -> Measured | None:
+    def effect(self, activity: MeasuredTable) -> MeasuredTable | None:
         """Measure the effects of the chosen layers; return all shards, or None while other layers are missing."""
         tokens = torch.from_numpy(published_tokens(self._measurement.settings.data, self._name)).long()
         settings = dict(activity.settings) | {
@@ -172,7 +172,7 @@ class _ModelMeasurement:
         result = effect_summary(shards.shards("effect"))
         # Of this run only: an earlier run may have measured some layers.
         seconds = time.monotonic() - self._started - activity.seconds
-        return Measured(self._name, "effect", shards, settings, result, seconds)
+        return MeasuredTable(self._name, "effect", shards, settings, result, seconds)
 
     @cached_property
     def _effects(self) -> Effects:
@@ -192,7 +192,7 @@ class _ModelMeasurement:
 
     def _report(self, kind: str, done: int, layers: int) -> None:
         neurons = done * self._checkpoint.neurons
-        self._measurement.report(Measuring(self._name, done, layers, neurons, time.monotonic() - self._started, kind))
+        self._measurement.report(MeasuringProgress(self._name, done, layers, neurons, time.monotonic() - self._started, kind))
 
 
 def build_effects(

@@ -19,7 +19,7 @@ from worker.lens.rotation import Rotation
 from worker.lens.rounding import BUCKET, Bound, random_numbers, round_to_int8
 from worker.lens.screen import Screen
 from worker.map_run import MapRun
-from worker.mapping.mapping import Progress, Recipe
+from worker.mapping.mapping import MapRecipe, Progress
 
 WIDTH, VOCAB = 64, 5000 + 7  # not a multiple of a tile or a bucket
 
@@ -218,7 +218,7 @@ def test_what_was_done_is_recorded(tiny_llama: Path, tmp_path: Path) -> None:
             (shard, *_) = (tmp_path / ".mapping").rglob("label-0000.parquet")
             seen["metadata"] = pq.read_schema(shard).metadata
 
-    MapRun(Settings(data=tmp_path), Recipe(precision="certified"), report=look).map([str(tiny_llama)], ["tiny"])
+    MapRun(Settings(data=tmp_path), MapRecipe(precision="certified"), report=look).map([str(tiny_llama)], ["tiny"])
     assert b"account" in seen["metadata"]  # type: ignore[operator]
     with duckdb.connect(str((tmp_path / "current").resolve()), read_only=True) as connection:
         row = connection.execute(

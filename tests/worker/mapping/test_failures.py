@@ -66,8 +66,8 @@ class SmallDisk:
 
     @contextmanager
     def room(self, size: int) -> Iterator[None]:
-        found = os.statvfs(self.folder)
-        self._resize((found.f_blocks - found.f_bfree) * found.f_frsize + size)
+        disk = os.statvfs(self.folder)
+        self._resize((disk.f_blocks - disk.f_bfree) * disk.f_frsize + size)
         yield
         self._resize(64 * 2**20)
 
@@ -96,10 +96,10 @@ class ShortFiles:
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
     """A disk with room, to begin with."""
     try:
-        found: Disk = request.param(tmp_path / "disk")
+        mounted: Disk = request.param(tmp_path / "disk")
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("mounting a file system takes rights that these tests do not have")
-    yield found
+    yield mounted
     if request.param is SmallDisk:
         subprocess.run(["umount", tmp_path / "disk"], check=True)
 
@@ -168,7 +168,7 @@ def test_a_shard_that_was_damaged_is_mapped_again(tiny_llama: Path, data_folder:
     with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # nothing can be published
         assert run(tiny_llama, tmp_path, "tiny")[0] == 1
-    kept = shards(tmp_path)
+    written = shards(tmp_path)
     (neighbours,) = tmp_path.rglob("neighbour-0001.parquet")
     content = bytearray(neighbours.read_bytes())
     content[len(content) // 3 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 3)
@@ -176,13 +176,13 @@ def test_a_shard_that_was_damaged_is_mapped_again(tiny_llama: Path, data_folder:
     (labels,) = tmp_path.rglob("label-0003.parquet")
     labels.write_bytes(labels.read_bytes()[:-20])
     assert run(tiny_llama, tmp_path, "tiny")[0] == 0
-    assert len(kept) == LAYERS
+    assert len(written) == LAYERS
     for table in ("label", "neighbour"):
         assert rows(tmp_path, f"FROM {table} ORDER BY ALL") == rows(data_folder, f"FROM {table} ORDER BY ALL")
 
 
 @pytest.mark.parametrize(
-    "name, value, said",
+    "name, value, sentence",
     [
         ("NEURONYM_MEMORY_LIMIT", "50%", "NEURONYM_MEMORY_LIMIT should be greater than"),
         ("NEURONYM_THREADS", "many", "NEURONYM_THREADS should be a valid integer"),
@@ -191,10 +191,10 @@ def test_a_shard_that_was_damaged_is_mapped_again(tiny_llama: Path, data_folder:
 )
 @pytest.mark.parametrize("command", ["map", "effect"])
 def test_settings_that_cannot_be_meant_end_in_a_sentence(
-    name: str, value: str, said: str, command: str, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, sentence: str, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
     ended = CliRunner().invoke(main, [command])
     assert ended.exit_code == 1
-    assert ended.output.startswith(f"Error: {said}")
+    assert ended.output.startswith(f"Error: {sentence}")
     assert value not in ended.output

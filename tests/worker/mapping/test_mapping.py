@@ -20,7 +20,7 @@ from worker.checkpoints.checkpoint import open_checkpoint
 from worker.cli.group import main
 from worker.errors import CheckpointError
 from worker.map_run import MapRun
-from worker.mapping.mapping import Progress, Recipe
+from worker.mapping.mapping import MapRecipe, Progress
 
 
 def labels(data: Path) -> list[tuple[object, ...]]:
@@ -41,14 +41,14 @@ def test_a_cut_run_goes_on_where_it_was(tiny_llama: Path, data_folder: Path, tmp
         MapRun(settings, report=cut_after_two).map([str(tiny_llama)], ["tiny"])
     done = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("label-*.parquet")}
     assert len(done) == 2
-    kept = {}
+    times_at_end = {}
 
     def look(progress: Progress) -> None:
         if progress.layers_done == LAYERS:
-            kept.update({path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("label-*.parquet")})
+            times_at_end.update({path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("label-*.parquet")})
 
     MapRun(settings, report=look).map([str(tiny_llama)], ["tiny"])
-    assert done.items() <= kept.items()
+    assert done.items() <= times_at_end.items()
     assert labels(tmp_path) == labels(data_folder)
 
 
@@ -58,8 +58,8 @@ def test_another_recipe_starts_anew(tiny_llama: Path, tmp_path: Path) -> None:
 
     settings = Settings(data=tmp_path)
     with pytest.raises(Cut):
-        MapRun(settings, Recipe(top_k=9), report=cut).map([str(tiny_llama)], ["tiny"])
-    MapRun(settings, Recipe(top_k=8)).map([str(tiny_llama)], ["tiny"])
+        MapRun(settings, MapRecipe(top_k=9), report=cut).map([str(tiny_llama)], ["tiny"])
+    MapRun(settings, MapRecipe(top_k=8)).map([str(tiny_llama)], ["tiny"])
     assert rows(tmp_path, "SELECT DISTINCT len(top_ids) FROM label") == [(8,)]
 
 
@@ -107,9 +107,9 @@ def test_errors_are_sentences(arguments: list[str], words: str, tmp_path: Path) 
 
 def test_an_ungated_model_has_no_gate_view(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(make_checkpoint(tmp_path / "gpt2", "gpt2")))
-    assert Recipe().of(checkpoint).views == (View.up, View.down)
+    assert MapRecipe().fitted_to(checkpoint).views == (View.up, View.down)
     with pytest.raises(CheckpointError, match="its views are up, down"):
-        Recipe(views=(View.gate,)).of(checkpoint)
+        MapRecipe(views=(View.gate,)).fitted_to(checkpoint)
 
 
 def test_chosen_views_and_lenses_only(tiny_llama: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.reading import rows
 from worker.cli.group import main
 from worker.errors import CheckpointError, LabelFileError
 from worker.map_run import MapRun
-from worker.mapping.mapping import Recipe
+from worker.mapping.mapping import MapRecipe
 from worker.mapping.pairs import row_cosine
 
 UP = "model.layers.{}.mlp.up_proj.weight"
@@ -80,8 +80,8 @@ def test_swapped_rows_are_the_only_ones_that_moved(tiny_llama: Path, tmp_path: P
     assert cosine == pytest.approx(expected, abs=1e-6)
 
     swapped = "model = {} AND view = 0 AND lens = 1 AND layer = 2 AND neuron = {}"
-    for one, other in ((5, 9), (9, 5)):
-        before = rows(data, f"SELECT top_ids FROM label WHERE {swapped.format(0, one)}")
+    for neuron, other in ((5, 9), (9, 5)):
+        before = rows(data, f"SELECT top_ids FROM label WHERE {swapped.format(0, neuron)}")
         assert before == rows(data, f"SELECT top_ids FROM label WHERE {swapped.format(1, other)}")
     moved = rows(data, "SELECT count(*) FROM drift WHERE NOT same_top AND view = 0 AND lens = 1")[0][0]
     assert moved == 2
@@ -106,8 +106,8 @@ def test_concepts_are_gained_where_others_are_lost(tiny_llama: Path, tmp_path: P
     top = "SELECT top_ids[1] FROM label WHERE model = 1 AND view = 2 AND lens = 1 AND layer = 3 AND neuron = {}"
     ((lost,),), ((gained,),) = rows(data, top.format(7)), rows(data, top.format(8))
     assert lost != gained
-    found = rows(data, "SELECT token, instruct_neurons - base_neurons FROM concept WHERE view = 2 AND lens = 1")
-    assert sorted(found) == sorted([(lost, -1), (gained, 1)])
+    concepts = rows(data, "SELECT token, instruct_neurons - base_neurons FROM concept WHERE view = 2 AND lens = 1")
+    assert sorted(concepts) == sorted([(lost, -1), (gained, 1)])
 
 
 def test_a_permuted_layer_and_ranks(tiny_llama: Path, tmp_path: Path) -> None:
@@ -118,21 +118,21 @@ def test_a_permuted_layer_and_ranks(tiny_llama: Path, tmp_path: Path) -> None:
 
     data = compare(tiny_llama, changed(tiny_llama, tmp_path / "permuted", permute), tmp_path / "data")
     labels = dict(rows(data, "SELECT neuron, top_ids FROM label WHERE model=1 AND view=0 AND lens=0 AND layer=1"))
-    found = rows(
+    drift = rows(
         data,
         """SELECT neuron, same_top, overlap, base_rank, instruct_rank, base_token, instruct_token FROM drift
         WHERE view = 0 AND lens = 0 AND layer = 1""",
     )
-    assert len(found) == NEURONS
-    for neuron, same_top, overlap, base_rank, instruct_rank, base_token, instruct_token in found:
+    assert len(drift) == NEURONS
+    for neuron, same_top, overlap, base_rank, instruct_rank, base_token, instruct_token in drift:
         before, after = list(labels[neuron]), list(labels[int(order[neuron])])
         assert same_top == (before[0] == after[0])
         assert overlap == pytest.approx(len(set(before) & set(after)) / len(before))
         assert base_rank == (before.index(after[0]) if after[0] in before else None)
         assert instruct_rank == (after.index(before[0]) if before[0] in after else None)
         assert (base_token, instruct_token) == (before[0], after[0])
-    elsewhere = rows(data, "SELECT min(agreement) FROM agreement WHERE layer IS NOT NULL AND NOT (layer=1 AND view=0)")
-    assert elsewhere == [(1,)]
+    agreements = rows(data, "SELECT min(agreement) FROM agreement WHERE layer IS NOT NULL AND NOT (layer=1 AND view=0)")
+    assert agreements == [(1,)]
 
 
 def test_a_near_tie_is_told_from_a_change(tmp_path: Path) -> None:
@@ -153,10 +153,10 @@ def test_a_near_tie_is_told_from_a_change(tmp_path: Path) -> None:
     nudge(tensors)
     save_file(tensors, instruct / "model.safetensors", metadata={"format": "pt"})
     data = compare(base, instruct, tmp_path / "data")
-    found = rows(
+    drift = rows(
         data, "SELECT neuron, same_top, near_tie FROM drift WHERE view=0 AND lens=0 AND layer=0 AND neuron IN (3, 4)"
     )
-    assert sorted(found) == [(3, False, True), (4, False, False)]
+    assert sorted(drift) == [(3, False, True), (4, False, False)]
 
 
 def test_pairs_survive_the_next_build(tiny_llama: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_pairs_survive_the_next_build(tiny_llama: Path, tmp_path: Path) -> None:
     before = rows(data, "FROM drift"), rows(data, "FROM agreement ORDER BY ALL")
     MapRun(Settings(data=data)).map([str(make_checkpoint(tmp_path / "c", "gpt2"))], ["third"])
     assert (rows(data, "FROM drift"), rows(data, "FROM agreement ORDER BY ALL")) == before
-    MapRun(Settings(data=data), Recipe(top_k=6)).map([str(tiny_llama)], ["before"])
+    MapRun(Settings(data=data), MapRecipe(top_k=6)).map([str(tiny_llama)], ["before"])
     assert rows(data, "SELECT count(*), count(DISTINCT (pair, view, lens, layer, neuron)) FROM drift") == [
         (LAYERS * NEURONS * 6, LAYERS * NEURONS * 6)
     ]

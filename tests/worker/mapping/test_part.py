@@ -14,15 +14,15 @@ from worker.cli.group import main
 from worker.errors import CheckpointError
 from worker.labelfile.read import published_layers
 from worker.map_run import MapRun
-from worker.mapping.mapping import Progress, Recipe
+from worker.mapping.mapping import MapRecipe, Progress
 
 LABELS = "SELECT * FROM label ORDER BY ALL"
-PART = Recipe(layers=range(1, 3))
+PART = MapRecipe(layers=range(1, 3))
 
 
 def settings_of(data: Path, name: str = "tiny") -> dict[str, object]:
-    found: dict[str, object] = json.loads(rows(data, f"SELECT settings FROM model WHERE name = '{name}'")[0][0])
-    return found
+    settings: dict[str, object] = json.loads(rows(data, f"SELECT settings FROM model WHERE name = '{name}'")[0][0])
+    return settings
 
 
 def shards(data: Path) -> dict[str, int]:
@@ -31,11 +31,14 @@ def shards(data: Path) -> dict[str, int]:
 
 
 def test_only_the_asked_layers_are_mapped(tiny_llama: Path, data_folder: Path, tmp_path: Path) -> None:
-    told: list[Progress] = []
-    MapRun(Settings(data=tmp_path), PART, report=told.append).map([str(tiny_llama)], ["tiny"])
+    reports: list[Progress] = []
+    MapRun(Settings(data=tmp_path), PART, report=reports.append).map([str(tiny_llama)], ["tiny"])
     whole = rows(data_folder, "SELECT * FROM label WHERE layer IN (1, 2) ORDER BY ALL")
     assert rows(tmp_path, LABELS) == whole
-    assert [(one.layers_done, one.layers, one.neurons_done) for one in told] == [(1, 2, NEURONS), (2, 2, 2 * NEURONS)]
+    assert [(report.layers_done, report.layers, report.neurons_done) for report in reports] == [
+        (1, 2, NEURONS),
+        (2, 2, 2 * NEURONS),
+    ]
     result = json.loads(rows(tmp_path, "SELECT result FROM measurement WHERE kind = 'control'")[0][0])
     assert {row["layer"] for row in result["layers"]} == {1, 2}
 
@@ -49,8 +52,8 @@ def test_settings_name_layers_only_where_they_are_a_part(tiny_llama: Path, data_
     assert published_layers(tmp_path) == {"tiny": range(1, 3)}
     assert published_layers(data_folder) == {"tiny": range(LAYERS)}
     checkpoint = open_checkpoint(str(tiny_llama))
-    assert Recipe(layers=range(LAYERS)).of(checkpoint) == Recipe()
-    assert PART.of_each_layer() == Recipe().of_each_layer() == Recipe().record()
+    assert MapRecipe(layers=range(LAYERS)).fitted_to(checkpoint) == MapRecipe()
+    assert PART.layer_record() == MapRecipe().layer_record() == MapRecipe().record()
 
 
 def test_the_rest_goes_on_from_the_part(tiny_llama: Path, data_folder: Path, tmp_path: Path) -> None:
@@ -83,9 +86,9 @@ def test_layers_that_are_mapped_are_not_lost(tiny_llama: Path, tmp_path: Path) -
     run.map([str(tiny_llama)], ["tiny"])
     published = rows(tmp_path, "SELECT run FROM build")
     with pytest.raises(CheckpointError, match="tiny has layers 1 to 2 mapped, which a file with layer 0 would lose"):
-        MapRun(run.settings, Recipe(layers=range(1))).map([str(tiny_llama)], ["tiny"])
+        MapRun(run.settings, MapRecipe(layers=range(1))).map([str(tiny_llama)], ["tiny"])
     assert rows(tmp_path, "SELECT run FROM build") == published
-    MapRun(run.settings, Recipe(layers=range(3))).map([str(tiny_llama)], ["tiny"])
+    MapRun(run.settings, MapRecipe(layers=range(3))).map([str(tiny_llama)], ["tiny"])
     assert published_layers(tmp_path) == {"tiny": range(3)}
 
 

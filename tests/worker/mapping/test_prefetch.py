@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from worker.machine.cores import cores
-from worker.mapping.prefetch import moved, prefetched
+from worker.mapping.prefetch import copy_to, prefetch
 
 
 def test_everything_comes_in_order() -> None:
-    assert list(prefetched(lambda key: key * key, range(7))) == [0, 1, 4, 9, 16, 25, 36]
-    assert list(prefetched(lambda key: key, [])) == []
+    assert list(prefetch(lambda key: key * key, range(7))) == [0, 1, 4, 9, 16, 25, 36]
+    assert list(prefetch(lambda key: key, [])) == []
 
 
 def test_the_next_is_read_meanwhile_and_no_more_than_that() -> None:
@@ -25,12 +25,12 @@ def test_the_next_is_read_meanwhile_and_no_more_than_that() -> None:
             second.set()
         return key
 
-    found = prefetched(read, range(5))
-    assert next(found) == 0
+    results = prefetch(read, range(5))
+    assert next(results) == 0
     assert second.wait(10)  # without anyone asking for it
     assert begun == [0, 1]
-    assert next(found) == 1
-    found.close()  # type: ignore[attr-defined]
+    assert next(results) == 1
+    results.close()  # type: ignore[attr-defined]
     assert begun in ([0, 1], [0, 1, 2])
 
 
@@ -41,18 +41,18 @@ def test_an_error_is_raised_where_its_turn_comes() -> None:
         return key
 
     def taken() -> Iterator[int]:
-        yield from prefetched(read, range(5))
+        yield from prefetch(read, range(5))
 
     got = []
     with pytest.raises(OSError, match="unreadable"):
-        for one in taken():
-            got.append(one)
+        for result in taken():
+            got.append(result)
     assert got == [0, 1]
 
 
 def test_torch_keeps_its_threads() -> None:
     before = cores()
-    seen = list(prefetched(lambda _: torch.get_num_threads(), range(2)))
+    seen = list(prefetch(lambda _: torch.get_num_threads(), range(2)))
     assert seen == [1, 1]
     assert cores() == before
     in_a_new_thread: list[int] = []
@@ -64,4 +64,4 @@ def test_torch_keeps_its_threads() -> None:
 
 def test_rows_on_the_cpu_are_not_copied() -> None:
     rows = torch.ones(3, 2)
-    assert moved(rows, torch.device("cpu")) is rows
+    assert copy_to(rows, torch.device("cpu")) is rows

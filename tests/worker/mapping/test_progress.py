@@ -10,7 +10,7 @@ import pytest
 
 from tests.checkpoints import LAYERS, NEURONS
 from worker.mapping.mapping import Progress
-from worker.mapping.progress import BUILDING, Measuring, reporter
+from worker.mapping.progress import BUILDING, MeasuringProgress, reporter
 
 SECONDS = r"\d+\.\d s"
 
@@ -59,7 +59,7 @@ def test_each_model_and_measurement_has_its_own_rate(capsys: pytest.CaptureFixtu
     tell = reporter(as_json=False)
     for kind, begun, each in (("activity", 0.0, 100.0), ("effect", 500.0, 4000.0)):
         for done in (1, 2):
-            tell(Measuring("tiny", done, 4, done * 48, begun + done * each, kind))
+            tell(MeasuringProgress("tiny", done, 4, done * 48, begun + done * each, kind))
     tell(Progress("other", 1, 4, 48, 1.0))
     assert capsys.readouterr().err.splitlines() == [
         "tiny: layer 1 of 4 measured (activity), 48 neurons, 100.0 s",

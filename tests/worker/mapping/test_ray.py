@@ -32,15 +32,15 @@ TABLES = {
 
 def processes(mark: str) -> dict[int, str]:
     """Command lines of processes that hold `mark`, by process id."""
-    found = {}
+    commands = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it has ended
             continue
         if mark in line:
-            found[int(path.parent.name)] = line
-    return found
+            commands[int(path.parent.name)] = line
+    return commands
 
 
 @pytest.fixture(scope="module")

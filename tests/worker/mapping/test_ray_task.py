@@ -11,14 +11,14 @@ from tests.checkpoints import NEURONS, make_checkpoint, make_tokenizer
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.vocabulary import read_vocabulary
 from worker.errors import CheckpointError, EngineError
-from worker.mapping.ray_engine import Share, share_of
-from worker.mapping.ray_task import Order, map_block
-from worker.mapping.recipe import Recipe
+from worker.mapping.ray_engine import TaskShare, task_share
+from worker.mapping.ray_task import BlockOrder, map_block
+from worker.mapping.recipe import MapRecipe
 
 
-def order(folder: Path) -> Order:
+def order(folder: Path) -> BlockOrder:
     checkpoint = open_checkpoint(str(folder))
-    return Order.of(checkpoint, read_vocabulary(checkpoint.tokenizer), Recipe(), "cpu", threads=1)
+    return BlockOrder.of(checkpoint, read_vocabulary(checkpoint.tokenizer), MapRecipe(), "cpu", threads=1)
 
 
 def test_a_task_returns_whole_layers(tiny_llama: Path) -> None:
@@ -45,14 +45,14 @@ def test_another_checkpoint_is_refused(tiny_llama: Path, tmp_path: Path) -> None
 
 
 def test_a_share_is_a_gpu_or_the_cpus_of_a_node() -> None:
-    assert share_of([{"CPU": 8, "GPU": 2}, {"CPU": 64}]) == Share(cpus=0, gpus=1, count=2)
-    assert share_of([{"CPU": 16}, {"CPU": 16}, {"CPU": 2}, {}]) == Share(cpus=16, gpus=0, count=2)
-    assert share_of([{"CPU": 16}, {"CPU": 12}]) == Share(cpus=12, gpus=0, count=2)
+    assert task_share([{"CPU": 8, "GPU": 2}, {"CPU": 64}]) == TaskShare(cpus=0, gpus=1, count=2)
+    assert task_share([{"CPU": 16}, {"CPU": 16}, {"CPU": 2}, {}]) == TaskShare(cpus=16, gpus=0, count=2)
+    assert task_share([{"CPU": 16}, {"CPU": 12}]) == TaskShare(cpus=12, gpus=0, count=2)
     with pytest.raises(EngineError, match="no GPU and no CPU"):
-        share_of([{}, {"memory": 5}])
+        task_share([{}, {"memory": 5}])
 
 
 def test_blocks_hold_every_layer_once() -> None:
-    assert Share(1, 0, count=2).blocks(range(4)) == [(0,), (1,), (2,), (3,)]
-    assert Share(1, 0, count=2).blocks([3, 5]) == [(3,), (5,)]
-    assert Share(1, 0, count=1).blocks(range(9)) == [(0, 1), (2, 3), (4, 5), (6, 7), (8,)]
+    assert TaskShare(1, 0, count=2).blocks(range(4)) == [(0,), (1,), (2,), (3,)]
+    assert TaskShare(1, 0, count=2).blocks([3, 5]) == [(3,), (5,)]
+    assert TaskShare(1, 0, count=1).blocks(range(9)) == [(0, 1), (2, 3), (4, 5), (6, 7), (8,)]

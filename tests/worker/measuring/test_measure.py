@@ -25,7 +25,7 @@ from tests.worker.serving.test_service import held, serving
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.cli.group import main
 from worker.map_run import MapRun
-from worker.mapping.progress import Measuring
+from worker.mapping.progress import MeasuringProgress
 from worker.measuring.measure import Measurement
 from worker.measuring.polite import LOOK_AGAIN, Polite
 
@@ -165,7 +165,7 @@ def shards(data: Path) -> dict[str, int]:
 @pytest.mark.parametrize(("kind", "layers"), [("activity", 1), ("activity", 4), ("effect", 2)])
 def test_a_cut_run_goes_on_where_it_was(measured_data: Path, data: Path, kind: str, layers: int) -> None:
     def cut(progress: object) -> None:
-        assert isinstance(progress, Measuring)
+        assert isinstance(progress, MeasuringProgress)
         if (progress.kind, progress.layers_done) == (kind, layers):
             raise Cut
 

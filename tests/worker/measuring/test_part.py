@@ -17,8 +17,8 @@ from tests.reading import rows
 from worker.cli.group import main
 from worker.errors import CheckpointError
 from worker.map_run import MapRun
-from worker.mapping.mapping import Recipe
-from worker.mapping.progress import BUILDING, Measuring
+from worker.mapping.mapping import MapRecipe
+from worker.mapping.progress import BUILDING, MeasuringProgress
 from worker.measuring.measure import Measurement
 from worker.trust.holding import judge_labels
 
@@ -29,7 +29,7 @@ EFFECT_LAYERS = "SELECT DISTINCT layer FROM effect ORDER BY 1"
 def mapped(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with layers 1 and 2 of `tiny`, not measured."""
     data = tmp_path_factory.mktemp("mapped")
-    MapRun(Settings(data=data), Recipe(layers=range(1, 3))).map([str(tiny_llama)], ["tiny"])
+    MapRun(Settings(data=data), MapRecipe(layers=range(1, 3))).map([str(tiny_llama)], ["tiny"])
     return data
 
 
@@ -98,9 +98,9 @@ def test_parts_of_the_part_are_published_together(data: Path, monkeypatch: pytes
 def test_a_resumed_run_reports_what_was_done_once(data: Path) -> None:
     settings = Settings(data=data)
     assert Measurement(settings, layers=range(2, 3)).measure("tiny") is None
-    reports: list[Measuring] = []
+    reports: list[MeasuringProgress] = []
     assert Measurement(
-        settings, report=lambda report: reports.append(report) if isinstance(report, Measuring) else None
+        settings, report=lambda report: reports.append(report) if isinstance(report, MeasuringProgress) else None
     ).measure("tiny")
     assert [(report.kind, report.layers_done, report.layers) for report in reports] == [
         ("effect", 1, 2),
@@ -111,7 +111,7 @@ def test_a_resumed_run_reports_what_was_done_once(data: Path) -> None:
 def test_the_effect_of_a_part_goes_when_the_rest_is_mapped(measured: Path, tiny_llama: Path, tmp_path: Path) -> None:
     data = shutil.copytree(measured, tmp_path / "data", symlinks=True)
     settings = Settings(data=data)
-    MapRun(settings, Recipe(layers=range(1, 3))).map([str(tiny_llama)], ["tiny"])  # the same layers again: it stays
+    MapRun(settings, MapRecipe(layers=range(1, 3))).map([str(tiny_llama)], ["tiny"])  # the same layers again: it stays
     assert rows(data, EFFECT_LAYERS) == [(1,), (2,)]
     activity = rows(data, "SELECT * FROM activity ORDER BY ALL")
     MapRun(settings).map([str(tiny_llama)], ["tiny"])
