@@ -1,8 +1,8 @@
-"""Shards to a label file: built under a new name, checked, then published by moving the link `current`.
+"""Build a label file from shards under a new name, check it, and publish it by moving the link `current`.
 
 The only module of the worker that opens a label file. A crash at any point leaves the old file served and the shards
-on disk. What is not new is copied from the current file. DuckDB fills whatever memory it is allowed with pages it may
-read again, so it is allowed what a file of so many search rows needs, and never more than the setting.
+on disk. Everything that is not new is copied from the current file. DuckDB fills all the memory that it is allowed with
+pages it may read again, so its limit is what the file's number of search rows needs, and never more than the setting.
 """
 
 import fcntl
@@ -26,52 +26,52 @@ from sqlalchemy.exc import DBAPIError
 from neuronym.label_tables import build, metadata
 from neuronym.settings import ROOT, Settings
 from worker.errors import LabelFileError
-from worker.labelfile.completeness import check
-from worker.labelfile.contents import Contents, Measured
-from worker.mapping.mapping import Mapped
+from worker.labelfile.completeness import check_complete
+from worker.labelfile.contents import Contents, MeasuredTable
+from worker.mapping.mapping import MappedModel
 from worker.mapping.pairs import MappedPair
 from worker.mapping.shards import ShardFolder
 
 CURRENT = "current"
-KEPT = 2  # published files that stay on disk: the one served, and the one before it
-LEAST = 240_000_000  # bytes; with less DuckDB gets slower, and what it needs beside its limit is the larger part
-OF_FILE = 14  # bytes of memory a search row of the file
-OF_SORT = 100  # bytes of memory a search row that is being sorted: twice what it takes
+KEPT_FILES = 2  # published files that stay on disk: the current file and the one before it
+LEAST_MEMORY = 240_000_000  # bytes; with less DuckDB is slower, and mostly uses memory that its limit does not count
+BYTES_PER_ROW = 14  # of memory, for each search row of the file
+BYTES_PER_SORTED_ROW = 100  # of memory, for each search row being sorted: twice what it takes
 
 
 @contextmanager
 def current_file(data: Path) -> Iterator[sa.Connection]:
-    """A connection to the label file that is served, to read from."""
-    with _opened(data / CURRENT, {}, read_only=True) as connection:
+    """Open the current label file for reading."""
+    with _open_file(data / CURRENT, {}, read_only=True) as connection:
         yield connection
 
 
 @dataclass(frozen=True)
 class Additions:
-    """What a new label file holds beyond the current one."""
+    """The models, pairs and measurements that a new label file adds to the current one."""
 
-    models: Sequence[Mapped] = ()
+    models: Sequence[MappedModel] = ()
     pairs: Sequence[MappedPair] = ()
-    measured: Sequence[Measured] = ()
+    measured: Sequence[MeasuredTable] = ()
 
     @property
     def search_rows(self) -> int:
-        """How many rows of the file its models' label tokens will be."""
+        """The number of search rows that the added models have."""
         return sum(model.search_rows for model in self.models)
 
     @property
     def shards(self) -> list[ShardFolder]:
-        """What is not needed once the file is published: layers of a part are, when the rest is mapped."""
-        whole: list[Mapped | MappedPair | Measured] = [
+        """The shards not needed after publishing: all but those of parts of models, which mapping the rest needs."""
+        finished: list[MappedModel | MappedPair | MeasuredTable] = [
             *(model for model in self.models if not model.recipe.layers),
             *(pair for pair in self.pairs if not pair.part),
             *self.measured,
         ]
-        return [one.shards for one in whole]
+        return [addition.shards for addition in finished]
 
 
 def publish(additions: Additions, settings: Settings) -> str:
-    """Build a label file of the current one's contents and what is added, publish it, and return its run id.
+    """Build a label file of the current one's contents and `additions`, publish it, and return its run id.
 
     Raises:
         LabelFileError: another build is running, a name is taken, the disk is full, or a count is wrong. The
@@ -79,10 +79,10 @@ def publish(additions: Additions, settings: Settings) -> str:
     """
     data = settings.data
     data.mkdir(parents=True, exist_ok=True)
-    with _only_builder(data):
+    with _hold_build_lock(data):
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         building = data / f".building-{run}.duckdb"
-        with _cleaned_up(building):
+        with _remove_leftovers(building):
             _build(building, data, run, additions, settings.memory_limit)
             _point_current_at(building, data / f"labels-{run}.duckdb")
         _prune(data)
@@ -93,15 +93,15 @@ def publish(additions: Additions, settings: Settings) -> str:
 
 def _build(path: Path, data: Path, run: str, additions: Additions, memory_limit: int) -> None:
     config = {"memory_limit": f"{memory_limit}B", "temp_directory": f"{path}.spill"}
-    with _opened(path, config) as connection:
+    with _open_file(path, config) as connection:
         migrate(connection)
         old = data / CURRENT
         contents = Contents(connection, old.resolve() if old.exists() else None)
-        at_once = allow(connection, memory_limit, contents.old_search_rows() + additions.search_rows)
+        at_once = limit_memory(connection, memory_limit, contents.old_search_rows() + additions.search_rows)
         contents.add_models(additions.models, additions.measured)
         contents.add_pairs(additions.pairs)
         contents.derive(at_once)
-        check(connection)
+        check_complete(connection)
         connection.execute(sa.insert(build).values(run=run, built_at=now(), versions=json.dumps(_versions())))
         connection.commit()
         contents.detach()
@@ -117,12 +117,12 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def expected_tables() -> list[str]:
-    """Tables that a label file has."""
+    """The names of a label file's tables."""
     return sorted(metadata.tables)
 
 
 def now() -> str:
-    """UTC, to the second."""
+    """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -131,8 +131,8 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def _opened(path: Path, config: dict[str, str], read_only: bool = False) -> Iterator[sa.Connection]:
-    """A connection to a label file; what DuckDB says of disks and files becomes a sentence."""
+def _open_file(path: Path, config: dict[str, str], read_only: bool = False) -> Iterator[sa.Connection]:
+    """Open a label file; turn DuckDB's errors of disk, memory and file into a LabelFileError."""
     engine = sa.create_engine(
         f"duckdb:///{path.resolve()}", connect_args={"read_only": read_only, "config": config}, poolclass=sa.NullPool
     )
@@ -155,8 +155,8 @@ def _sentence(path: Path, error: Exception) -> str:
 
 
 @contextmanager
-def _only_builder(data: Path) -> Iterator[None]:
-    """Two builds at once would lose one's work: the second is told to wait."""
+def _hold_build_lock(data: Path) -> Iterator[None]:
+    """Hold the lock of builds into `data`; raise LabelFileError if another build holds it."""
     with (data / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,8 +166,8 @@ def _only_builder(data: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _cleaned_up(building: Path) -> Iterator[None]:
-    """Leave nothing half-built behind."""
+def _remove_leftovers(building: Path) -> Iterator[None]:
+    """Remove the half-built file and DuckDB's files beside it at the end."""
     try:
         yield
     finally:
@@ -177,7 +177,7 @@ def _cleaned_up(building: Path) -> Iterator[None]:
 
 
 def _point_current_at(built: Path, final: Path) -> None:
-    """Rename the finished file, then replace the link in one step; a new name, because readers cache by path."""
+    """Rename the finished file, then replace the link in one step; names are new, because readers cache by path."""
     with built.open("rb") as file:
         os.fsync(file.fileno())
     built.rename(final)
@@ -187,16 +187,16 @@ def _point_current_at(built: Path, final: Path) -> None:
 
 
 def _prune(data: Path) -> None:
-    """Drop all but the newest files, and what a killed build left."""
-    by_age = sorted(data.glob("labels-*.duckdb"), key=lambda file: file.stat().st_mtime_ns)  # names tell seconds only
-    for old in by_age[:-KEPT]:
+    """Delete all but the newest label files, and the leftovers of killed builds."""
+    by_age = sorted(data.glob("labels-*.duckdb"), key=lambda file: file.stat().st_mtime_ns)  # names have whole seconds
+    for old in by_age[:-KEPT_FILES]:
         old.unlink()
-    for left in data.glob(".building-*"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    for leftover in data.glob(".building-*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
-def allow(connection: sa.Connection, most: int, search_rows: int) -> int:
-    """Limit DuckDB to what so many search rows need, `most` bytes at most; returns how many of them to sort at once."""
-    limit = min(most, max(LEAST, OF_FILE * search_rows))
+def limit_memory(connection: sa.Connection, most: int, search_rows: int) -> int:
+    """Limit DuckDB to the memory for `search_rows`, `most` bytes at most; return how many rows it can sort at once."""
+    limit = min(most, max(LEAST_MEMORY, BYTES_PER_ROW * search_rows))
     connection.execute(sa.text(f"SET memory_limit = '{limit}B'"))
-    return limit // OF_SORT
+    return limit // BYTES_PER_SORTED_ROW

@@ -1,6 +1,6 @@
-"""The models of the current label file as checkpoints to load: follows the file as it is replaced.
+"""The checkpoints of the models in the current label file, also after the file is replaced.
 
-Knows where models came from; loads nothing before it is asked to.
+Knows where models came from; opens a checkpoint only when its function is called.
 """
 
 import os
@@ -17,7 +17,7 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 class PublishedCheckpoints(Mapping[str, Callable[[], Checkpoint]]):
-    """Model name to a function that opens its checkpoint, in the order the models were mapped, newest last."""
+    """A mapping of model name to a function that opens its checkpoint, in the order that models were mapped."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -44,7 +44,7 @@ class PublishedCheckpoints(Mapping[str, Callable[[], Checkpoint]]):
 
 
 def _reopen(model: PublishedModel) -> Checkpoint:
-    """The checkpoint a model was mapped from, refused if its weights have changed since."""
+    """Open the checkpoint that a model was mapped from; raise CheckpointError if its weights have changed since."""
     exact = model.revision is not None and _COMMIT.match(model.revision)
     checkpoint = open_checkpoint(f"{model.source}@{model.revision}" if exact else model.source)
     if checkpoint.source_hash != model.source_hash:

@@ -1,4 +1,4 @@
-"""Whether a label file that was just built is whole: every label of every mapped layer once, every token of it found.
+"""The check that a label file just built is complete: each label of each mapped layer once, each token searchable.
 
 Works on an open connection. Knows tables only.
 """
@@ -17,11 +17,11 @@ _LABELS = """
     FROM label WHERE model = :id"""
 
 
-def check(connection: sa.Connection) -> None:
-    """Every neuron of every model's mapped layers once under each view and lens, and every label token by search.
+def check_complete(connection: sa.Connection) -> None:
+    """Check that each neuron of the mapped layers has one label a view and lens, and each label token a search row.
 
     Raises:
-        LabelFileError: a row is missing or doubled.
+        LabelFileError: a label or search row is missing or doubled.
     """
     for model in connection.execute(sa.select(label_tables.model)).mappings():
         _check_labels(connection, model)
@@ -35,11 +35,11 @@ def _check_labels(connection: sa.Connection, model: sa.RowMapping) -> None:
     settings: dict[str, Any] = json.loads(model["settings"])
     layers = mapped_layers(settings, model["layers"])
     expected = len(layers) * model["neurons"] * len(settings["views"]) * len(settings["lenses"])
-    found, distinct = connection.execute(
+    loaded, distinct = connection.execute(
         sa.text(_LABELS), {"id": model["id"], "first": layers[0], "last": layers[-1]}
     ).one()
-    if not found == distinct == expected:
+    if not loaded == distinct == expected:
         raise LabelFileError(
-            f"{model['name']} should have {expected:,} labels, but {found:,} were loaded, {distinct:,} of them "
+            f"{model['name']} should have {expected:,} labels, but {loaded:,} were loaded, {distinct:,} of them "
             "different. Map it again with --fresh."
         )

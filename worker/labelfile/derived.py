@@ -1,9 +1,9 @@
-"""Tables of a label file that follow from its others: where noise ends, what a pair's labels have in common, and labels
-put on trial by measured effects.
+"""SQL of the tables that are derived from others: noise thresholds, the agreement of a pair's labels, and tests of
+labels by measured effects.
 
-Statements on an open connection, each one table. Everything here is made anew in every file. A label is tried at the
-end that stands further out. Where that is its highest token the neuron is clamped to the high end of its range, where
-it is the lowest to the low end; either way the token should become likelier.
+Each statement fills one table, in every file anew. A label is tested by the token at its end that lies further from the
+mean: for the highest token the neuron is clamped to the high end of its range, for the lowest to the low end. Either
+way the token should become likelier.
 """
 
 import sqlalchemy as sa
@@ -12,9 +12,9 @@ from neuronym.contract import Lens, Strength, View
 from neuronym.label_tables import LABELS, NAMED_BY, code, column_holds, label_place
 from neuronym.sites import NATURAL_SITE
 
-NEAR_TIE = 0.1  # standard deviations between a model's top token and the other model's: less is a tie, not a change
+NEAR_TIE = 0.1  # standard deviations between a model's top token and the other model's; less counts as a tie
 
-# Where noise ends in each layer, by its control. A model that was mapped without one has no strengths.
+# The noise thresholds of each layer, from its control. Labels of a model mapped without a control have no strength.
 THRESHOLDS = f"""
     CREATE TEMP TABLE threshold AS
     SELECT model, list_position({[str(view) for view in View]}, view) - 1 AS view,
@@ -26,20 +26,20 @@ THRESHOLDS = f"""
 
 
 def strength_of(label: str, scores: str, threshold: str = "t", judged: str = "model") -> str:
-    """The strength of one end of a label, of which `scores` are the tokens, by the threshold of its layer.
+    """SQL of the strength of one end of a label by its layer's threshold; `scores` is the column of that end's scores.
 
     Args:
-        label, threshold: what the label's and the threshold's columns are read from.
+        label, threshold: the tables that the label's and the threshold's columns are read from.
         judged: a column of the threshold that is null where the layer has none.
     """
-    reach = f"abs({label}.{scores}[1] - {label}.mean) / {label}.std"
+    distance = f"abs({label}.{scores}[1] - {label}.mean) / {label}.std"
     return f"""CASE WHEN {threshold}.{judged} IS NULL THEN NULL
-        WHEN {label}.std > 0 AND {reach} > {threshold}.strong_above THEN {code(Strength.strong)}
-        WHEN {label}.std > 0 AND {reach} > {threshold}.weak_above THEN {code(Strength.weak)}
+        WHEN {label}.std > 0 AND {distance} > {threshold}.strong_above THEN {code(Strength.strong)}
+        WHEN {label}.std > 0 AND {distance} > {threshold}.weak_above THEN {code(Strength.weak)}
         ELSE {code(Strength.noise)} END"""
 
 
-# `moved` (pair, view, layer, neuron, cosine) is what mapping the pair measured on the weights.
+# `moved` (pair, view, layer, neuron, cosine) holds the cosines of weights that mapping the pair measured.
 DRIFT = f"""
     INSERT INTO drift (pair, view, lens, layer, neuron, cosine, same_top, base_rank, instruct_rank, near_tie,
         base_margin, instruct_margin, overlap, base_token, instruct_token)
@@ -90,8 +90,8 @@ _PLACES = ", ".join(
 )
 
 
-def _holds(change: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
-    """The rule, spelled for the columns `side` and `direction` of a statement."""
+def _label_holds(change: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
+    """The rule by which a label holds, for the columns `side` and `direction` of a statement."""
     return column_holds(change, sa.column("side"), sa.column("direction"))
 
 
@@ -100,8 +100,8 @@ _DELTA, _CONTROL = sa.column("delta", sa.REAL), sa.column("control", sa.REAL)
 TRIALS = f"""
     CREATE TEMP TABLE trial AS
     SELECT model, view, lens, site, layer, strength, deltas[place + 1] AS delta, controls[place + 1] AS control,
-        ranks[place + 1] AS place_among_all, {_holds(_DELTA)} AS holds, {_holds(_CONTROL)} AS control_holds,
-        {_holds(_DELTA - _CONTROL)} AS beyond_control
+        ranks[place + 1] AS place_among_all, {_label_holds(_DELTA)} AS holds, {_label_holds(_CONTROL)} AS control_holds,
+        {_label_holds(_DELTA - _CONTROL)} AS beyond_control
     FROM (
         SELECT *, coalesce(mean - bottom_scores[1] > top_scores[1] - mean, false)::SMALLINT AS side FROM label
     ) l
@@ -111,7 +111,7 @@ TRIALS = f"""
 
 NATURAL_SITES = ", ".join(f"({code(view)}, {code(site)})" for view, site in NATURAL_SITE.items())
 
-# What people see first: the view and lens whose labels most often rise beyond their control at the natural site.
+# The view and lens that pages show first: those whose labels most often rise beyond their control at the natural site.
 FIRST = f"""
     UPDATE measurement
     SET result = json_merge_patch(result, json_object('first', json_object(

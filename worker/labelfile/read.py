@@ -1,6 +1,6 @@
-"""What the worker reads back out of the current label file.
+"""Queries of the worker on the current label file.
 
-Knows tables; opens no file itself and knows nothing of how one is built.
+Knows tables; knows nothing of how a label file is built.
 """
 
 import json
@@ -18,7 +18,7 @@ from worker.labelfile.build import CURRENT, current_file
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """Where a mapped model came from."""
+    """The source of a mapped model."""
 
     name: str
     source: str
@@ -28,7 +28,7 @@ class PublishedModel:
 
 
 def published_models(data: Path) -> list[PublishedModel]:
-    """The models of the current label file, in the order they were mapped; none if there is no file."""
+    """The models of the current label file, in the order that they were mapped; none without a file."""
     if not (data / CURRENT).exists():
         return []
     wanted = [model.c[name] for name in PublishedModel.__dataclass_fields__]
@@ -37,16 +37,16 @@ def published_models(data: Path) -> list[PublishedModel]:
 
 
 def published_layers(data: Path) -> dict[str, range]:
-    """The mapped layers of each model of the current label file, by name; none if there is no file."""
+    """The mapped layers of each model of the current label file, by name; none without a file."""
     if not (data / CURRENT).exists():
         return {}
     with current_file(data) as connection:
-        found = connection.execute(sa.select(model.c.name, model.c.settings, model.c.layers))
-        return {name: mapped_layers(json.loads(settings), layers) for name, settings, layers in found}
+        models = connection.execute(sa.select(model.c.name, model.c.settings, model.c.layers))
+        return {name: mapped_layers(json.loads(settings), layers) for name, settings, layers in models}
 
 
 def published_tokens(data: Path, name: str) -> NDArray[np.int32]:
-    """The token at each end of a model's labels, `(labels, layers, neurons)` by `label_place`; -1 without one."""
+    """The token id at each end of a model's labels, `(labels, layers, neurons)` by `label_place`; -1 for no token."""
     ends = sa.select(
         label.c.view, label.c.lens, label.c.layer, label.c.neuron, label.c.top_ids[1], label.c.bottom_ids[1]
     )
@@ -57,22 +57,22 @@ def published_tokens(data: Path, name: str) -> NDArray[np.int32]:
             ends.join(model, model.c.id == label.c.model).where(model.c.name == name)
         ):
             tokens[label_place(view, lens), *place] = highest
-            if lowest is not None:  # mapped with no lowest tokens
+            if lowest is not None:  # None where the model was mapped without lowest tokens
                 tokens[label_place(view, lens, Side.bottom), *place] = lowest
     return tokens
 
 
 def published_measurements(data: Path) -> set[tuple[str, str]]:
-    """Model and kind of what is measured in the current label file."""
+    """The measurements in the current label file: pairs of model name and kind."""
     kinds = sa.select(model.c.name, measurement.c.kind).join(measurement, measurement.c.model == model.c.id)
     with current_file(data) as connection:
         return {(name, kind) for name, kind in connection.execute(kinds)}
 
 
 def published_ranges(data: Path, name: str, site: Site, quantile: float) -> NDArray[np.float32]:
-    """A quantile of every neuron's values on text, `(layers, neurons)`; nan where it was not measured."""
-    at = activity.c.quantiles[QUANTILES.index(quantile) + 1]
-    wanted = sa.select(activity.c.layer, activity.c.neuron, at).join(model, model.c.id == activity.c.model)
+    """A quantile of every neuron's values on text, `(layers, neurons)`; nan where a neuron was not measured."""
+    quantile_column = activity.c.quantiles[QUANTILES.index(quantile) + 1]
+    wanted = sa.select(activity.c.layer, activity.c.neuron, quantile_column).join(model, model.c.id == activity.c.model)
     shape = sa.select(model.c.layers, model.c.neurons).where(model.c.name == name)
     with current_file(data) as connection:
         values = np.full(connection.execute(shape).one(), np.nan, np.float32)

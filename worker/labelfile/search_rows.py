@@ -1,7 +1,7 @@
-"""The table `label_by_token`: a row for every token of every label, in the order searches read them.
+"""The table `label_by_token`: a row for every token of every label, in the order that searches read them.
 
-Filled a range of tokens at a time. Sorting all rows at once would take memory by the size of the models, and DuckDB's
-sort fails on the way when they are a little more than its limit. Knows tables only.
+It is filled one range of tokens at a time: sorting all rows at once would take memory in proportion to the models, and
+DuckDB's sort fails when rows exceed its limit by a little. Knows tables only.
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from neuronym.contract import Direction, Lens, Side, View
 from neuronym.label_tables import NAMED, code, label_place
 from worker.labelfile.derived import NATURAL_SITES, strength_of
 
-# A model's agreement is with its counterpart in the first pair it stands in.
+# A model's agreement is that with its counterpart in the first pair that it belongs to.
 _FIRST_AGREEMENT = """
     SELECT m.id AS model, d.view, d.lens, d.layer, d.neuron, d.same_top
     FROM (SELECT id, (SELECT min(p.id) FROM pair p WHERE model.id IN (p.base, p.instruct)) AS pair FROM model) m
@@ -22,7 +22,7 @@ _DELTAS = f"""
     FROM effect JOIN (VALUES {NATURAL_SITES}) natural_site (view, site) USING (site)
     WHERE direction = {code(Direction.high)}"""
 
-# All that is said of a label as a whole is looked up before its tokens become rows: there are thirty times as many.
+# Values of a label as a whole are joined before its tokens become rows, which are thirty times as many.
 _LABELS = f"""
     SELECT l.*, m.tokenizer, t.model AS judged, weak_above, strong_above, deltas, same_top
     FROM label l
@@ -32,11 +32,11 @@ _LABELS = f"""
     LEFT JOIN ({_FIRST_AGREEMENT}) a USING (model, view, lens, layer, neuron)"""
 
 
-def _end(side: Side) -> str:
-    """Rows of the tokens at one end of every label.
+def _side_rows(side: Side) -> str:
+    """SQL of the rows of the tokens at one end of every label.
 
-    Their effect is the label's: the change of the first token at this end when the neuron is clamped high. That raises
-    the highest token of a label that holds, and lowers its lowest.
+    Each row has the label's effect: the change of the first token at this end when the neuron is clamped high. For a
+    label that holds, that raises its highest token and lowers its lowest.
     """
     places = " ".join(
         f"WHEN view = {code(view)} AND lens = {code(lens)} THEN {label_place(view, lens, side) + 1}"
@@ -60,7 +60,7 @@ _INSERT = f"""
     WITH labels AS NOT MATERIALIZED ({_LABELS})
     SELECT tokenizer, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z,
         model, view, lens, layer, neuron, rank, score, {_TOPS}, layer_z, strength, effect, same_top
-    FROM ({" UNION ALL ".join(_end(side) for side in Side)})
+    FROM ({" UNION ALL ".join(_side_rows(side) for side in Side)})
     WHERE token BETWEEN :first AND :last
     ORDER BY token, side, z DESC, model, view, lens, layer, neuron"""
 
@@ -78,6 +78,6 @@ _RANGES = f"""
 
 
 def insert_search_rows(connection: sa.Connection, at_once: int) -> None:
-    """Fill the table from the others, about `at_once` rows at a time; needs the temporary table `threshold`."""
-    for part in connection.execute(sa.text(_RANGES), {"at_once": at_once}).mappings().all():
-        connection.execute(sa.text(_INSERT), dict(part))
+    """Fill `label_by_token`, about `at_once` rows at a time; needs the temporary table `threshold`."""
+    for token_range in connection.execute(sa.text(_RANGES), {"at_once": at_once}).mappings().all():
+        connection.execute(sa.text(_INSERT), dict(token_range))

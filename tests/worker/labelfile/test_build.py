@@ -18,11 +18,11 @@ from worker.labelfile import build
 from worker.labelfile.build import expected_tables, migrate
 from worker.labelfile.read import published_models
 from worker.map_run import MapRun
-from worker.mapping.mapping import Recipe
+from worker.mapping.mapping import MapRecipe
 
 
-def map_into(data: Path, folder: Path, name: str, recipe: Recipe | None = None) -> str:
-    return MapRun(Settings(data=data), recipe or Recipe()).map([str(folder)], [name])
+def map_into(data: Path, folder: Path, name: str, recipe: MapRecipe | None = None) -> str:
+    return MapRun(Settings(data=data), recipe or MapRecipe()).map([str(folder)], [name])
 
 
 def test_migrations_and_tables_agree() -> None:
@@ -83,12 +83,12 @@ def test_models_are_added_and_renewed(tmp_path: Path) -> None:
     assert rows(data, "SELECT name, gated, tokenizer FROM model") == [("first", True, 0), ("second", False, 0)]
     assert rows(data, "SELECT count(*) FROM label WHERE model = 1") == [(LAYERS * NEURONS * 2 * 2,)]
 
-    third = map_into(data, llama, "first", Recipe(top_k=7))
+    third = map_into(data, llama, "first", MapRecipe(top_k=7))
     assert rows(data, "SELECT id, name FROM model ORDER BY id") == [(0, "first"), (1, "second")]
     assert rows(data, "SELECT DISTINCT len(top_ids) FROM label WHERE model = 0") == [(7,)]
     keys = rows(data, "SELECT model, view, lens, layer, neuron FROM label")
     assert keys == sorted(keys)
-    assert [one.name for one in published_models(data)] == ["first", "second"]
+    assert [model.name for model in published_models(data)] == ["first", "second"]
     assert {path.name for path in data.glob("labels-*")} == {f"labels-{run}.duckdb" for run in (second, third)}
 
 
@@ -124,7 +124,7 @@ def test_a_second_builder_is_told_to_wait(tiny_llama: Path, tmp_path: Path) -> N
 
 def test_a_lost_row_is_not_published(tiny_llama: Path, tmp_path: Path) -> None:
     run = map_into(tmp_path, tiny_llama, "tiny")
-    again = MapRun(Settings(data=tmp_path), Recipe(top_k=9))
+    again = MapRun(Settings(data=tmp_path), MapRecipe(top_k=9))
 
     def lose_a_shard(progress: object) -> None:
         for shard in (tmp_path / ".mapping").rglob("label-0000.parquet"):

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.reading import rows
-from worker.labelfile.build import LEAST, allow
+from worker.labelfile.build import LEAST_MEMORY, limit_memory
 from worker.labelfile.derived import THRESHOLDS
 from worker.labelfile.search_rows import insert_search_rows
 
@@ -33,12 +33,12 @@ def test_memory_grows_with_the_rows_up_to_the_setting() -> None:
         def limit() -> str:
             return str(connection.scalar(sa.text("SELECT current_setting('memory_limit')")))
 
-        few = allow(connection, most=2_000_000_000, search_rows=1000)
+        few = limit_memory(connection, most=2_000_000_000, search_rows=1000)
         assert limit() == "228.8 MiB"
-        assert few * 100 <= LEAST
-        some = allow(connection, most=2_000_000_000, search_rows=50_000_000)  # 14 bytes each
+        assert few * 100 <= LEAST_MEMORY
+        some = limit_memory(connection, most=2_000_000_000, search_rows=50_000_000)  # 14 bytes each
         assert limit() == "667.5 MiB"
         assert some > few
-        assert allow(connection, most=200_000_000, search_rows=50_000_000) < few
+        assert limit_memory(connection, most=200_000_000, search_rows=50_000_000) < few
         assert limit() == "190.7 MiB"
     engine.dispose()
