@@ -1,1 +1,1 @@
-"""The machine: cores, devices, memory."""
+"""The machine: its cores, devices and memory."""

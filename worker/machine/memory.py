@@ -1,4 +1,4 @@
-"""What this process frees and the C library keeps: as little as possible.
+"""Have the C library return freed memory to the system instead of keeping it.
 
 Knows the heap; knows nothing of what is on it.
 """
@@ -7,25 +7,26 @@ import ctypes
 import gc
 import os
 
-LARGE, KEPT = 2**22, 2**26  # bytes of a block that gets its own pages; free bytes at the heap's end that stay
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of malloc.h
+LARGE_BLOCK = 2**22  # bytes from which a block gets pages of its own
+KEPT_BYTES = 2**26  # free bytes that stay at the heap's end
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # options of mallopt, from malloc.h
 
 
-def save() -> None:
-    """Have the C library keep little of what this process frees; to be called before a library is imported.
+def keep_little_memory() -> None:
+    """Have the C library keep little of what this process frees; call this before importing libraries.
 
-    One heap for all threads (each would keep what it once needed), Arrow's too. Large blocks get pages of their own: in
-    a heap, small ones are cut from a large one that was freed, and the next large one does not fit there any more.
+    All threads, and Arrow, share one heap, since each heap keeps what it once needed. Large blocks get pages of their
+    own: in a heap, small blocks are cut from a large one that was freed, and the next large one no longer fits.
     """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
     if set_option:
-        for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, LARGE), (_TRIM_THRESHOLD, KEPT)):
+        for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, LARGE_BLOCK), (_TRIM_THRESHOLD, KEPT_BYTES)):
             set_option(option, value)
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
-def give_back() -> None:
-    """Hand freed memory back to the system, where the C library can."""
+def return_memory() -> None:
+    """Return freed memory to the system, if the C library can."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
