@@ -60,7 +60,7 @@ def test_a_failure_of_the_work_is_passed_on() -> None:
         assert httpx2.get(address).text == "lost"
 
 
-@pytest.mark.parametrize("install", [error_pages.install, errors.install])
+@pytest.mark.parametrize("install", [error_pages.install, errors.install_error_handlers])
 def test_a_client_that_left_is_no_failure_of_a_server(install: Callable[[FastAPI], None]) -> None:
     service = FastAPI()
     install(service)

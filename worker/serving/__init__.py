@@ -1,1 +1,1 @@
-"""The worker over HTTP: one thread a model, a bounded queue, streams that end when their reader leaves."""
+"""The worker over HTTP: one thread a model, a bounded queue, streams that end when their client leaves."""

@@ -1,4 +1,4 @@
-"""What the worker counts while it runs, in Prometheus' text format."""
+"""Counters and gauges of the worker service, in Prometheus' text format."""
 
 from typing import Literal
 
@@ -6,11 +6,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from neuronym.contract import WorkerStatus
 
-Outcome = Literal["done", "left", "refused", "failed"]
+RunOutcome = Literal["done", "left", "refused", "failed"]
 
 
-class Metrics:
-    """One worker's counts."""
+class WorkerMetrics:
+    """The counters and gauges of one worker."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -21,12 +21,12 @@ class Metrics:
         self._waiting = Gauge("neuronym_worker_waiting", "Clamps that wait for their turn.", registry=registry)
         self._models = Gauge("neuronym_worker_models", "Models, by what they do.", ["state"], registry=registry)
 
-    def ended(self, outcome: Outcome) -> None:
-        """Count a clamp."""
+    def count_clamp(self, outcome: RunOutcome) -> None:
+        """Count a clamp that ended."""
         self.clamps.labels(outcome).inc()
 
     def text(self, status: WorkerStatus) -> bytes:
-        """All counts, with the status as it is now."""
+        """All counters, and gauges set to `status`, in Prometheus' text format."""
         self._running.set(status.running)
         self._waiting.set(status.waiting)
         for state in ("available", "loading", "ready", "failed"):

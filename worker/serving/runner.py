@@ -1,6 +1,6 @@
-"""The models, the thread they live on and the queue for it, as one: what the HTTP service serves.
+"""The runner behind the HTTP service: live models, the thread that they run on, and the queue for it.
 
-Knows who waits for whom; knows nothing of HTTP. What a run does is `generation`'s business.
+Knows the queue; knows nothing of HTTP. `steering.generation` knows what a run does.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from neuronym.contract import (
 from neuronym.settings import Settings
 from worker.errors import CheckpointError, RequestError
 from worker.machine.device import choose_device, model_memory
-from worker.serving.metrics import Metrics, Outcome
-from worker.serving.queue import Place, Turns
+from worker.serving.metrics import RunOutcome, WorkerMetrics
+from worker.serving.queue import Place, QueuePlace, RunQueue
 from worker.steering.generation import ClampPlan, generate, plan_clamp
 from worker.steering.models import LiveModel, LiveModels, Opener
 from worker.steering.sweep import plan_sweep, sweep
@@ -31,36 +31,36 @@ from worker.steering.thread import ModelThread
 
 log = logging.getLogger(__name__)
 VERSION = version("neuronym")
-LOOK = 0.5  # seconds between looks at a model that is loading
+LOOK = 0.5  # seconds between reports on a model that is loading
 
 
 class Runner:
-    """Runs clamps one after another.
+    """Run clamps and sweeps one after another.
 
     Raises:
-        ValueError: the device in the settings is not there.
+        ValueError: the machine lacks the device in the settings.
     """
 
     def __init__(self, settings: Settings, models: Mapping[str, Opener]) -> None:
         device = choose_device(settings.device)
         self.models = LiveModels(models, device, model_memory(settings, device))
         self.thread = ModelThread(settings.threads, self.models.shrink)
-        self.turns = Turns(settings.queue)
-        self.metrics = Metrics()
+        self.queue = RunQueue(settings.queue)
+        self.metrics = WorkerMetrics()
 
     def status(self) -> WorkerStatus:
-        """What the worker does at this moment."""
+        """The worker's status now: device, models, and the length of the queue."""
         return WorkerStatus(
             version=VERSION,
             device=str(self.models.device),
             models=self.models.status(),
-            running=self.turns.running,
-            waiting=self.turns.waiting,
-            capacity=self.turns.room + 1,
+            running=self.queue.running,
+            waiting=self.queue.waiting,
+            capacity=self.queue.room + 1,
         )
 
     async def warm_up(self) -> None:
-        """Load the first model that can be had."""
+        """Load the first model that can be loaded."""
         for name in self.models.names:
             try:
                 await self.thread.run(self.models.get, name)
@@ -87,12 +87,12 @@ class Runner:
     ) -> AsyncGenerator[list[ClampEvent]]:
         """Wait, load, run, and give the place up; the events of one step at a time.
 
-        Closing it ends the run after the step it is in.
+        Closing the generator ends the run after its current step.
         """
-        outcome: Outcome = "left"
+        outcome: RunOutcome = "left"
         with ExitStack() as ending:
-            ending.callback(lambda: self.metrics.ended(outcome))
-            ending.callback(self.turns.leave, place)  # not when the answer has been read, which may take forever
+            ending.callback(lambda: self.metrics.count_clamp(outcome))
+            ending.callback(self.queue.leave, place)  # now, since a client may take forever to read the answer
             try:
                 while position := place.position:
                     yield [ClampWaiting(model=request.model, position=position)]
@@ -118,8 +118,8 @@ class Runner:
                 outcome = "failed"
                 raise
 
-    async def sweep(self, request: SweepRequest, place: Place) -> SweepCurve:
-        """Wait for the turn, and run a sweep. The place is left by whoever admitted it."""
+    async def sweep(self, request: SweepRequest, place: QueuePlace) -> SweepCurve:
+        """Wait for the turn, and run a sweep. The caller leaves the place."""
         planned = await asyncio.to_thread(plan_sweep, request, await self.live(request.model, place))
         await place.turn()
         live = await self.thread.run(self.models.get, request.model)

@@ -1,6 +1,6 @@
-"""The worker over HTTP: clamps, plain or streamed, sweeps, the tokens of a text, and how the worker is.
+"""The HTTP service of the worker: clamps, plain or streamed, sweeps, the tokens of a text, status and health.
 
-Knows who waits for whom and who has left; what a run does is `generation`'s business.
+Knows the queue and which clients have left; `steering.generation` knows what a run does.
 """
 
 import asyncio
@@ -28,28 +28,28 @@ from neuronym.contract import (
 from neuronym.http import cancel_if_client_leaves
 from neuronym.settings import Settings
 from worker.serving import errors
-from worker.serving.errors import NotPermitted, NotReady
-from worker.serving.queue import Busy, Place
+from worker.serving.errors import NotReady, WrongSecret
+from worker.serving.queue import Busy, QueuePlace
 from worker.serving.runner import VERSION, Runner
 from worker.steering.codec import Codec
 from worker.steering.generation import collect
 from worker.steering.models import Opener
 
-STALL = 30.0  # seconds after which a client that does not read what it is sent has left
+STALL = 30.0  # seconds without reading after which a client counts as gone
 
 
 def create_service(settings: Settings, models: Mapping[str, Opener]) -> FastAPI:
-    """The service for the given models, by name; the first that can be had is loaded at the start.
+    """Create the service for `models`, by name; the first that can be loaded is loaded at the start.
 
     Raises:
-        ValueError: the device in the settings is not there.
+        ValueError: the machine lacks the device in the settings.
     """
     service = FastAPI(title="Neuronym worker", version=VERSION, lifespan=_lifespan)
     service.state.runner = Runner(settings, models)
     service.state.settings = settings
     service.include_router(router)
     service.include_router(health)
-    errors.install(service)
+    errors.install_error_handlers(service)
     return service
 
 
@@ -64,10 +64,10 @@ async def _lifespan(service: FastAPI) -> AsyncIterator[None]:
 
 
 @dataclass(frozen=True)
-class Visit:
-    """A client's place in the queue, and what is to be ended when its answer has been sent or it has left."""
+class QueueVisit:
+    """A client's place in the queue, and the callbacks for when its answer has been sent or it has left."""
 
-    place: Place
+    place: QueuePlace
     ending: AsyncExitStack
 
 
@@ -76,27 +76,27 @@ def _runner(request: Request) -> Runner:
     return runner
 
 
-async def _visit(runner: Annotated[Runner, Depends(_runner)]) -> AsyncIterator[Visit]:
-    """Admission comes before the status line, so that a full queue is a 503."""
+async def _visit(runner: Annotated[Runner, Depends(_runner)]) -> AsyncIterator[QueueVisit]:
+    """Take a place before the status line is sent, so that a full queue is a 503."""
     async with AsyncExitStack() as ending:
         try:
-            place = ending.enter_context(runner.turns.admit())
+            place = ending.enter_context(runner.queue.admit())
         except Busy:
-            runner.metrics.ended("refused")
+            runner.metrics.count_clamp("refused")
             raise
-        yield Visit(place, ending)
+        yield QueueVisit(place, ending)
 
 
-def _permit(request: Request) -> None:
+def _check_secret(request: Request) -> None:
     settings: Settings = request.app.state.settings
     if not admits(settings.worker_secret, request.headers.get("Authorization", "")):
-        raise NotPermitted
+        raise WrongSecret
 
 
 RunnerDep = Annotated[Runner, Depends(_runner)]
-VisitDep = Annotated[Visit, Depends(_visit)]
-router = APIRouter(dependencies=[Depends(_permit)])
-health = APIRouter()  # for supervisors, who need no secret
+VisitDep = Annotated[QueueVisit, Depends(_visit)]
+router = APIRouter(dependencies=[Depends(_check_secret)])
+health = APIRouter()  # without the secret, which supervisors lack
 
 
 @router.post("/v1/clamp", response_model=ClampResult)
@@ -146,7 +146,7 @@ async def readyz(runner: RunnerDep) -> dict[str, bool]:
     """A clamp would run: a model is loaded. Else 503 with the reason of each model that could not be."""
     models = runner.models.status()
     if not any(model.state == "ready" for model in models):
-        raise NotReady(_not_ready(models))
+        raise NotReady(_not_ready_reasons(models))
     return {"ok": True}
 
 
@@ -156,37 +156,39 @@ async def metrics(runner: RunnerDep) -> Response:
     return Response(runner.metrics.text(runner.status()), media_type="text/plain; version=0.0.4")
 
 
-def _not_ready(models: Sequence[WorkerModel]) -> str:
-    """Why no clamp would run, and which model is on its way."""
+def _not_ready_reasons(models: Sequence[WorkerModel]) -> str:
+    """The sentences of why no clamp would run: models that failed, and models that are loading."""
     failed = [model.error for model in models if model.error]
-    coming = [f"{model.name} is loading, {model.loaded or 0:.0%} done." for model in models if model.state == "loading"]
-    if failed or coming:
-        return " ".join([*failed, *coming])
+    loading = [
+        f"{model.name} is loading, {model.loaded or 0:.0%} done." for model in models if model.state == "loading"
+    ]
+    if failed or loading:
+        return " ".join([*failed, *loading])
     return "No model is loaded yet." if models else "There is no mapped model to load: map one first."
 
 
-def _pieces(codec: Codec, body: TokenizeRequest) -> list[Token]:
+def _text_tokens(codec: Codec, body: TokenizeRequest) -> list[Token]:
     return codec.pieces(codec.chat(body.messages) if body.messages else codec.prompt(body.text or ""))
 
 
-async def _whole(run: AsyncIterator[list[ClampEvent]]) -> ClampResult:
+async def _collect(run: AsyncIterator[list[ClampEvent]]) -> ClampResult:
     return collect([event async for step in run for event in step])
 
 
-async def _written(run: AsyncIterator[list[ClampEvent]]) -> AsyncIterator[bytes]:
-    """A run as Server-Sent Events; a step without any is a comment, as a sign of life."""
+async def _server_sent_events(run: AsyncIterator[list[ClampEvent]]) -> AsyncIterator[bytes]:
+    """Encode a run as Server-Sent Events; a step without events becomes a comment, as a sign of life."""
     sending = asyncio.current_task()
     assert sending is not None
     try:
         async for step in run:
             stalled = asyncio.get_running_loop().call_later(STALL, sending.cancel)
             try:
-                yield b"".join(map(_event, step)) or KEEPALIVE_COMMENT
+                yield b"".join(map(_server_sent_event, step)) or KEEPALIVE_COMMENT
             finally:
                 stalled.cancel()
     except Exception as error:
-        yield _event(errors.event(error))
+        yield _server_sent_event(errors.error_event(error))
 
 
-def _event(event: ClampEvent) -> bytes:
+def _server_sent_event(event: ClampEvent) -> bytes:
     return format_sse_event(event=event.event, data_str=event.model_dump_json())

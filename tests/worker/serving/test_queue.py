@@ -5,16 +5,16 @@ from contextlib import ExitStack
 
 import pytest
 
-from worker.serving import queue as turning
-from worker.serving.queue import Busy, Place, Turns
+from worker.serving import queue as queue_module
+from worker.serving.queue import Busy, QueuePlace, RunQueue
 
 
 def test_turns_come_in_order_and_leaving_the_queue_is_no_turn() -> None:
     async def scene() -> list[str]:
-        turns, order = Turns(room=3), []
+        queue, order = RunQueue(room=3), []
 
         async def client(name: str, stay: asyncio.Event) -> None:
-            with turns.admit() as place:
+            with queue.admit() as place:
                 await place.turn()
                 order.append(name)
                 await stay.wait()
@@ -22,25 +22,25 @@ def test_turns_come_in_order_and_leaving_the_queue_is_no_turn() -> None:
         stays = {name: asyncio.Event() for name in "abcd"}
         tasks = {name: asyncio.create_task(client(name, stays[name])) for name in "abcd"}
         await asyncio.sleep(0)
-        assert (turns.running, turns.waiting) == (1, 3)
+        assert (queue.running, queue.waiting) == (1, 3)
         with pytest.raises(Busy) as refused:
-            turns.admit().__enter__()
+            queue.admit().__enter__()
         assert refused.value.retry_after >= 1
         tasks["b"].cancel()
         for name in "acd":
             stays[name].set()
         await asyncio.wait(tasks.values())
-        assert (turns.running, turns.waiting) == (0, 0)
+        assert (queue.running, queue.waiting) == (0, 0)
         return order
 
     assert asyncio.run(scene()) == ["a", "c", "d"]
 
 
 def test_a_place_knows_how_many_are_before_it() -> None:
-    turns = Turns(room=2)
+    queue = RunQueue(room=2)
     with ExitStack() as first, ExitStack() as second:
-        places: list[Place] = [first.enter_context(turns.admit()), second.enter_context(turns.admit())]
-        with turns.admit() as last:
+        places: list[QueuePlace] = [first.enter_context(queue.admit()), second.enter_context(queue.admit())]
+        with queue.admit() as last:
             assert [place.position for place in (*places, last)] == [0, 1, 2]
             second.close()
             assert last.position == 1
@@ -49,11 +49,11 @@ def test_a_place_knows_how_many_are_before_it() -> None:
 
 
 def test_a_place_that_does_not_move_gives_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turning, "SIGN_OF_LIFE", 0.01)
+    monkeypatch.setattr(queue_module, "SIGN_OF_LIFE", 0.01)
 
     async def scene() -> int:
-        turns = Turns(room=1)
-        with turns.admit(), turns.admit() as waiting:
+        queue = RunQueue(room=1)
+        with queue.admit(), queue.admit() as waiting:
             await waiting.move()
             return waiting.position
 
@@ -62,11 +62,11 @@ def test_a_place_that_does_not_move_gives_a_sign_of_life(monkeypatch: pytest.Mon
 
 def test_retry_after_is_about_what_a_turn_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(turning, "monotonic", lambda: now)
-    turns = Turns(room=1)
+    monkeypatch.setattr(queue_module, "monotonic", lambda: now)
+    queue = RunQueue(room=1)
     for _ in range(20):
-        with turns.admit():
+        with queue.admit():
             now += 30
-    with turns.admit(), turns.admit(), pytest.raises(Busy, match="Try again in 30 seconds") as refused, turns.admit():
+    with queue.admit(), queue.admit(), pytest.raises(Busy, match="Try again in 30 seconds") as refused, queue.admit():
         pass
     assert refused.value.retry_after == 30

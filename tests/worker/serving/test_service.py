@@ -39,7 +39,7 @@ from worker.steering.models import Opener, footprint
 
 EVENT: TypeAdapter[ClampEvent] = TypeAdapter(ClampEvent)
 CLAMP = {"layer": 1, "index": 7, "site": "act", "value": 40}
-ASKED: dict[str, Any] = {"model": "tiny", "prompt": "My favourite animal is the", "clamps": [CLAMP]}
+REQUEST: dict[str, Any] = {"model": "tiny", "prompt": "My favourite animal is the", "clamps": [CLAMP]}
 
 
 class Served:
@@ -51,15 +51,15 @@ class Served:
 
     def clamp(self, **fields: Any) -> httpx2.Response:
         """Ask for a clamp."""
-        return self.http.post("/v1/clamp", json=ASKED | fields)
+        return self.http.post("/v1/clamp", json=REQUEST | fields)
 
     def clamp_and_leave(self, **fields: Any) -> None:
         """Ask for a clamp and hang up soon after."""
-        self.http.post("/v1/clamp", json=ASKED | fields, timeout=0.5)
+        self.http.post("/v1/clamp", json=REQUEST | fields, timeout=0.5)
 
     def stream(self, **fields: Any) -> Any:
         """Open a streamed clamp."""
-        return self.http.stream("POST", "/v1/clamp", json=ASKED | {"stream": True} | fields)
+        return self.http.stream("POST", "/v1/clamp", json=REQUEST | {"stream": True} | fields)
 
     def tokens(self, **fields: Any) -> TokenizeAnswer:
         """Ask for the tokens of a text or chat."""
@@ -129,9 +129,9 @@ def events_of(response: httpx2.Response) -> list[ClampEvent]:
 def waits(lines: Iterator[str]) -> ClampWaiting:
     """The next event of a stream, which must be one of waiting."""
     assert next(lines) == "event: waiting"
-    told = ClampWaiting.model_validate_json(next(lines).removeprefix("data: "))
+    waiting = ClampWaiting.model_validate_json(next(lines).removeprefix("data: "))
     assert next(lines) == ""
-    return told
+    return waiting
 
 
 def refusal(response: httpx2.Response, status: int) -> str:
@@ -149,7 +149,7 @@ def test_only_who_knows_the_secret_is_answered(tiny: Opener) -> None:
     with serving({"tiny": tiny}, worker_secret="between the two of us") as worker:
         for headers in ({}, {"Authorization": "Bearer between the two of them"}):
             for answer in (
-                worker.http.post("/v1/clamp", json=ASKED, headers=headers),
+                worker.http.post("/v1/clamp", json=REQUEST, headers=headers),
                 worker.http.post("/v1/tokenize", json={"model": "tiny", "text": "a"}, headers=headers),
                 worker.http.get("/v1/status", headers=headers),
             ):
@@ -177,8 +177,8 @@ def test_a_clamp_is_answered_as_a_whole_or_as_it_comes(worker: Served) -> None:
 
 
 def test_a_seed_is_kept_over_requests(worker: Served) -> None:
-    one, again, other = (worker.clamp(temperature=1, seed=seed).json()["runs"] for seed in (1, 1, 2))
-    assert one == again != other
+    first, again, other = (worker.clamp(temperature=1, seed=seed).json()["runs"] for seed in (1, 1, 2))
+    assert first == again != other
 
 
 def test_tokens_of_a_text_and_of_a_chat(worker: Served) -> None:
@@ -326,12 +326,12 @@ def test_a_client_that_leaves_its_run_stops_it(worker: Served, stream: bool) -> 
 
 def test_a_client_that_does_not_read_has_left(tiny: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving_http, "STALL", 0.5)
-    asked = json.dumps(ASKED | {"stream": True, "max_new_tokens": 240, "top_logprobs": 20}).encode()
-    head = f"POST /v1/clamp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(asked)}"
+    body = json.dumps(REQUEST | {"stream": True, "max_new_tokens": 240, "top_logprobs": 20}).encode()
+    head = f"POST /v1/clamp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with serving({"tiny": tiny}, send_buffer=4096) as worker, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect((worker.http.base_url.host, worker.http.base_url.port))
-        client.sendall(head.encode() + b"\r\n\r\n" + asked)
+        client.sendall(head.encode() + b"\r\n\r\n" + body)
         until(lambda: worker.ended("left") == 1)
         assert worker.idle()
         assert worker.clamp(max_new_tokens=1).is_success
@@ -339,9 +339,9 @@ def test_a_client_that_does_not_read_has_left(tiny: Opener, monkeypatch: pytest.
 
 @pytest.mark.parametrize("fields", [{"prompt": "\ud800"}, {"messages": [{"role": "user", "content": "\udfff"}]}])
 def test_text_that_is_no_text_is_refused(worker: Served, fields: dict[str, Any]) -> None:
-    asked = json.dumps({key: value for key, value in ASKED.items() if key != "prompt"} | fields)
+    body = json.dumps({key: value for key, value in REQUEST.items() if key != "prompt"} | fields)
     headers = {"Content-Type": "application/json"}
-    assert "valid string" in refusal(worker.http.post("/v1/clamp", content=asked, headers=headers), 422)
+    assert "valid string" in refusal(worker.http.post("/v1/clamp", content=body, headers=headers), 422)
 
 
 # --- faults --------------------------------------------------------------------------------------------------------
@@ -387,7 +387,7 @@ def test_a_fault_nobody_foresaw_is_told_without_its_inside(worker: Served) -> No
 BROKEN_DEVICE = """
 import sys, torch
 from functools import partial
-from tests.worker.serving.test_service import ASKED, serving
+from tests.worker.serving.test_service import REQUEST, serving
 from worker.checkpoints.checkpoint import open_checkpoint
 
 def fail():
@@ -450,8 +450,8 @@ def test_a_worker_is_ready_once_a_model_is(tiny: Opener, tmp_path: Path) -> None
         assert refusal(http.get("/readyz"), 503).endswith("tiny is loading, 0% done.")
         gate.set()
         until(lambda: http.get("/readyz").is_success)
-        assert http.post("/v1/clamp", json=ASKED).is_success
-        assert "There is no folder or file" in refusal(http.post("/v1/clamp", json=ASKED | {"model": "gone"}), 503)
+        assert http.post("/v1/clamp", json=REQUEST).is_success
+        assert "There is no folder or file" in refusal(http.post("/v1/clamp", json=REQUEST | {"model": "gone"}), 503)
 
 
 def test_a_library_that_fails_is_quoted(caplog: pytest.LogCaptureFixture) -> None:
@@ -460,10 +460,10 @@ def test_a_library_that_fails_is_quoted(caplog: pytest.LogCaptureFixture) -> Non
 
     with serving({"tiny": broken}) as worker:
         until(lambda: worker.status().models[0].state == "failed")
-        said = (
+        sentence = (
             "tiny cannot be loaded: ImportError, spam is required when loading an egg. The worker's log has the rest."
         )
-        assert refusal(worker.http.get("/readyz"), 503) == said
+        assert refusal(worker.http.get("/readyz"), 503) == sentence
     assert "and more" in caplog.text and "Traceback" in caplog.text
 
 
