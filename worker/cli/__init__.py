@@ -1,1 +1,1 @@
-"""The command `neuronym-worker`: one module a command."""
+"""The command line `neuronym-worker`: one module for each command."""

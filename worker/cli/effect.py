@@ -18,10 +18,10 @@ from worker.measuring.polite import Polite, give_way
 
 
 def _sites(_context: click.Context, _option: click.Parameter, text: str) -> tuple[Site, ...]:
-    asked = {part.strip() for part in text.split(",") if part.strip()}
-    if not asked or asked - set(SITES):
+    wanted = {part.strip() for part in text.split(",") if part.strip()}
+    if not wanted or wanted - set(SITES):
         raise click.BadParameter(f"choose from {', '.join(SITES)}")
-    return tuple(site for site in SITES if site in asked)
+    return tuple(site for site in SITES if site in wanted)
 
 
 @click.command()
@@ -59,19 +59,20 @@ def effect(
     pause = (
         Polite(settings.worker_url, bearer(settings.worker_secret)) if polite and settings.worker_url else lambda: None
     )
-    asked = Measurement(settings, sites, text, layers, resume, pause, reporter(as_json), teller(as_json))
+    measurement = Measurement(settings, sites, text, layers, resume, pause, reporter(as_json), teller(as_json))
     try:
-        names = models or asked.unmeasured()
+        names = models or measurement.unmeasured()
         if not names and not as_json:
             click.echo(f"Nothing to measure: every model of the label file in {settings.data} is measured.")
         for name in names:
-            run = asked.measure(name)
-            click.echo(json.dumps({"model": name, "published": run}) if as_json else _said(settings, name, run))
+            run = measurement.measure(name)
+            click.echo(json.dumps({"model": name, "published": run}) if as_json else _outcome(settings, name, run))
     except (CheckpointError, LabelFileError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _said(settings: Settings, name: str, run: str | None) -> str:
+def _outcome(settings: Settings, name: str, run: str | None) -> str:
+    """The sentence on what a measurement of a model published, if anything."""
     if run is None:
         return (
             f"{name}: these layers are measured and kept. Run again without --layers to measure the rest and publish."

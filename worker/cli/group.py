@@ -1,5 +1,4 @@
-"""The command `neuronym-worker`: how its commands are found, and what settings that cannot be meant come to: a
-sentence.
+"""The command line `neuronym-worker`: import each command when it is called, and report invalid settings in a sentence.
 
 Knows names of commands; knows nothing of what they do.
 """
@@ -26,10 +25,10 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """Commands that run models are imported when they are asked for: mapping needs neither their seconds nor memory."""
+    """A group that imports each command when it is called, to spare others its import's time and memory."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Settings that cannot be meant end in a sentence, too."""
+        """Invoke the command; report invalid settings in a sentence."""
         try:
             return super().invoke(ctx)
         except ValidationError as error:
@@ -45,8 +44,8 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(COMMANDS[cmd_name])
-        known = (one for one in vars(module).values() if isinstance(one, click.Command))
-        return next(one for one in known if one.name == cmd_name)
+        commands = (value for value in vars(module).values() if isinstance(value, click.Command))
+        return next(command for command in commands if command.name == cmd_name)
 
 
 @click.group(cls=Commands)

@@ -1,4 +1,4 @@
-"""`neuronym-worker map`: map models. Errors end in one sentence, never in a traceback."""
+"""`neuronym-worker map`: map models. Errors are reported in one sentence, never as a traceback."""
 
 import importlib.util
 import json
@@ -19,10 +19,10 @@ from worker.errors import CheckpointError, EngineError, LabelFileError
 from worker.lens.decoder import Precision
 from worker.machine.device import mapping_device
 from worker.map_run import MapRun
-from worker.mapping.mapping import Engine, Here
+from worker.mapping.mapping import Engine, LocalEngine
 from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
 from worker.mapping.progress import reporter, teller
-from worker.mapping.recipe import Recipe
+from worker.mapping.recipe import MapRecipe
 
 
 @click.command("map")
@@ -78,7 +78,7 @@ def map_command(
     settings = Settings(data=data) if data else Settings()
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    recipe = Recipe(
+    recipe = MapRecipe(
         _choices(views, View, "--views"),
         _choices(lenses, Lens, "--lenses"),
         top_k,
@@ -86,76 +86,78 @@ def map_command(
         precision=precision,
         layers=layers,
     )
-    asked = _asked(models, known_pair, pair_name)
-    if names and len(names) != len(asked.models):
-        raise click.UsageError(f"{len(asked.models)} models need {len(asked.models)} --name options, not {len(names)}.")
+    requested = _find_models(models, known_pair, pair_name)
+    if names and len(names) != len(requested.models):
+        raise click.UsageError(
+            f"{len(requested.models)} models need {len(requested.models)} --name options, not {len(names)}."
+        )
     try:
-        with _engine(engine, ray_address, settings.device) as there:
-            mapping = MapRun(settings, recipe, resume, reporter(as_json), there, teller(as_json))
-            if len(asked.models) == 2:
-                run = mapping.map_pair(*asked.models, names=names, pair=asked.pair, note=asked.note or "")
+        with _open_engine(engine, ray_address, settings.device) as opened:
+            mapping = MapRun(settings, recipe, resume, reporter(as_json), opened, teller(as_json))
+            if len(requested.models) == 2:
+                run = mapping.map_pair(*requested.models, names=names, pair=requested.pair, note=requested.note or "")
             else:
-                run = mapping.map(asked.models, names)
+                run = mapping.map(requested.models, names)
     except (CheckpointError, EngineError, LabelFileError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps({"published": run}) if as_json else f"Published {settings.data / f'labels-{run}.duckdb'}")
 
 
 @contextmanager
-def _engine(name: str, ray_address: str | None, device: str) -> Iterator[Engine]:
-    """Where layers are mapped.
+def _open_engine(name: str, ray_address: str | None, device: str) -> Iterator[Engine]:
+    """Yield the engine that maps layers.
 
     Raises:
-        EngineError: it cannot be had.
+        EngineError: the engine or its device cannot be used.
     """
     if name == "local":
-        yield _here(device)
+        yield _local_engine(device)
         return
     if importlib.util.find_spec("ray") is None:
         raise EngineError("--engine ray needs Ray: pip install 'neuronym[ray]'")
-    from worker.mapping.ray_engine import connected  # only here: Ray is an extra, and slow to import
+    from worker.mapping.ray_engine import connect  # only here: Ray is an extra, and slow to import
 
-    with connected(ray_address, device) as engine:
+    with connect(ray_address, device) as engine:
         yield engine
 
 
-def _here(device: str) -> Here:
+def _local_engine(device: str) -> LocalEngine:
     try:
-        return Here(mapping_device(device))
+        return LocalEngine(mapping_device(device))
     except ValueError as error:
         raise EngineError(str(error)) from error
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The models of one run; two are a pair."""
+class RequestedModels:
+    """The models of one mapping run; two are a pair."""
 
     models: tuple[str, ...]
     pair: str = ""
     note: str | None = None
 
 
-def _asked(models: tuple[str, ...], known_pair: str | None, pair_name: str) -> Asked:
-    """What the arguments mean."""
+def _find_models(models: tuple[str, ...], known_pair: str | None, pair_name: str) -> RequestedModels:
+    """Find the models and the pair that the arguments name."""
     if known_pair is None and models == (DEMO,):
         known_pair = DEMO_PAIR
     if known_pair is not None:
         if known_pair not in KNOWN_PAIRS or models not in ((), (DEMO,)):
             raise click.BadParameter(f"choose from {', '.join(KNOWN_PAIRS)}, without MODEL", param_hint="--pair")
         pair = KNOWN_PAIRS[known_pair]
-        return Asked((pair.base, pair.instruct), known_pair, pair.note)
+        return RequestedModels((pair.base, pair.instruct), known_pair, pair.note)
     if not 1 <= len(models) <= 2:
         raise click.UsageError("Give one MODEL, two as BASE INSTRUCT, or --pair.")
-    return Asked(models, pair_name)
+    return RequestedModels(models, pair_name)
 
 
 Choice = TypeVar("Choice", View, Lens)
 
 
 def _choices(text: str, kind: type[Choice], option: str) -> tuple[Choice, ...]:
-    """A comma-separated list of an enumeration's values, in the enumeration's order."""
-    asked = {part.strip() for part in text.split(",") if part.strip()}
-    unknown = asked - set(kind)
-    if unknown or not asked:
+    """Read a comma-separated list of an enumeration's values; return them in the enumeration's order."""
+    wanted = {part.strip() for part in text.split(",") if part.strip()}
+    unknown = wanted - set(kind)
+    if unknown or not wanted:
         raise click.BadParameter(f"choose from {', '.join(kind)}", param_hint=option)
-    return tuple(value for value in kind if value in asked)
+    return tuple(value for value in kind if value in wanted)

@@ -1,4 +1,4 @@
-"""`neuronym-worker steer-test`: run a trial from the command line, write its report and its chart."""
+"""`neuronym-worker steer-test`: test whether clamps steer a model to a concept; write a report and a chart."""
 
 from pathlib import Path
 
@@ -76,30 +76,30 @@ def steer_test(
     except (CheckpointError, RequestError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if report:
-        report.write_text(found.model_dump_json(indent=1) + "\n")
+        report.write_text(trial_report.model_dump_json(indent=1) + "\n")
     if svg:
-        svg.write_text(chart(found))
-    click.echo("\n".join(_lines(found)))
+        svg.write_text(chart(trial_report))
+    click.echo("\n".join(_lines(trial_report)))
 
 
 def _positions(text: str) -> tuple[Positions, ...]:
     known: dict[str, Positions] = {"all": "all", "prompt": "prompt", "generated": "generated"}
-    asked = [part.strip() for part in text.split(",")]
-    if not set(asked) <= set(known):
+    wanted = [part.strip() for part in text.split(",")]
+    if not set(wanted) <= set(known):
         raise click.BadParameter(f"choose from {', '.join(known)}", param_hint="--positions")
-    return tuple(known[part] for part in asked)
+    return tuple(known[part] for part in wanted)
 
 
-def _lines(found: TrialReport) -> list[str]:
-    words = ", ".join(found.words)
+def _lines(report: TrialReport) -> list[str]:
+    words = ", ".join(report.words)
     first = (
-        f"{found.prompts} held-out prompts, answers that name {words}: {found.best.baseline_named:.0%} without clamps"
+        f"{report.prompts} held-out prompts, answers that name {words}: {report.best.baseline_named:.0%} without clamps"
     )
-    return [first, *map(_line, found.held_out)]
+    return [first, *map(_line, report.held_out)]
 
 
 def _line(one: SettingResult) -> str:
     return (
-        f"{one.named:5.0%} named  {one.readable:5.0%} readable  {one.both:5.0%} both  "
-        f"{one.nats_below:+.2f} nats  {one.repeated:4.0%} repeated  {one.name}, {one.positions}"
+        f"{setting.named:5.0%} named  {setting.readable:5.0%} readable  {setting.both:5.0%} both  "
+        f"{setting.nats_below:+.2f} nats  {setting.repeated:4.0%} repeated  {setting.name}, {setting.positions}"
     )

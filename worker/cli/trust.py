@@ -1,4 +1,4 @@
-"""`neuronym-worker trust`: the report on labels, as Markdown with a chart, out of a mapped and measured label file."""
+"""`neuronym-worker trust`: write the report on labels of a measured label file, as Markdown with a chart."""
 
 from pathlib import Path
 
@@ -53,16 +53,16 @@ def trust(models: tuple[str, ...], out: Path, figures: Path | None, sample: int,
     if figures:
         figures.write_text(report.model_dump_json(indent=1) + "\n")
     (out / CHART).write_text(chart(report.models[0]))
-    (out / "trust.md").write_text(page(report))
+    (out / "trust.md").write_text(render(report))
     click.echo(f"Wrote trust.md and {CHART} into {out.resolve()}")
 
 
-def _tell(done: int, layers: int) -> None:
+def _print_progress(done: int, layers: int) -> None:
     click.echo(f"\rrecipes: layer {done} of {layers}", err=True, nl=done == layers)
 
 
-def page(report: TrustReport) -> str:
-    """The report as Markdown."""
+def render(report: TrustReport) -> str:
+    """Render the report as Markdown."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parents[1] / "trust"),
         undefined=StrictUndefined,
