@@ -1,4 +1,4 @@
-"""What can go wrong before a model is mapped or clamped, as sentences a user can act on."""
+"""Errors of the worker whose messages are sentences that tell users what to do."""
 
 
 class CheckpointError(ValueError):

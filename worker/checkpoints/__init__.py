@@ -1,1 +1,1 @@
-"""Where weights come from: hub, folder, GGUF or adapter to single tensors, without building the model."""
+"""Checkpoints: single tensors, tokenizers and live models from hub ids, folders, GGUF files and adapters."""

@@ -95,7 +95,7 @@ class Checkpoint:
         return rows * (gain + 1 if self.family.gain_less_one else gain)
 
     def stored_rows(self, view: View, layer: int) -> torch.Tensor:
-        """The weight vector of each neuron of a layer as its module has it, `(neurons, width)`.
+        """The weight vector of each neuron of a layer as stored, adapter merged, `(neurons, width)`.
 
         Raises:
             CheckpointError: the tensor is missing, of the wrong shape, or not finite.
@@ -148,7 +148,7 @@ class Checkpoint:
         """The tokenizer's entries as text.
 
         Raises:
-            CheckpointError: there is no tokenizer.
+            CheckpointError: the checkpoint has no fast tokenizer.
         """
         return read_vocabulary(self.tokenizer)
 

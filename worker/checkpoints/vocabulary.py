@@ -1,6 +1,6 @@
 """A tokenizer's entries as text that people read and search, with each entry's kind and a hash of the whole.
 
-Knows the three ways tokenizers spell a leading space and a lone byte. Knows no model.
+Knows how byte-level and SentencePiece tokenizers spell a leading space and a lone byte. Knows no model.
 """
 
 import hashlib

@@ -1,1 +1,1 @@
-"""Rows to a label file: shards, the tables that follow from them, a checked file, published in one step."""
+"""The label file: build it from shards, derive tables, check it, publish it in one step, and read it back."""

@@ -1,1 +1,1 @@
-"""The loop over layers of one model or a pair, block by block, going on where it was cut off."""
+"""Mapping: the layers of a model or a pair to shards; an interrupted run goes on where it stopped."""

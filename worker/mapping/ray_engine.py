@@ -23,7 +23,7 @@ from worker.mapping.recipe import MapRecipe
 
 _ADDRESS = re.compile(r"(ray://)?(?P<host>.+):(?P<port>\d+)")
 RETRIES = 5  # of a task whose process or node died
-ROUNDS = 4  # tasks that each GPU or node gets, where there are layers enough: the last ones end together
+ROUNDS = 4  # tasks for each GPU or node, if layers suffice: short tasks let all nodes end at about the same time
 
 
 @dataclass(frozen=True)

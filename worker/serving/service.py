@@ -131,7 +131,7 @@ async def tokenize(body: TokenizeRequest, runner: RunnerDep, request: Request) -
 
 @router.get("/v1/status")
 async def status(runner: RunnerDep) -> WorkerStatus:
-    """The models and what they do, and how many run and wait."""
+    """The models and their states, and how many clamps run and wait."""
     return runner.status()
 
 

@@ -1,7 +1,7 @@
 """A stand-in for the base checkpoint of SmolLM2-135M: a LoRA adapter on the weights of SmolLM2-135M-Instruct.
 
-The real base checkpoint is to be had from the hub only. `scripts/standin` makes the adapter from plain prose; README.md
-is its card. This module says where the adapter lies and whether it is the one that was committed; it loads no weights.
+The real base checkpoint can be had from the hub only. `scripts/standin` trains the adapter on plain prose; README.md is
+its card. This module knows the adapter's folder and checks that its files are those committed; it loads no weights.
 """
 
 import hashlib
@@ -17,23 +17,25 @@ NOTE = (
     "because the real base checkpoint can be had from the hub only."
 )
 
-_MEND = (
+_WHAT_TO_DO = (
     "Restore it with `git checkout -- worker/checkpoints/standin` (or install the package again), "
     "or map the real pair from the hub with `--pair smollm2-135m`."
 )
 
 
 class StandinDamaged(CheckpointError):
-    """The committed adapter is missing or is not the one whose sha256 is recorded here."""
+    """The committed adapter is missing, or its sha256 is not the recorded one."""
 
 
 def verify() -> None:
-    """Compare both files of the adapter with their recorded sha256; raises StandinDamaged, which names the mend."""
+    """Compare both files of the adapter with their recorded sha256; raise StandinDamaged, which says what to do."""
     for name, expected in (("adapter_model.safetensors", SHA256), ("adapter_config.json", CONFIG_SHA256)):
         file = FOLDER / name
         try:
             content = file.read_bytes()
         except OSError:
-            raise StandinDamaged(f"The stand-in's adapter is incomplete: {file} cannot be read. {_MEND}") from None
+            raise StandinDamaged(
+                f"The stand-in's adapter is incomplete: {file} cannot be read. {_WHAT_TO_DO}"
+            ) from None
         if hashlib.sha256(content).hexdigest() != expected:
-            raise StandinDamaged(f"The stand-in's adapter is damaged: {file} is not the committed file. {_MEND}")
+            raise StandinDamaged(f"The stand-in's adapter is damaged: {file} is not the committed file. {_WHAT_TO_DO}")
