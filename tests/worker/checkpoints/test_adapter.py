@@ -21,7 +21,7 @@ CONFIG = {"peft_type": "LORA", "r": RANK, "lora_alpha": 8, "bias": "none", "targ
 
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
-    """Changes up_proj and down_proj of every layer."""
+    """An adapter that changes up_proj and down_proj of every layer."""
     folder = tmp_path / "lora"
     folder.mkdir()
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Weights read one by one are those of the model transformers builds, for every family; what is wrong is named."""
+"""Tensors read one by one equal those of transformers' model in every family; errors name the tensor."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from worker.errors import CheckpointError
 
 
 def modules(checkpoint: Checkpoint, layer: int) -> dict[View, torch.Tensor]:
-    """`(neurons, width)` by view, from the live model."""
+    """The weight vectors of each view, `(neurons, width)`, from the live model."""
     model, _ = checkpoint.load(torch.device("cpu"), torch.float32)
     family = checkpoint.family
     names = {View.up: family.up, View.gate: family.gate, View.down: family.down}

@@ -1,4 +1,4 @@
-"""A GGUF header is read as gguf reads it; one that is damaged ends in a sentence, whatever the damage."""
+"""A GGUF header is read as gguf reads it; any damage to it is reported in a sentence."""
 
 import random
 import struct
@@ -24,7 +24,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def written(file: Path, write: Callable[[gguf.GGUFWriter], None], alignment: int = 32) -> Path:
-    """A GGUF file of anything."""
+    """Write a GGUF file with the settings and tensors that `write` adds."""
     writer = gguf.GGUFWriter(file, "llama")
     if alignment != 32:
         writer.add_custom_alignment(alignment)
@@ -37,7 +37,7 @@ def written(file: Path, write: Callable[[gguf.GGUFWriter], None], alignment: int
 
 
 def test_settings_of_every_type(tmp_path: Path) -> None:
-    written: dict[str, tuple[Any, gguf.GGUFValueType]] = {
+    values: dict[str, tuple[Any, gguf.GGUFValueType]] = {
         "a": (200, gguf.GGUFValueType.UINT8),
         "b": (-100, gguf.GGUFValueType.INT8),
         "c": (60000, gguf.GGUFValueType.UINT16),
@@ -56,11 +56,11 @@ def test_settings_of_every_type(tmp_path: Path) -> None:
     }
 
     def write(writer: gguf.GGUFWriter) -> None:
-        for key, (value, kind) in written.items():
+        for key, (value, kind) in values.items():
             writer.add_key_value(key, value, kind)
 
     settings = read_header(written(tmp_path / "x.gguf", write)).settings
-    assert {key: settings[key] for key in written} == {key: value for key, (value, _) in written.items()}
+    assert {key: settings[key] for key in values} == {key: value for key, (value, _) in values.items()}
 
 
 @pytest.mark.parametrize("alignment", [32, 128])

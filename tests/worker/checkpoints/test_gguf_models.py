@@ -1,4 +1,4 @@
-"""The live model of a GGUF file computes what the model did that the file was written from, in every family."""
+"""The live model of a GGUF file computes the same as the model that the file was written from, in every family."""
 
 import json
 import subprocess
@@ -91,7 +91,7 @@ def test_labels_and_live_model_read_the_same(family: str, tmp_path: Path) -> Non
 
 
 def rotated(kind: str, **rope: Any) -> PreTrainedModel:
-    """A Llama whose rotations are stretched."""
+    """A Llama whose rotary wavelengths are multiplied by factors."""
     config: LlamaConfig = configurations()["llama"]  # type: ignore[assignment]
     config.rope_parameters = {"rope_type": kind, "rope_theta": 10000.0, **rope}
     return model_of(config)
@@ -133,7 +133,7 @@ def test_it_loads_in_another_precision_and_tells_how_far_it_is(tmp_path: Path) -
 
 
 def refused(file: Path, model: PreTrainedModel, **settings: Any) -> str:
-    """What is said of a file that cannot be read."""
+    """The sentence that refuses a file."""
     with pytest.raises(CheckpointError) as caught:
         loaded(write_gguf(file, model, **settings))
     assert "\n" not in str(caught.value)
@@ -202,7 +202,7 @@ def test_no_module_of_ours_touches_transformers_reader_of_gguf_files() -> None:
 
 
 def test_an_adapter_is_merged(tmp_path: Path) -> None:
-    """On GPT-2, whose weights GGUF turns round."""
+    """An adapter on a GGUF file of GPT-2, whose weights GGUF transposes."""
     file, folder = write_gguf(tmp_path / "tiny.gguf", make_model("gpt2")), tmp_path / "lora"
     folder.mkdir()
     name = "base_model.model.transformer.h.0.mlp.c_fc.lora_"

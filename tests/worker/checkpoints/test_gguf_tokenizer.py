@@ -1,4 +1,4 @@
-"""The tokenizer of a GGUF file is the one that transformers makes of it."""
+"""The tokenizer of a GGUF file equals the one that transformers makes of the file."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ CHAT = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "
 
 
 def pair(folder: Path, family: str, spelled: Spelled) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
-    """Ours and transformers'."""
+    """The worker's tokenizer of a file and transformers'."""
     file = write_gguf(folder / "tiny.gguf", make_model(family), spelled)
     theirs = AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
     assert isinstance(theirs, PreTrainedTokenizerFast)

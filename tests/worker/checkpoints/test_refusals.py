@@ -1,4 +1,4 @@
-"""What cannot be read rightly is refused by name: quantised weights, missing heads, stale shards, code to run."""
+"""Checkpoints that cannot be read rightly are refused: quantised weights, missing heads, stale shards, code to run."""
 
 import json
 import shutil
@@ -143,7 +143,7 @@ def test_code_in_a_repository_is_never_run(untied: Path) -> None:
 
 @pytest.mark.parametrize("family", ["gemma2", "gemma3"])
 def test_what_a_neuron_writes_passes_the_norm_behind_the_mlp(tmp_path: Path, family: str) -> None:
-    """By the model itself: the change of the stream that one neuron makes, up to its length, is the decoded row."""
+    """The change that one neuron makes to the model's residual stream has the direction of its decoded row."""
     folder = make_checkpoint(tmp_path / family, family)
     model = AutoModelForCausalLM.from_pretrained(folder)
     norm = "model.layers.1.post_feedforward_layernorm.weight"

@@ -1,4 +1,4 @@
-"""What a user may write for a model, and one sentence for each way it can fail."""
+"""The ways to name a model, and one sentence for each way that finding it can fail."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Search rows: the same whatever number is sorted at a time, and memory by their number."""
+"""Search rows are the same whatever number is sorted at a time; DuckDB's memory follows their number."""
 
 import shutil
 from pathlib import Path

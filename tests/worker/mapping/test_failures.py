@@ -1,4 +1,4 @@
-"""A full disk, damaged files, weights that are no numbers: a sentence with its mend, the old file served, no loss."""
+"""Full disks, damaged files, weights that are no numbers: a sentence says what to do, and the old file is served."""
 
 import fcntl
 import json
@@ -29,7 +29,7 @@ def run(checkpoint: Path, data: Path, name: str = "second") -> tuple[int, str]:
 
 
 def refused(checkpoint: Path, data: Path, *words: str, room: AbstractContextManager[None] | None = None) -> None:
-    """The command ends in one line with these words, and what was served is served still."""
+    """Check that the command ends in one line with these words, and that the current file is unchanged."""
     before = os.readlink(data / "current")
     with room or nullcontext():
         code, output = run(checkpoint, data)
@@ -52,12 +52,12 @@ class Disk(Protocol):
     folder: Path
 
     def room(self, size: int) -> AbstractContextManager[None]:
-        """Only so many bytes can be written inside the block."""
+        """Let only `size` bytes be written inside the block."""
         ...
 
 
 class SmallDisk:
-    """A file system in memory, as large as we say."""
+    """A file system in memory, of a size that tests set."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

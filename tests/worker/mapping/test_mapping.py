@@ -28,7 +28,7 @@ def labels(data: Path) -> list[tuple[object, ...]]:
 
 
 class Cut(Exception):
-    """The run was cut off."""
+    """The error with which tests interrupt a run."""
 
 
 def test_a_cut_run_goes_on_where_it_was(tiny_llama: Path, data_folder: Path, tmp_path: Path) -> None:

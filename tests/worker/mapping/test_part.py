@@ -26,7 +26,7 @@ def settings_of(data: Path, name: str = "tiny") -> dict[str, object]:
 
 
 def shards(data: Path) -> dict[str, int]:
-    """Label shards and when each was written."""
+    """The name of each label shard and the time at which it was written."""
     return {path.name: path.stat().st_mtime_ns for path in data.rglob("label-*.parquet")}
 
 

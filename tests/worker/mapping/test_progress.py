@@ -1,4 +1,4 @@
-"""How far a run is: a line a layer on standard error where that is no terminal, and JSON lines as they were."""
+"""Reports of progress: a line a layer on standard error that is no terminal, and JSON lines."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Mapping on a Ray cluster of two nodes on this machine: the rows of a local run, whatever dies on the way."""
+"""Mapping on a Ray cluster of two nodes gives the rows of a local run, whichever process or node dies."""
 
 import json
 import os
@@ -31,7 +31,7 @@ TABLES = {
 
 
 def processes(mark: str) -> dict[int, str]:
-    """Command lines of processes that hold `mark`, by process id."""
+    """The command lines that contain `mark`, by process id."""
     commands = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -45,7 +45,7 @@ def processes(mark: str) -> dict[int, str]:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Where a cluster of two nodes, one CPU each, can be reached."""
+    """The address of a Ray cluster of two nodes with one CPU each."""
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # sockets lie in it: its path must be short

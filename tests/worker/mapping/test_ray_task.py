@@ -1,4 +1,4 @@
-"""What a task does on its machine, and how tasks are spread over a cluster."""
+"""A task's work on its machine, and the spread of tasks over a cluster."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""First come, first served, and whoever leaves makes room at once."""
+"""The queue: first come, first served, and a place that is left is free at once."""
 
 import asyncio
 from contextlib import ExitStack

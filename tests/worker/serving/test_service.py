@@ -43,7 +43,7 @@ REQUEST: dict[str, Any] = {"model": "tiny", "prompt": "My favourite animal is th
 
 
 class Served:
-    """A worker service that is up, with the inside of it at hand."""
+    """A running worker service, with its runner for tests to look into."""
 
     def __init__(self, url: str, runner: Runner) -> None:
         self.runner = runner
@@ -67,16 +67,16 @@ class Served:
         return TokenizeAnswer.model_validate(response.json())
 
     def status(self) -> WorkerStatus:
-        """What it says of itself."""
+        """The status that the service answers."""
         return WorkerStatus.model_validate(self.http.get("/v1/status").json())
 
     def ended(self, outcome: str) -> float:
-        """How many clamps ended so."""
+        """The number of clamps that ended with `outcome`."""
         value = self.runner.metrics.registry.get_sample_value("neuronym_worker_clamps_total", {"outcome": outcome})
         return value or 0
 
     def idle(self) -> bool:
-        """Whether nobody runs or waits."""
+        """Whether no clamp runs or waits."""
         status = self.status()
         return (status.running, status.waiting) == (0, 0)
 
@@ -104,7 +104,7 @@ def serving(models: Mapping[str, Opener], send_buffer: int | None = None, **sett
 
 @pytest.fixture(scope="module")
 def tiny(tiny_llama: Path) -> Opener:
-    """Opens the tiny Llama."""
+    """A function that opens the tiny Llama."""
     return partial(open_checkpoint, str(tiny_llama))
 
 
