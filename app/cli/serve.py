@@ -99,6 +99,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.create_server(address, family=family, backlog=2048) as unnamed:
+            # asyncio sets TCP_NODELAY, which sends small answers at once, only on sockets whose protocol is TCP.
+            # create_server names none, and the second part of an answer would wait 40 ms for an acknowledgement.
             return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=unnamed.detach())
     except OSError as error:
         raise click.ClickException(_listen_failure(host, port, error)) from error

@@ -34,8 +34,8 @@ class Commands(click.Group):
         except ValidationError as error:
             if error.title != Settings.__name__:
                 raise
-            said = sentences(error.errors(), field_name=variable_name, repeat_input=False)  # some are secret
-            raise click.ClickException(" ".join(said)) from error
+            problems = sentences(error.errors(), field_name=variable_name, repeat_input=False)  # some values are secret
+            raise click.ClickException(" ".join(problems)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *COMMANDS})

@@ -70,9 +70,9 @@ def steer_test(
         if settings.threads:
             torch.set_num_threads(settings.threads)
         live = load(model, open_checkpoint(model), choose_device(settings.device))
-        named = Concept(tuple(words.split(",")) if words else (concept, f"{concept}s"), kind, absent)
-        asked = read_prompts(kind, prompts or FILE)
-        found = SteerTrial(live, named, asked, effort, lambda line: click.echo(line, err=True)).run()
+        target = Concept(tuple(words.split(",")) if words else (concept, f"{concept}s"), kind, absent)
+        test_prompts = read_prompts(kind, prompts or FILE)
+        trial_report = SteerTrial(live, target, test_prompts, effort, lambda line: click.echo(line, err=True)).run()
     except (CheckpointError, RequestError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if report:
@@ -98,7 +98,7 @@ def _lines(report: TrialReport) -> list[str]:
     return [first, *map(_line, report.held_out)]
 
 
-def _line(one: SettingResult) -> str:
+def _line(setting: SettingResult) -> str:
     return (
         f"{setting.named:5.0%} named  {setting.readable:5.0%} readable  {setting.both:5.0%} both  "
         f"{setting.nats_below:+.2f} nats  {setting.repeated:4.0%} repeated  {setting.name}, {setting.positions}"

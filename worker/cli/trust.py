@@ -43,7 +43,7 @@ def trust(models: tuple[str, ...], out: Path, figures: Path | None, sample: int,
             raise CheckpointError(f"No model of the label file in {settings.data} is measured. Run `effect` first.")
         report = TrustReport(
             models=[judge_labels(settings.data, name) for name in names],
-            recipes=try_recipes(settings, names[0], sample, _tell),
+            recipes=try_recipes(settings, names[0], sample, _print_progress),
             recipes_of=names[0],
             sample=sample,
         )

@@ -192,7 +192,9 @@ class _ModelMeasurement:
 
     def _report(self, kind: str, done: int, layers: int) -> None:
         neurons = done * self._checkpoint.neurons
-        self._measurement.report(MeasuringProgress(self._name, done, layers, neurons, time.monotonic() - self._started, kind))
+        self._measurement.report(
+            MeasuringProgress(self._name, done, layers, neurons, time.monotonic() - self._started, kind)
+        )
 
 
 def build_effects(

@@ -23,7 +23,7 @@ from neuronym.settings import Settings
 from worker.errors import CheckpointError, RequestError
 from worker.machine.device import choose_device, model_memory
 from worker.serving.metrics import RunOutcome, WorkerMetrics
-from worker.serving.queue import Place, QueuePlace, RunQueue
+from worker.serving.queue import QueuePlace, RunQueue
 from worker.steering.generation import ClampPlan, generate, plan_clamp
 from worker.steering.models import LiveModel, LiveModels, Opener
 from worker.steering.sweep import plan_sweep, sweep
@@ -70,22 +70,22 @@ class Runner:
             else:
                 return
 
-    async def live(self, name: str, place: Place) -> LiveModel:
-        """The model; loading it waits for its turn like any work."""
+    async def live(self, name: str, place: QueuePlace) -> LiveModel:
+        """The live model of this name; one that is not loaded is loaded when `place` is the first."""
         if ready := self.models.ready(name):
             return ready
         await place.turn()
         return await self.thread.run(self.models.get, name)
 
     async def plan(self, request: ClampRequest) -> ClampPlan | None:
-        """The request, checked against its model; None while that is not loaded."""
+        """Check the request against its model and plan its run; None if the model is not loaded."""
         live = self.models.ready(request.model)
         return await asyncio.to_thread(plan_clamp, request, live) if live else None
 
     async def run(
-        self, request: ClampRequest, planned: ClampPlan | None, place: Place
+        self, request: ClampRequest, planned: ClampPlan | None, place: QueuePlace
     ) -> AsyncGenerator[list[ClampEvent]]:
-        """Wait, load, run, and give the place up; the events of one step at a time.
+        """Wait for the turn, load the model, run, and leave the place; yield the events of one step at a time.
 
         Closing the generator ends the run after its current step.
         """

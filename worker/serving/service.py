@@ -106,8 +106,8 @@ async def clamp(body: ClampRequest, runner: RunnerDep, visit: VisitDep, request:
     run = runner.run(body, planned, visit.place)
     visit.ending.push_async_callback(run.aclose)
     if body.stream:
-        return EventSourceResponse(_written(run), headers={"Cache-Control": "no-store"})
-    return await cancel_if_client_leaves(request, _whole(run))
+        return EventSourceResponse(_server_sent_events(run), headers={"Cache-Control": "no-store"})
+    return await cancel_if_client_leaves(request, _collect(run))
 
 
 @router.post("/v1/sweep")
@@ -123,9 +123,9 @@ async def tokenize(body: TokenizeRequest, runner: RunnerDep, request: Request) -
     if live is None:
         if not body.load:
             raise NotReady(f"{body.model} is not loaded.")
-        with runner.turns.admit() as place:
+        with runner.queue.admit() as place:
             live = await cancel_if_client_leaves(request, runner.live(body.model, place))
-    tokens = await asyncio.to_thread(_pieces, live.codec, body)
+    tokens = await asyncio.to_thread(_text_tokens, live.codec, body)
     return TokenizeAnswer(model=live.name, context=live.context, tokens=tokens)
 
 
