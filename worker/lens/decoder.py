@@ -25,6 +25,7 @@ from worker.machine.cores import one_core, rows_at_once
 Precision = Literal["auto", "fp32", "bf16", "certified", "verified"]
 FASTER = 2.0  # int8 products must be this much faster than fp32 to be worth their overhead
 MANY = 1 / 300  # share of the vocabulary scored in fp32 in a search, above which that costs more than the int8 product
+LEAST_WEIGHTS = 2**16  # of a head: a smaller one is decoded before a timing could tell the two ways apart
 CHECKED = 4  # rows of each batch that are also decoded in fp32
 
 
@@ -146,7 +147,7 @@ def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen |
 
     It has the worst-case bound if that leaves few enough tokens of the sample to be scored in fp32.
     """
-    if not (int8_is_exact(head.weight.shape[1]) and _int8_pays(head)):
+    if head.weight.numel() < LEAST_WEIGHTS or not (int8_is_exact(head.weight.shape[1]) and _int8_pays(head)):
         return None
     screen = Screen(head, Bound.certified)
     _, effort = screen.decode(sample, lenses=lenses)

@@ -85,7 +85,7 @@ def test_labels_and_live_model_read_the_same(family: str, tmp_path: Path) -> Non
     for view in checkpoint.views:
         weight = model.get_parameter(f"{checkpoint.family.layers_path}.2.{names[view]}.weight")
         rows = weight if weight.shape == (checkpoint.neurons, checkpoint.width) else weight.T
-        assert torch.equal(checkpoint.rows(view, 2), rows)
+        assert torch.equal(checkpoint.stored_rows(view, 2), rows)
     assert torch.equal(checkpoint.head(), model.get_output_embeddings().weight)  # type: ignore[no-untyped-call]
     assert (checkpoint.layers, checkpoint.reader.dtype) == (LAYERS, "f32")
 

@@ -122,7 +122,7 @@ def test_a_cluster_that_is_not_there(tiny_llama: Path, tmp_path: Path) -> None:
 
 
 def test_without_ray_a_sentence_names_the_mend(tiny_llama: Path, tmp_path: Path) -> None:
-    lines = ["import sys", "sys.modules['ray'] = None", "from worker.cli import main", "main()"]
+    lines = ["import sys", "sys.modules['ray'] = None", "from worker.cli.group import main", "main()"]
     command = [
         sys.executable,
         "-c",
