@@ -7,6 +7,7 @@ Knows answers; knows nothing of HTML.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from app.html.text import ordinal
 from app.pages.neuron_names import VIEW_ORDER
 from neuronym.contract import Direction, LabelEffect, Lens, NeuronAnswer, Side, Site, Token, View
 from neuronym.label_tables import Outcome, outcome
@@ -113,9 +114,3 @@ def _place_text(effect: LabelEffect, vocab: int) -> str:
     `rank` counts the tokens that rose more, so for a token that fell it is counted from the last of the vocabulary.
     """
     return ordinal(effect.rank + 1 if effect.delta >= 0 else max(vocab - effect.rank, 1))
-
-
-def ordinal(place: int) -> str:
-    """A place in an order: 1st, 2nd, 3rd, 11th."""
-    suffix = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
-    return f"{place:,}{suffix}"

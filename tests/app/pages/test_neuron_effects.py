@@ -5,8 +5,9 @@ from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
 from app.html.templates import templates
+from app.html.text import ordinal
 from app.labelfile.label_file import LabelFile
-from app.pages.neuron_effects import changes, clamped_ends, clamps, measured_clamp, ordinal
+from app.pages.neuron_effects import changes, clamped_ends, clamps, measured_clamp
 from app.queries.layers import LayerQuery, layer
 from app.queries.neuron import neuron
 from neuronym.contract import Direction, Lens, NeuronAnswer, Side, Site, View
