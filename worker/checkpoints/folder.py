@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils.logging import set_tqdm_hook
+from transformers.utils.logging import set_tqdm_hook, tqdm
 
+from worker.checkpoints.quantised import Quantisation, quantisation_of
 from worker.checkpoints.stored import LoadProgress
-from worker.checkpoints.weights import UNQUANTISED, SafetensorsFolder
+from worker.checkpoints.weights import SafetensorsFolder
 from worker.errors import CheckpointError
 
 
@@ -23,19 +25,33 @@ class FolderModel:
         self._folder = folder
 
     @cached_property
-    def config(self) -> PreTrainedConfig:
+    def _stored_config(self) -> PreTrainedConfig:
         if not (self._folder / "config.json").exists():
             raise CheckpointError(f"{self._folder} has no config.json. Give the folder that save_pretrained wrote.")
         try:
             config: PreTrainedConfig = AutoConfig.from_pretrained(self._folder, trust_remote_code=False)
         except Exception as error:  # transformers raises classes of its own and of other libraries, which share no base
             raise CheckpointError(f"The configuration of {self._spec} cannot be read: {_first_line(error)}") from error
-        _refuse_quantised(self._spec, config)
-        return config.get_text_config()
+        return config
+
+    @cached_property
+    def config(self) -> PreTrainedConfig:
+        """The configuration of the part of the model that writes text, as of a model that is not quantised."""
+        config: PreTrainedConfig = deepcopy(self._stored_config.get_text_config())
+        if getattr(config, "quantization_config", None):
+            del config.quantization_config
+        return config
+
+    @cached_property
+    def _quantisation(self) -> Quantisation | None:
+        stored = self._stored_config
+        schemes = [getattr(part, "quantization_config", None) for part in (stored, stored.get_text_config())]
+        scheme = next((scheme for scheme in schemes if scheme), None)
+        return quantisation_of(self._spec, self._folder, scheme) if scheme else None
 
     @cached_property
     def tensors(self) -> SafetensorsFolder:
-        return SafetensorsFolder(self._folder)
+        return SafetensorsFolder(self._folder, self._quantisation)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         try:
@@ -47,17 +63,14 @@ class FolderModel:
         return tokenizer
 
     def model(self, dtype: torch.dtype, progress: LoadProgress) -> PreTrainedModel:
-        from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
-
+        load = self._load_dequantised if self.tensors.quantised else self._load_stored
         try:
             with _reporting(progress):
-                loaded: Any = AutoModelForCausalLM.from_pretrained(
-                    self._folder, dtype=dtype, trust_remote_code=False, output_loading_info=True
-                )
+                model, missing = load(dtype)
+        except CheckpointError:
+            raise
         except Exception as error:
             raise CheckpointError(f"{self._spec} cannot be loaded: {_first_line(error)}") from error
-        model: PreTrainedModel = loaded[0]
-        missing: set[str] = loaded[1]["missing_keys"]
         if missing:  # transformers would fill them with random numbers
             raise CheckpointError(
                 f"{self._spec} has no {min(missing)}, which its model needs. Give a complete checkpoint "
@@ -65,16 +78,25 @@ class FolderModel:
             )
         return model
 
+    def _load_stored(self, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
+        """Load the files as transformers does; return the model and the names of the parameters that they lack."""
+        from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
 
-def _refuse_quantised(spec: str, config: PreTrainedConfig) -> None:
-    """Refuse a model whose configuration says that its weights are quantised: they need scales, which are not read."""
-    for part in (config, config.get_text_config()):
-        scheme = getattr(part, "quantization_config", None)
-        if scheme:
-            method = scheme.get("quant_method", "of an unknown method") if isinstance(scheme, dict) else scheme
-            raise CheckpointError(
-                f"{spec} is quantised ({method}), and its weights are not read with their scales. {UNQUANTISED}"
-            )
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            self._folder, dtype=dtype, trust_remote_code=False, output_loading_info=True
+        )
+        return loaded[0], loaded[1]["missing_keys"]
+
+    def _load_dequantised(self, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
+        """Load the values that labels are made from, so that clamps and labels are of one model on every machine."""
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+        kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(self.config)]
+        values = {name: self.tensors.read(name).to(dtype) for name in tqdm(self.tensors.parameters)}
+        loaded = kind.from_pretrained(
+            None, config=self.config, state_dict=values, dtype=dtype, output_loading_info=True
+        )
+        return loaded[0], loaded[1]["missing_keys"]
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from transformers import PreTrainedConfig
 
 from worker.checkpoints.gguf_architectures import ROPE_FACTORS, architecture_of
 from worker.checkpoints.gguf_header import GGUFHeader, PackedTensor
-from worker.checkpoints.weights import pieces, readable
+from worker.checkpoints.shards import readable
+from worker.checkpoints.weights import pieces
 from worker.errors import CheckpointError
 
 
