@@ -15,3 +15,8 @@ class RequestError(ValueError):
 
 class EngineError(RuntimeError):
     """The chosen engine or device cannot map layers. The message names the cause and what to do."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message, to go into a sentence: without the stop at its end."""
+    return str(error).strip().partition("\n")[0].rstrip(".: ")

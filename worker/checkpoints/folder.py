@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.logging import set_tqdm_hook, tqdm
 
+from worker.checkpoints.folder_tokenizer import read_tokenizer
 from worker.checkpoints.quantised import Quantisation, quantisation_of
 from worker.checkpoints.stored import LoadProgress
 from worker.checkpoints.weights import SafetensorsFolder
-from worker.errors import CheckpointError
+from worker.errors import CheckpointError, first_line
 
 
 class FolderModel:
@@ -31,7 +32,7 @@ class FolderModel:
         try:
             config: PreTrainedConfig = AutoConfig.from_pretrained(self._folder, trust_remote_code=False)
         except Exception as error:  # transformers raises classes of its own and of other libraries, which share no base
-            raise CheckpointError(f"The configuration of {self._spec} cannot be read: {_first_line(error)}") from error
+            raise CheckpointError(f"The configuration of {self._spec} cannot be read: {first_line(error)}") from error
         return config
 
     @cached_property
@@ -54,13 +55,7 @@ class FolderModel:
         return SafetensorsFolder(self._folder, self._quantisation)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self._folder, trust_remote_code=False)
-        except Exception as error:  # the tokenizers library raises bare Exceptions
-            raise CheckpointError(f"{self._spec} has no tokenizer that can be read: {_first_line(error)}") from error
-        if not isinstance(tokenizer, PreTrainedTokenizerFast):
-            raise CheckpointError(f"{self._spec} has no fast tokenizer. Save it with a tokenizer.json.")
-        return tokenizer
+        return read_tokenizer(self._spec, self._folder)
 
     def model(self, dtype: torch.dtype, progress: LoadProgress) -> PreTrainedModel:
         load = self._load_dequantised if self.tensors.quantised else self._load_stored
@@ -70,7 +65,7 @@ class FolderModel:
         except CheckpointError:
             raise
         except Exception as error:
-            raise CheckpointError(f"{self._spec} cannot be loaded: {_first_line(error)}") from error
+            raise CheckpointError(f"{self._spec} cannot be loaded: {first_line(error)}") from error
         if missing:  # transformers would fill them with random numbers
             raise CheckpointError(
                 f"{self._spec} has no {min(missing)}, which its model needs. Give a complete checkpoint "
@@ -120,7 +115,3 @@ def _report_steps(steps: int, bar: Iterable[Any], progress: LoadProgress) -> Ite
         progress(done / steps)
         yield step
     progress(1.0)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -16,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.vocabulary import Vocabulary
-from worker.errors import CheckpointError, EngineError
+from worker.errors import CheckpointError, EngineError, first_line
 from worker.mapping.layers import LayerShards
 from worker.mapping.ray_task import BlockOrder, map_block
 from worker.mapping.recipe import MapRecipe
@@ -97,11 +97,11 @@ def _task_result(reference: "ray.ObjectRef[list[LayerShards]]") -> list[LayerSha
         if isinstance(error.cause, CheckpointError):
             raise error.cause from None
         raise EngineError(
-            f"A Ray task failed: {_first_line(error.cause)}. Every node needs this version of neuronym[worker,ray]."
+            f"A Ray task failed: {first_line(error.cause)}. Every node needs this version of neuronym[worker,ray]."
         ) from error
     except RayError as error:
         raise EngineError(
-            f"A Ray task died {RETRIES + 1} times ({_first_line(error)}). Is there memory enough on the nodes? Run the "
+            f"A Ray task died {RETRIES + 1} times ({first_line(error)}). Is there memory enough on the nodes? Run the "
             "same command again: it goes on where it was."
         ) from error
 
@@ -128,7 +128,7 @@ def connect(address: str | None, device: str) -> Iterator[RayEngine]:
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise EngineError(
-            f"There is no Ray cluster at {cluster} that can be used ({_first_line(error)}). Check --ray-address or "
+            f"There is no Ray cluster at {cluster} that can be used ({first_line(error)}). Check --ray-address or "
             "RAY_ADDRESS, and that the cluster has the Ray and Python of this machine."
         ) from error
     try:
@@ -146,7 +146,3 @@ def _check_listening(address: str) -> None:
     match = _ADDRESS.fullmatch(address)
     if match:
         socket.create_connection((match["host"].strip("[]"), int(match["port"])), timeout=10).close()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")

@@ -15,7 +15,7 @@ from neuronym.contract import WorkerModel
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.shape import empty_model
 from worker.checkpoints.stored import LoadProgress, no_progress
-from worker.errors import CheckpointError
+from worker.errors import CheckpointError, first_line
 from worker.machine.device import precision
 from worker.steering.clamp import Sites
 from worker.steering.codec import Codec
@@ -142,7 +142,7 @@ def _failure_reason(name: str, error: Exception) -> str:
     """The message that users see for a model that could not be loaded: our own sentence, or a library's message."""
     if isinstance(error, CheckpointError):
         return str(error)
-    message = str(error).strip().partition("\n")[0] or "no reason given"
+    message = first_line(error) or "no reason given"
     return f"{name} cannot be loaded: {type(error).__name__}, {message}. The worker's log has the rest."
 
 

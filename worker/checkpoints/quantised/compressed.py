@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from worker.checkpoints.quantised.fp8 import FP8, read_block
-from worker.checkpoints.quantised.method import Quantisation, UnreadableWeight, first_line
+from worker.checkpoints.quantised.method import Quantisation, UnreadableWeight
+from worker.errors import first_line
 
 _FORMATS = {
     "int-quantized", "float-quantized", "naive-quantized", "pack-quantized", "mixed-precision",

@@ -43,8 +43,3 @@ def take(parts: Mapping[str, torch.Tensor], *names: str) -> list[torch.Tensor]:
     if others:
         raise UnreadableWeight(f"it has a {others[0]}, whose meaning is not known")
     return [parts[name] for name in names]
-
-
-def first_line(error: Exception) -> str:
-    """What an error of another library says, as part of a sentence."""
-    return str(error).strip().split("\n")[0]
