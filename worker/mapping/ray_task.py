@@ -10,7 +10,6 @@ from importlib.metadata import version
 import torch
 
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from worker.checkpoints.sources import portable_spec
 from worker.checkpoints.vocabulary import Vocabulary
 from worker.errors import CheckpointError
 from worker.machine.device import mapping_device
@@ -35,7 +34,7 @@ class BlockOrder:
         cls, checkpoint: Checkpoint, vocabulary: Vocabulary, recipe: MapRecipe, device: str, threads: int | None
     ) -> "BlockOrder":
         """The order for a checkpoint that is open on this machine."""
-        spec = portable_spec(checkpoint.source)
+        spec = checkpoint.source.portable
         return cls(spec, checkpoint.source_hash, vocabulary.hash, recipe, device, threads, version("neuronym"))
 
 

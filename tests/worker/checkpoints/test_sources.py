@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import errors as hub
 
 from worker.checkpoints import sources
-from worker.checkpoints.sources import Source, portable_spec, resolve, slug
+from worker.checkpoints.sources import resolve, slug
 from worker.errors import CheckpointError
 
 
@@ -75,11 +75,7 @@ def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def test_a_hub_snapshot_that_is_on_disk(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model in the hub's cache needs no hub: source, revision and commit are recorded."""
     commit = "a" * 40
-    cached = tmp_path / "models--org--tiny"
-    (cached / "snapshots").mkdir(parents=True)
-    (cached / "snapshots" / commit).symlink_to(tiny_llama, target_is_directory=True)
-    (cached / "refs").mkdir()
-    (cached / "refs" / "v1").write_text(commit)
+    on_hub(tmp_path, "org/tiny", commit, tiny_llama, "v1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     source = resolve("org/tiny@v1")
@@ -92,19 +88,58 @@ def test_the_demo_without_its_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve("demo")
 
 
+def on_hub(cache: Path, repository: str, commit: str, folder: Path, revision: str = "main") -> None:
+    """Put a folder into the hub's cache, as the snapshot of a commit."""
+    cached = cache / f"models--{repository.replace('/', '--')}"
+    (cached / "snapshots").mkdir(parents=True)
+    (cached / "snapshots" / commit).symlink_to(folder, target_is_directory=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / revision).write_text(commit)
+
+
 def test_what_opens_the_same_checkpoint_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "model").mkdir()
     (tmp_path / "lora").mkdir()
-    assert portable_spec(resolve("./model")) == str(tmp_path / "model")
-    assert portable_spec(resolve("./model+./lora")) == f"{tmp_path}/model+{tmp_path}/lora"
-    assert portable_spec(resolve("demo")) == "demo"
-    assert portable_spec(resolve("standin")) == "standin"
-    commit = "0" * 40
-    hub = Source("org/model", "model", tmp_path / "snapshots" / commit, revision=commit)
-    assert portable_spec(hub) == f"org/model@{commit}"
-    tuned = replace(hub, spec="org/model@main+org/lora", adapter=tmp_path / "lora")
-    assert portable_spec(tuned) == f"org/model@{commit}+org/lora"
+    for typed, portable in [
+        ("./model", f"{tmp_path}/model"),
+        ("~/model", f"{tmp_path}/model"),
+        ("./model+./lora", f"{tmp_path}/model+{tmp_path}/lora"),
+        ("~/model+~/lora", f"{tmp_path}/model+{tmp_path}/lora"),
+        ("demo", "demo"),
+        ("standin", "standin"),
+        ("demo+lora", f"demo+{tmp_path}/lora"),
+    ]:
+        source = resolve(typed)
+        assert (source.portable, source.recorded) == (portable, portable)
+        assert replace(resolve(portable), spec=typed) == source
+
+
+def test_what_opens_the_same_hub_models_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    lora = tmp_path / "lora"
+    lora.mkdir()
+    on_hub(tmp_path, "org/model", "a" * 40, lora, "v1")
+    on_hub(tmp_path, "org/tune", "b" * 40, lora)
+    model = resolve("org/model@v1")
+    assert (model.portable, model.recorded) == (f"org/model@{'a' * 40}", "org/model")
+    tuned = resolve("org/model@v1+org/tune")
+    assert tuned.name == "model-tune"
+    assert tuned.portable == tuned.recorded == f"org/model@{'a' * 40}+org/tune@{'b' * 40}"
+    assert resolve("org/model@v1+lora").recorded == f"org/model@{'a' * 40}+{lora}"
+
+
+def test_a_home_that_nobody_has() -> None:
+    with pytest.raises(CheckpointError, match="no home folder"):
+        resolve("~nobody-of-this-name/model")
+
+
+def test_a_second_adapter() -> None:
+    with pytest.raises(CheckpointError, match="an adapter already"):
+        resolve("standin+./tests")
 
 
 @pytest.mark.real

@@ -1,5 +1,6 @@
 """The worker clamps the models of the current label file, and only with the weights they were mapped from."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from neuronym.settings import Settings
-from tests.checkpoints import make_checkpoint
+from tests.checkpoints import LAYERS, make_checkpoint
 from worker.errors import CheckpointError
 from worker.labelfile.checkpoints import PublishedCheckpoints
 from worker.map_run import MapRun
@@ -34,3 +35,23 @@ def test_changed_weights_are_refused(tmp_path: Path, tiny_llama: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match="has changed since model was mapped"):
         PublishedCheckpoints(tmp_path / "data")["model"]()
+
+
+def test_a_model_is_found_from_another_folder(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_llama, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    MapRun(Settings(data=Path("data"))).map(["./model"])
+    monkeypatch.chdir(tmp_path.parent)
+    assert PublishedCheckpoints(tmp_path / "data")["model"]().layers == LAYERS
+
+
+def test_a_model_that_was_moved_away(tmp_path: Path, tiny_llama: Path) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "my+model"))
+    MapRun(Settings(data=tmp_path / "data")).map([str(folder)], ["model"])
+    moved = folder.rename(tmp_path / "moved")
+    with pytest.raises(CheckpointError, match=re.escape(f"model was mapped from {folder}, and there is nothing")):
+        PublishedCheckpoints(tmp_path / "data")["model"]()
+    MapRun(Settings(data=tmp_path / "data")).map([str(moved)], ["model"])  # what the sentence asks for
+    assert PublishedCheckpoints(tmp_path / "data")["model"]().layers == LAYERS
