@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from neuronym.contract import name_layers
 from neuronym.settings import Settings
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import slug
-from worker.errors import CheckpointError
+from worker.errors import CheckpointError, LabelFileError
+from worker.labelfile.data_folder import check_data_folder
 from worker.machine.memory import return_memory
 from worker.mapping.mapping import Engine, LocalEngine, MappedModel, Progress, map_model
 from worker.mapping.pairs import MappedPair, check_comparable, measure_drift
@@ -38,7 +37,7 @@ class MapRun:
         Raises:
             CheckpointError: a model cannot be opened.
             EngineError: the engine cannot map it.
-            LabelFileError: the file cannot be built, or the disk is full.
+            LabelFileError: a name is taken, the file cannot be built, or the disk is full.
         """
         opened = self._open_mappable(specs, names)
         return self._publish([self._map(name, checkpoint) for name, checkpoint in opened])
@@ -49,13 +48,16 @@ class MapRun:
         Raises:
             CheckpointError: a model cannot be opened, or the two cannot be compared.
             EngineError: the engine cannot map them.
-            LabelFileError: the file cannot be built, or the disk is full.
+            LabelFileError: a name is taken, the file cannot be built, or the disk is full.
         """
+        from worker.labelfile.admission import check_pair  # only here: mapping has no use for DuckDB
+
         before, after = self._open_mappable([base, instruct], names)
         hashes = [checkpoint.vocabulary.hash for _, checkpoint in (before, after)]
         check_comparable(before[1], after[1], (hashes[0], hashes[1]))
-        mapped = [self._map(*after), self._map(*before)]  # the first model is the one that pages and clamps start with
         pair_name = slug(pair) if pair else f"{before[0]}-to-{after[0]}"
+        check_pair(self.settings.data, pair_name, before[0], after[0])
+        mapped = [self._map(*after), self._map(*before)]  # the first model is the one that pages and clamps start with
         identity = {"base": before[1].source_hash, "instruct": after[1].source_hash, **self.recipe.layer_record()}
         shards = ShardFolder(self.settings.data, f"{pair_name}.pair", identity)
         shards.open(self.resume)
@@ -69,10 +71,16 @@ class MapRun:
 
         Raises:
             CheckpointError: one cannot be opened, does not fit the recipe, or would lose layers in the label file.
+            LabelFileError: a name is taken by another model, or nothing can be published into the data folder.
         """
+        from worker.labelfile.admission import check_models  # only here: mapping has no use for DuckDB
+
+        check_data_folder(self.settings.data)
         opened = _open_all(specs, names)
+        check_models(self.settings.data, opened, self.recipe)
         for name, checkpoint in opened:
-            _refuse_losing_layers(self.settings.data, name, checkpoint, self.recipe.fitted_to(checkpoint))
+            if self.resume:
+                _refuse_losing_shards(name, self._shards(name, checkpoint))
         return opened
 
     def _publish(self, mapped: Sequence[MappedModel], pairs: Sequence[MappedPair] = ()) -> str:
@@ -85,21 +93,26 @@ class MapRun:
     def _map(self, name: str, checkpoint: Checkpoint) -> MappedModel:
         vocabulary = checkpoint.vocabulary
         recipe = self.recipe.fitted_to(checkpoint)
-        identity = {"source": checkpoint.source_hash, "tokenizer": vocabulary.hash, **recipe.layer_record()}
-        shards = ShardFolder(self.settings.data, name, identity)
+        shards = self._shards(name, checkpoint)
         return map_model(name, checkpoint, vocabulary, recipe, shards, self.engine, self.resume, self.report)
 
+    def _shards(self, name: str, checkpoint: Checkpoint) -> ShardFolder:
+        recipe = self.recipe.fitted_to(checkpoint)
+        identity = {
+            "source": checkpoint.source_hash,
+            "tokenizer": checkpoint.vocabulary.hash,
+            **recipe.layer_record(),
+        }
+        return ShardFolder(self.settings.data, name, identity, checkpoint.source.portable)
 
-def _refuse_losing_layers(data: Path, name: str, checkpoint: Checkpoint, recipe: MapRecipe) -> None:
-    """Refuse to map some layers of a model that has others in the label file: publishing would drop the others."""
-    from worker.labelfile.read import published_layers  # only here: mapping has no use for DuckDB
 
-    published = published_layers(data).get(name, range(0)) if recipe.layers else range(0)
-    layers = recipe.layers_of(checkpoint)
-    if set(published) - set(layers):
-        raise CheckpointError(
-            f"{name} has {name_layers(published)} mapped, which a file with {name_layers(layers)} would "
-            "lose. Give --layers that hold both, no --layers, or another --name."
+def _refuse_losing_shards(name: str, shards: ShardFolder) -> None:
+    """Refuse to discard the work of another model of this name, whose run is not finished."""
+    origin = shards.origin_to_lose()
+    if origin is not None:
+        raise LabelFileError(
+            f"{shards.path} holds what is mapped so far of another model called {name!r} ({origin}). Give --name to "
+            "keep it, or --fresh to discard it."
         )
 
 

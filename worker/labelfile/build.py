@@ -111,7 +111,7 @@ def _build(path: Path, data: Path, run: str, additions: Additions, memory_limit:
 def migrate(connection: sa.Connection) -> None:
     """Bring an empty file to the current schema."""
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(ROOT / "migrations"))
+    config.set_main_option("script_location", str(ROOT / "migrations").replace("%", "%%"))
     command.upgrade(config, "head")
     connection.commit()
 
@@ -134,7 +134,9 @@ def _versions() -> dict[str, str]:
 def _open_file(path: Path, config: dict[str, str], read_only: bool = False) -> Iterator[sa.Connection]:
     """Open a label file; turn DuckDB's errors of disk, memory and file into a LabelFileError."""
     engine = sa.create_engine(
-        f"duckdb:///{path.resolve()}", connect_args={"read_only": read_only, "config": config}, poolclass=sa.NullPool
+        sa.URL.create("duckdb", database=str(path.resolve())),  # which leaves every letter of the path as it is
+        connect_args={"read_only": read_only, "config": config},
+        poolclass=sa.NullPool,
     )
     try:
         with engine.connect() as connection:

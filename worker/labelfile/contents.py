@@ -130,7 +130,7 @@ class Contents:
         values = {"name": pair.name, "base": ids[pair.base], "instruct": ids[pair.instruct], "note": pair.note}
         existing = self._connection.execute(sa.select(table).where(table.c.name == pair.name)).mappings().first()
         if existing and (existing["base"], existing["instruct"]) != (values["base"], values["instruct"]):
-            raise LabelFileError(f"The pair {pair.name!r} stands for two other models. Give --pair-name.")
+            raise pair_name_taken(pair.name)
         if existing:
             return int(existing["id"])
         pair_id = self._next_id("pair")
@@ -147,9 +147,7 @@ class Contents:
         checkpoint, table = model.checkpoint, label_tables.model
         existing = self._connection.execute(sa.select(table).where(table.c.name == model.name)).mappings().first()
         if existing and existing["source_hash"] != checkpoint.source_hash:
-            raise LabelFileError(
-                f"The name {model.name!r} is taken by a model with other weights ({existing['source']}). Give --name."
-            )
+            raise name_taken(model.name, existing["source"])
         if existing:
             if mapped_layers(json.loads(existing["settings"]), existing["layers"]) != model.layers:
                 self._grown.add(existing["id"])
@@ -229,9 +227,19 @@ class Contents:
         self._connection.execute(sa.text(statement.replace(":", r"\:")))
 
 
+def name_taken(name: str, source: str) -> LabelFileError:
+    """The refusal of a model whose name another one has, which was mapped from `source`."""
+    return LabelFileError(f"The name {name!r} is taken by a model with other weights ({source}). Give --name.")
+
+
+def pair_name_taken(name: str) -> LabelFileError:
+    """The refusal of a pair whose name another one has."""
+    return LabelFileError(f"The pair {name!r} stands for two other models. Give --pair-name.")
+
+
 def _parquet(files: Sequence[Path]) -> str:
     listed = ", ".join(f"'{_quoted(file)}'" for file in files)
-    return f"read_parquet([{listed}])"
+    return f"read_parquet([{listed}], hive_partitioning = false)"  # a folder `a=b` on the way to them is no column
 
 
 def _quoted(path: Path) -> str:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from neuronym.contract import Side, Site, mapped_layers
-from neuronym.label_tables import LABELS, QUANTILES, activity, label, label_place, measurement, model
+from neuronym.label_tables import LABELS, QUANTILES, activity, label, label_place, measurement, model, pair
 from worker.labelfile.build import CURRENT, current_file
 
 
@@ -34,6 +34,20 @@ def published_models(data: Path) -> list[PublishedModel]:
     wanted = [model.c[name] for name in PublishedModel.__dataclass_fields__]
     with current_file(data) as connection:
         return [PublishedModel(*row) for row in connection.execute(sa.select(*wanted).order_by(model.c.id))]
+
+
+def published_pairs(data: Path) -> dict[str, tuple[str, str]]:
+    """The names of base and instruct model of each pair of the current label file, by its name; none without a file."""
+    if not (data / CURRENT).exists():
+        return {}
+    base, instruct = model.alias("base"), model.alias("instruct")
+    pairs = (
+        sa.select(pair.c.name, base.c.name, instruct.c.name)
+        .join(base, base.c.id == pair.c.base)
+        .join(instruct, instruct.c.id == pair.c.instruct)
+    )
+    with current_file(data) as connection:
+        return {name: (first, second) for name, first, second in connection.execute(pairs)}
 
 
 def published_layers(data: Path) -> dict[str, range]:

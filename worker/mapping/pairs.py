@@ -56,10 +56,10 @@ class MappedPair:
 
 
 def check_comparable(base: Checkpoint, instruct: Checkpoint, tokenizers: tuple[str, str]) -> None:
-    """Refuse two checkpoints that differ in shape or tokenizer: their neurons and tokens would not correspond.
+    """Refuse two checkpoints that do not differ, or that differ in shape or tokenizer: their neurons do not correspond.
 
     Raises:
-        CheckpointError: the checkpoints differ; the message names every difference.
+        CheckpointError: the checkpoints differ, and the message names every difference; or they have the same weights.
     """
     facts = ("architecture", "layers", "neurons", "width", "views")
     differences = [
@@ -73,6 +73,11 @@ def check_comparable(base: Checkpoint, instruct: Checkpoint, tokenizers: tuple[s
         raise CheckpointError(
             f"{base.name} and {instruct.name} cannot be compared: they differ in {', '.join(differences)}. "
             "Map them in two runs, or give two checkpoints of one model."
+        )
+    if base.source_hash == instruct.source_hash:
+        raise CheckpointError(
+            f"{base.source.spec} and {instruct.source.spec} are one checkpoint: their weights are the same to the last "
+            "byte. Give the one before and the one after training."
         )
 
 

@@ -31,12 +31,28 @@ def encode_shard(rows: pa.Table, account: Account | None = None) -> bytes:
 
 
 class ShardFolder:
-    """The folder of one model's shards under one recipe; with another recipe or other weights it starts empty."""
+    """The folder of one model's shards under one recipe; with another recipe or other weights it starts empty.
 
-    def __init__(self, data: Path, name: str, recipe: Mapping[str, object]) -> None:
+    `origin` is the place that the weights come from, for people.
+    """
+
+    def __init__(self, data: Path, name: str, recipe: Mapping[str, object], origin: str = "") -> None:
         self.path = data / FOLDER / name
+        self._origin = origin
+        self._origin_file = self.path / "origin.txt"
         self._card = self.path / "recipe.json"
         self._recipe = json.dumps(recipe, sort_keys=True, default=str)
+
+    def origin_to_lose(self) -> str | None:
+        """The origin of the labels that `open` would discard, if they are of other weights and from another place."""
+        if not self.shards("label"):
+            return None
+        try:
+            origin, recipe = self._origin_file.read_text(), json.loads(self._card.read_text())
+        except (OSError, ValueError):  # the run was cut off while it wrote them
+            return None
+        same_weights = recipe.get("source") == json.loads(self._recipe).get("source")
+        return None if same_weights or origin == self._origin else origin
 
     def open(self, resume: bool) -> None:
         """Keep the readable shards that a run of the same recipe left, if `resume`; discard everything else.
@@ -54,6 +70,7 @@ class ShardFolder:
         with _writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._card.write_text(self._recipe)
+            self._origin_file.write_text(self._origin)
 
     def shard(self, table: str, layer: int) -> Path:
         """The path of the shard with a table's rows of a layer."""

@@ -25,6 +25,7 @@ from worker.errors import CheckpointError
 from worker.labelfile.build import Additions, publish
 from worker.labelfile.checkpoints import PublishedCheckpoints
 from worker.labelfile.contents import MeasuredTable
+from worker.labelfile.data_folder import check_data_folder
 from worker.labelfile.read import published_layers, published_measurements, published_tokens
 from worker.machine.device import choose_device, precision
 from worker.mapping.progress import BUILDING, MeasuringProgress, ReportProgress, TellLine
@@ -73,6 +74,7 @@ class Measurement:
             CheckpointError: the model is not in the label file, or cannot be loaded or measured.
             LabelFileError: the label file cannot be read or built.
         """
+        check_data_folder(self.settings.data)
         published = PublishedCheckpoints(self.settings.data)
         if name not in published:
             known = f"There are: {', '.join(published)}." if published else "There are none: map one first."

@@ -18,7 +18,7 @@ from worker.labelfile import build
 from worker.labelfile.build import expected_tables, migrate
 from worker.labelfile.read import published_models
 from worker.map_run import MapRun
-from worker.mapping.mapping import MapRecipe
+from worker.mapping.mapping import MapRecipe, Progress
 
 
 def map_into(data: Path, folder: Path, name: str, recipe: MapRecipe | None = None) -> str:
@@ -107,6 +107,37 @@ def test_a_name_taken_by_other_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabelFileError, match="--name"):
         map_into(data, make_checkpoint(tmp_path / "b", seed=1), "name")
     assert (data / "current").readlink().name == f"labels-{run}.duckdb"
+
+
+def test_folders_of_one_name_are_told_apart_before_mapping(tmp_path: Path) -> None:
+    data, first, second = tmp_path / "data", tmp_path / "a" / "model", tmp_path / "b" / "model"
+    run = MapRun(Settings(data=data)).map([str(make_checkpoint(first))])
+    mapped: list[object] = []
+    with pytest.raises(LabelFileError, match=f"'model' is taken by .*{first}.*--name"):
+        MapRun(Settings(data=data), report=mapped.append).map([str(make_checkpoint(second, seed=1))])
+    assert not mapped and (data / "current").readlink().name == f"labels-{run}.duckdb"
+    MapRun(Settings(data=data)).map([str(second)], ["other"])
+    assert rows(data, "SELECT name, source FROM model") == [("model", str(first)), ("other", str(second))]
+
+
+def test_what_is_mapped_of_another_model_is_kept(tmp_path: Path) -> None:
+    first, second = make_checkpoint(tmp_path / "a" / "model"), make_checkpoint(tmp_path / "b" / "model", seed=1)
+    settings = Settings(data=tmp_path / "data")
+
+    def stop(progress: Progress) -> None:
+        if progress.layers_done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        MapRun(settings, report=stop).map([str(first)])
+    with pytest.raises(LabelFileError, match=rf"another model called 'model' .{first}.*--name.*--fresh"):
+        MapRun(settings).map([str(second)])
+    done: list[int] = []
+    MapRun(settings, report=lambda progress: done.append(progress.layers_done)).map([str(first)])
+    assert done == [2, 3, 4]
+    with pytest.raises(KeyboardInterrupt):
+        MapRun(settings, report=stop).map([str(second)], ["other"])
+    assert MapRun(settings, resume=False).map([str(first)], ["other"])  # --fresh
 
 
 def test_two_models_of_one_name_are_refused(tiny_llama: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pairs with planted changes: every figure is what arithmetic says."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,8 +38,9 @@ def compare(base: Path, instruct: Path, data: Path) -> Path:
     return data
 
 
-def test_a_model_compared_with_itself(tiny_llama: Path, tmp_path: Path) -> None:
-    data = compare(tiny_llama, tiny_llama, tmp_path)
+def test_models_of_the_same_neurons(tiny_llama: Path, tmp_path: Path) -> None:
+    same = changed(tiny_llama, tmp_path / "same", lambda tensors: tensors["model.norm.weight"].zero_())  # type: ignore[arg-type]
+    data = compare(tiny_llama, same, tmp_path / "data")
     assert rows(data, "SELECT DISTINCT agreement, near_ties, mean_cosine, mean_overlap FROM agreement") == [
         (1, 0, 1, 1)
     ]
@@ -180,8 +182,11 @@ def test_one_base_in_several_pairs(tiny_llama: Path, tmp_path: Path) -> None:
         (0, LAYERS * NEURONS * 6),
         (1, LAYERS * NEURONS * 6),
     ]
+    mapped: list[object] = []
+    again = MapRun(run.settings, MapRecipe(top_k=6), report=mapped.append)
     with pytest.raises(LabelFileError, match="--pair-name"):
-        run.map_pair(str(tmp_path / "x"), str(tmp_path / "y"), ["x", "y"], "base-to-x")
+        again.map_pair(str(tmp_path / "x"), str(tmp_path / "y"), ["x", "y"], "base-to-x")
+    assert not mapped
 
 
 def test_what_cannot_be_compared_is_refused_before_mapping(tiny_llama: Path, tmp_path: Path) -> None:
@@ -191,6 +196,13 @@ def test_what_cannot_be_compared_is_refused_before_mapping(tiny_llama: Path, tmp
     tokenizer.save_pretrained(other)
     with pytest.raises(CheckpointError, match=r"architecture \(llama and gpt2\), views .*, tokenizer"):
         compare(tiny_llama, other, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_one_checkpoint_under_two_names_is_no_pair(tiny_llama: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_llama, tmp_path / "copy"))
+    with pytest.raises(CheckpointError, match="are one checkpoint"):
+        compare(tiny_llama, copy, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
