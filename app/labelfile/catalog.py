@@ -35,7 +35,7 @@ class Catalog:
         if target != self._followed:
             self._follow(target)
         if self._open is None:
-            raise self._refusal or NoLabelFile(f"No model is mapped yet in {self._link.parent}. {MEND}")
+            raise self._refusal or NoLabelFile(self._nothing_to_open())
         return self._open
 
     def close(self) -> None:
@@ -43,6 +43,15 @@ class Catalog:
         self._deadline.end()
         if self._open is not None:
             self._open.close()
+
+    def _nothing_to_open(self) -> str:
+        folder = self._link.parent.absolute()
+        if not self._link.exists():
+            return f"No model is mapped yet in {folder}. {MEND}"
+        return (
+            f"{folder / 'current'} should be a link to a label file and is none, as in a copy of a folder without its "
+            "links: `ln -sf labels-RUN.duckdb current` in that folder makes it one."
+        )
 
     def _target(self) -> str | None:
         try:

@@ -49,8 +49,8 @@ def _reopen(model: PublishedModel) -> Checkpoint:
     missing = _missing_path(model)
     if missing:
         raise CheckpointError(
-            f"{model.name} was mapped from {missing}, and there is nothing any more. Put it back, or map it from where "
-            f"it is now: `neuronym-worker map PATH --name {model.name}`."
+            f"{model.name} was mapped from {missing}, which is no longer there. Put it back, or map it from where it "
+            f"is now: `neuronym-worker map PATH --name {model.name}`."
         )
     # A spec with an adapter has its revisions in itself.
     exact = model.adapter is None and model.revision is not None and _COMMIT.match(model.revision)

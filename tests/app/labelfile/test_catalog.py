@@ -49,6 +49,24 @@ def test_no_label_file_names_the_commands_that_make_one(catalog: Catalog, tmp_pa
     assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "5"})
 
 
+def test_a_relative_data_folder_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoLabelFile, match=f"mapped yet in {tmp_path / 'data'}"):
+        Catalog(Settings(data=Path("data"))).current()
+
+
+def test_a_copy_without_its_link_says_how_to_make_it(catalog: Catalog, tmp_path: Path) -> None:
+    write_label_file(tmp_path, Plan("one"))
+    name = (tmp_path / "current").readlink()
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").write_bytes((tmp_path / name).read_bytes())
+    with pytest.raises(NoLabelFile, match=r"should be a link .*`ln -sf labels-RUN\.duckdb current`"):
+        catalog.current()
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to(name)
+    assert catalog.current().run == "one"
+
+
 def test_a_file_that_appears_later_is_served(catalog: Catalog, tmp_path: Path) -> None:
     with pytest.raises(NoLabelFile):
         catalog.current()

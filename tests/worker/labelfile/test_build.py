@@ -40,6 +40,18 @@ def test_migrations_and_tables_agree() -> None:
     engine.dispose()
 
 
+def test_an_installation_at_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "100%s"
+    place.mkdir()
+    (place / "migrations").symlink_to(ROOT / "migrations", target_is_directory=True)
+    monkeypatch.setattr(build, "ROOT", place)
+    engine = sa.create_engine("duckdb:///:memory:")
+    with engine.connect() as connection:
+        migrate(connection)
+        assert {*expected_tables()} < {*sa.inspect(connection).get_table_names()}
+    engine.dispose()
+
+
 def test_every_neuron_is_there_once_and_in_order(data_folder: Path) -> None:
     labels = rows(data_folder, "SELECT model, view, lens, layer, neuron FROM label")
     assert len(labels) == LAYERS * NEURONS * 3 * 2

@@ -51,7 +51,7 @@ def test_a_model_that_was_moved_away(tmp_path: Path, tiny_llama: Path) -> None:
     folder = Path(shutil.copytree(tiny_llama, tmp_path / "my+model"))
     MapRun(Settings(data=tmp_path / "data")).map([str(folder)], ["model"])
     moved = folder.rename(tmp_path / "moved")
-    with pytest.raises(CheckpointError, match=re.escape(f"model was mapped from {folder}, and there is nothing")):
+    with pytest.raises(CheckpointError, match=re.escape(f"model was mapped from {folder}, which is no longer there")):
         PublishedCheckpoints(tmp_path / "data")["model"]()
     MapRun(Settings(data=tmp_path / "data")).map([str(moved)], ["model"])  # what the sentence asks for
     assert PublishedCheckpoints(tmp_path / "data")["model"]().layers == LAYERS
