@@ -77,12 +77,26 @@ def sentence_piece(first: tuple[str, ...] = ("<unk>", "<s>", "</s>")) -> Spelled
 
 def write_gguf(file: Path, model: PreTrainedModel, spelled: Spelled | None = None, **settings: Any) -> Path:
     """Write a model as a GGUF file; `settings` are added under the architecture's name, with `__` for a dot."""
+    _write(gguf.GGUFWriter(file, _architecture_of(model)), model, spelled, settings)
+    return file
+
+
+def write_parts(file: Path, model: PreTrainedModel, tensors: int, bare_first: bool = False) -> list[Path]:
+    """Write a model as GGUF files of this many tensors each, the first without any if it is `bare_first`."""
+    writer = gguf.GGUFWriter(file, _architecture_of(model), split_max_tensors=tensors, small_first_shard=bare_first)
+    _write(writer, model, None, {})
+    return sorted(file.parent.glob(f"{file.stem}-*-of-*.gguf"))
+
+
+def _architecture_of(model: PreTrainedModel) -> str:
+    return NAMES.get(model.config.model_type, model.config.model_type)
+
+
+def _write(writer: gguf.GGUFWriter, model: PreTrainedModel, spelled: Spelled | None, settings: dict[str, Any]) -> None:
     config = model.config
-    name = NAMES.get(config.model_type, config.model_type)
-    writer = gguf.GGUFWriter(file, name)
     _write_settings(writer, config, settings)
     _write_tokenizer(writer, spelled or byte_level(), config.vocab_size)
-    architecture = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == name)
+    architecture = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == writer.arch)
     names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
     for parameter, value in model.named_parameters():
         module, _, suffix = parameter.rpartition(".")
@@ -94,7 +108,6 @@ def write_gguf(file: Path, model: PreTrainedModel, spelled: Spelled | None = Non
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return file
 
 
 def _write_settings(writer: gguf.GGUFWriter, config: PreTrainedConfig, settings: dict[str, Any]) -> None:

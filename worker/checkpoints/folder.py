@@ -28,7 +28,7 @@ class FolderModel:
     @cached_property
     def _stored_config(self) -> PreTrainedConfig:
         if not (self._folder / "config.json").exists():
-            raise CheckpointError(f"{self._folder} has no config.json. Give the folder that save_pretrained wrote.")
+            raise CheckpointError(_no_configuration(self._folder))
         try:
             config: PreTrainedConfig = AutoConfig.from_pretrained(self._folder, trust_remote_code=False)
         except Exception as error:  # transformers raises classes of its own and of other libraries, which share no base
@@ -92,6 +92,13 @@ class FolderModel:
             None, config=self.config, state_dict=values, dtype=dtype, output_loading_info=True
         )
         return loaded[0], loaded[1]["missing_keys"]
+
+
+def _no_configuration(folder: Path) -> str:
+    files = sorted(folder.glob("*.gguf"))
+    if files:
+        return f"{folder} has no config.json, but GGUF files. Give one of these itself, such as {files[0]}."
+    return f"{folder} has no config.json. Give the folder that save_pretrained wrote."
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A model in one GGUF file: its configuration, tensors and tokenizer, and the live model made of them."""
+"""A model in one GGUF file or several: its configuration, tensors and tokenizer, and the live model made of them."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,7 +10,8 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from transformers.utils.logging import tqdm
 
 from worker.checkpoints.gguf_config import read_configuration
-from worker.checkpoints.gguf_header import GGUFHeader, read_header
+from worker.checkpoints.gguf_header import GGUFHeader
+from worker.checkpoints.gguf_parts import read_model_header
 from worker.checkpoints.gguf_tensors import GGUFTensors
 from worker.checkpoints.gguf_tokenizer import read_tokenizer
 from worker.checkpoints.shape import empty_model
@@ -19,14 +20,14 @@ from worker.errors import CheckpointError
 
 
 class GGUFModel:
-    """One GGUF file; its header is read once, when it is first needed."""
+    """A GGUF file, or the parts that `file` is any of; the header is read once, when it is first needed."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     @cached_property
     def _header(self) -> GGUFHeader:
-        return read_header(self._file)
+        return read_model_header(self._file)
 
     @cached_property
     def config(self) -> PreTrainedConfig:
@@ -54,7 +55,7 @@ class GGUFModel:
 
     def _check(self, parameters: Mapping[str, torch.Tensor]) -> None:
         """Refuse a file that lacks one of the model's parameters, or has a tensor that is none of them."""
-        name = self._file.name
+        name = self._header.file.name
         missing = [parameter for parameter in parameters if not self.tensors.has(parameter)]
         if missing:
             raise CheckpointError(f"{name} has no tensor {self.tensors.name(missing[0])!r}. Is the file complete?")
@@ -70,12 +71,12 @@ class GGUFModel:
     ) -> dict[str, torch.Tensor]:
         """Read the values of all parameters."""
         values = {}
-        for done, name in enumerate(tqdm(parameters, desc=f"Reading {self._file.name}"), 1):
+        for done, name in enumerate(tqdm(parameters, desc=f"Reading {self._header.file.name}"), 1):
             value = self.tensors.read(name).to(dtype).contiguous()
             if value.shape != parameters[name].shape:
                 raise CheckpointError(
-                    f"{self._file.name}: {self.tensors.name(name)} has shape {tuple(value.shape)}, but its settings "
-                    f"say {tuple(parameters[name].shape)}. Download it again."
+                    f"{self._header.file.name}: {self.tensors.name(name)} has shape {tuple(value.shape)}, but its "
+                    f"settings say {tuple(parameters[name].shape)}. Download it again."
                 )
             values[name] = value
             progress(done / len(parameters))

@@ -1,4 +1,4 @@
-"""The tensors of a GGUF file by transformers' names, in its layout and values: for labels and live models alike."""
+"""The tensors of GGUF files by transformers' names, in its layout and values: for labels and live models alike."""
 
 from collections.abc import Iterable
 
@@ -15,10 +15,10 @@ from worker.errors import CheckpointError
 
 
 class GGUFTensors:
-    """The tensors of a GGUF file, by transformers' names; unpacked as they are read."""
+    """The tensors of a GGUF file or of all parts of a model, by transformers' names; unpacked as they are read."""
 
     def __init__(self, header: GGUFHeader, config: PreTrainedConfig) -> None:
-        self.files = [header.file]
+        self.files = list(header.files)
         self._header = header
         self._config = config
         self._architecture = architecture_of(header)
@@ -41,7 +41,7 @@ class GGUFTensors:
             return self._architecture.restore(key, self._unpack(packed), self._config)
         except RuntimeError as error:
             raise CheckpointError(
-                f"{self.files[0].name}: {key} has shape {packed.shape}, which is not what its settings say. "
+                f"{packed.file.name}: {key} has shape {packed.shape}, which is not what its settings say. "
                 "Download it again."
             ) from error
 
@@ -51,7 +51,7 @@ class GGUFTensors:
         return self._unpack(packed) if packed else None
 
     def unused(self, parameters: Iterable[str]) -> list[str]:
-        """The tensors of the file that are none of `parameters`."""
+        """The tensors of the files that are none of `parameters`."""
         used = {self.name(parameter) for parameter in parameters}
         if self._architecture.factors:
             used.add(ROPE_FACTORS)
@@ -61,9 +61,9 @@ class GGUFTensors:
         """Unpack a tensor to fp32, in the file's layout."""
         tensor = torch.empty(packed.rows, packed.shape[-1])  # (rows, width)
         shape = (packed.rows, packed.row_bytes)
-        with readable(self.files[0]):
+        with readable(packed.file):
             # Mapped anew for each tensor: pages read of a mapped file count as memory for as long as it is mapped.
-            data = np.memmap(self.files[0], np.uint8, "c", packed.offset, shape)
+            data = np.memmap(packed.file, np.uint8, "c", packed.offset, shape)
             for part in pieces(packed.rows, packed.shape[-1]):
                 tensor[part] = torch.from_numpy(gguf.quants.dequantize(data[part], packed.kind))
         return tensor.reshape(packed.shape)

@@ -6,7 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from worker.checkpoints.gguf_header import GGUFHeader, SettingValue
+from worker.checkpoints.gguf_cursor import SettingValue
+from worker.checkpoints.gguf_header import GGUFHeader
 from worker.errors import CheckpointError
 
 _PREFIX = "tokenizer.ggml."

@@ -14,6 +14,7 @@ from huggingface_hub import errors as hub
 from huggingface_hub import snapshot_download
 
 from worker.checkpoints import standin
+from worker.checkpoints.gguf_parts import model_name
 from worker.checkpoints.spec import HUB_ID, expand, is_path, may_be_adapter_on_hub, split_spec
 from worker.errors import CheckpointError
 
@@ -29,7 +30,7 @@ KNOWN = {DEMO_NAME: DEMO, STANDIN_NAME: STANDIN}  # name in the label file -> na
 
 @dataclass(frozen=True)
 class Source:
-    """The place of a checkpoint: a folder, and the name of the GGUF file in it where the model is one file.
+    """The place of a checkpoint: a folder, and the name of the GGUF file in it, or of one of its parts.
 
     `portable` is a spec that opens the same checkpoint from any folder: absolute paths, exact revisions.
     """
@@ -88,7 +89,8 @@ def _find_model(spec: str) -> Source:
     if path.is_dir():
         return Source(spec, str(path.resolve()), slug(path.resolve().name), path.resolve())
     if path.is_file():
-        return _gguf_source(spec, path.resolve())
+        # A file keeps its own name where it is a link, as the hub's files are: parts go by name.
+        return _gguf_source(spec, path.parent.resolve() / path.name)
     if spec.endswith(".gguf") or is_path(spec):
         raise CheckpointError(f"There is no folder or file {spec!r}. Check the path.")
     return _download(spec)
