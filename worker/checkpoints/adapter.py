@@ -1,36 +1,39 @@
-"""LoRA adapters in PEFT's layout, merged into weights as these are read: W + scaling * B @ A.
+"""LoRA and DoRA adapters in PEFT's layout, merged into weights as these are read.
 
-Only plain LoRA on linear modules is merged: settings known to be harmless are listed, and any other is refused by name,
-so that no adapter is half applied.
+LoRA makes a weight W + scaling * B @ A; DoRA gives each row of that the length that it has learned.
 Knows nothing of models or families.
 """
 
 import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from worker.checkpoints.adapter_settings import MERGE, AdapterSettings, read_settings
 from worker.errors import CheckpointError
 
+_WEIGHTS, _PICKLED = "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
-_MERGE = "Merge it with peft's merge_and_unload, save the model, and give that folder."
-# Settings whose values do not change W + scaling * B @ A beyond what `scaling` and the shapes of A and B hold.
-_HARMLESS = {
-    "peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
-    "r", "lora_alpha", "use_rslora", "fan_in_fan_out", "target_modules", "exclude_modules", "lora_dropout",
-    "layers_to_transform", "layers_pattern", "megatron_core", "qalora_group_size",
-}  # fmt: skip
-# Settings that are harmless with these values only: PiSSA, OLoRA, CorDA and LoftQ change the base weights, too.
-_HARMLESS_AS = {
-    "bias": ("none",),
-    "init_lora_weights": (True, False, "gaussian", "orthogonal"),
-    "runtime_config": ({"ephemeral_gpu_offload": False}, {"ephemeral_gpu_offload": True}),
-}
+_A, _B, _MAGNITUDE = "A.weight", "B.weight", "magnitude_vector"
+_PARTS = {_A: _A, _B: _B, _MAGNITUDE: _MAGNITUDE, f"{_MAGNITUDE}.weight": _MAGNITUDE}  # as stored -> here
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """The change of one weight, `(out, in)`."""
+
+    a: torch.Tensor  # (rank, in)
+    b: torch.Tensor  # (out, rank)
+    scaling: float
+    magnitude: torch.Tensor | None  # (out,)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.b), self.a.shape[1]
 
 
 @dataclass(frozen=True)
@@ -38,92 +41,107 @@ class Adapter:
     """An adapter: low-rank changes of weights, by module name."""
 
     folder: Path
-    scaling: float
     transposed: bool  # the weights are stored (in, out), as GPT-2's Conv1D
-    pairs: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(repr=False)  # module -> A (rank, in), B (out, rank)
+    changes: dict[str, WeightChange] = field(repr=False)
 
     @property
     def modules(self) -> set[str]:
         """Names of the changed modules."""
-        return set(self.pairs)
+        return set(self.changes)
 
     def merge(self, module: str, weight: torch.Tensor) -> torch.Tensor:
-        """Add the module's change to `weight`, in the layout of the file that the weight came from.
+        """Apply the module's change to `weight`, in the layout of the file that the weight came from.
 
         Raises:
-            CheckpointError: the shapes do not fit.
+            CheckpointError: the shapes do not fit, or a changed row has no length that DoRA could scale.
         """
-        if module not in self.pairs:
+        change = self.changes.get(module)
+        if change is None:
             return weight
-        a, b = self.pairs[module]
-        change = self.scaling * (b @ a)  # (out, in)
-        change = change.T if self.transposed else change
-        if change.shape != weight.shape:
+        rows = weight.T if self.transposed else weight  # (out, in)
+        if rows.shape != change.shape:
             raise CheckpointError(
-                f"The adapter changes {module} by {tuple(change.shape)}, but the model's weight is "
-                f"{tuple(weight.shape)}. Was it trained on this model?"
+                f"The adapter changes {module} by {change.shape}, but the model's weight is "
+                f"{tuple(rows.shape)}. Was it trained on this model?"
             )
-        return weight + change.to(weight.dtype)
+        changed = rows + change.scaling * (change.b @ change.a)  # (out, in)
+        if change.magnitude is not None:
+            lengths = changed.norm(dim=1)  # (out,)
+            if not lengths.all():
+                raise CheckpointError(
+                    f"{self.folder} gives a length to a row of {module} that is nought. Was it trained on this model?"
+                )
+            changed *= (change.magnitude / lengths)[:, None]
+        return changed.T if self.transposed else changed
 
     def fingerprint(self) -> str:
-        """The SHA-256 of configuration and weights."""
+        """The SHA-256 of configuration and weights.
+
+        A tokenizer beside them is left out, as it is from the hash of a model's own files: what it changes is covered
+        by the hash of the vocabulary.
+        """
         digest = hashlib.sha256()
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
+        for name in ("adapter_config.json", _WEIGHTS):
             digest.update((self.folder / name).read_bytes())
         return digest.hexdigest()
 
 
-def open_adapter(folder: Path) -> Adapter:
+def open_adapter(folder: Path, transposed: bool = False) -> Adapter:
     """Read a PEFT adapter folder.
 
+    Args:
+        folder: what `save_pretrained` of a peft model wrote.
+        transposed: the model's modules store their weights (in, out).
+
     Raises:
-        CheckpointError: files are missing or damaged, or it is not plain LoRA.
+        CheckpointError: files are missing or damaged, or hold what is not merged rightly here.
     """
-    config = _read_config(folder)
-    pairs = _read_pairs(folder)
-    alpha, rank = _positive_setting(folder, config, "lora_alpha"), _positive_setting(folder, config, "r")
-    scaling = alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
-    return Adapter(folder, scaling, bool(config.get("fan_in_fan_out")), pairs)
+    settings = read_settings(folder)
+    parts = _sort_parts(folder / _WEIGHTS, _read_tensors(folder))
+    return Adapter(folder, transposed, {name: _read_change(settings, name, parts[name]) for name in parts})
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    file = folder / _WEIGHTS
+    if not file.exists() and (folder / _PICKLED).exists():
+        raise CheckpointError(
+            f"{folder} holds its weights in {_PICKLED}, which is pickled and runs code when it is loaded. Convert it: "
+            "load it with peft and save_pretrained(..., safe_serialization=True)."
+        )
+    if not file.exists():
+        raise CheckpointError(f"{folder} has no {_WEIGHTS}. Give a folder that peft saved with safe_serialization.")
     try:
-        config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} has no readable adapter_config.json. Give a folder saved by peft.") from error
-    if config.get("peft_type") != "LORA":
-        raise CheckpointError(f"{folder} is a {config.get('peft_type')} adapter, not LoRA. {_MERGE}")
-    refused = sorted(name for name, value in config.items() if not _is_harmless(name, value))
-    if refused:
-        raise CheckpointError(f"{folder} sets {', '.join(refused)}, which is not known to merge rightly here. {_MERGE}")
-    return config
-
-
-def _positive_setting(folder: Path, config: dict[str, Any], name: str) -> float:
-    value = config.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 2**31:
-        raise CheckpointError(f"{folder} has {name} {value!r} in adapter_config.json: give a folder saved by peft.")
-    return float(value)
-
-
-def _is_harmless(name: str, value: Any) -> bool:
-    """Whether a setting is one that this module merges rightly; an unknown setting must be off."""
-    return name in _HARMLESS or value in _HARMLESS_AS.get(name, (None, False, {}, [], ""))
-
-
-def _read_pairs(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    file = folder / "adapter_model.safetensors"
-    try:
-        tensors = load_file(file)
+        return load_file(file)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{file} cannot be read ({error}). Restore or download it again.") from error
-    pairs = {}
-    for name in tensors:
+
+
+def _sort_parts(file: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """Sort tensors by module and part: A, B or magnitude."""
+    sorted_parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
         module, _, part = name.removeprefix(_PREFIX).partition(".lora_")
-        if part not in ("A.weight", "B.weight") or f"{_PREFIX}{module}.lora_B.weight" not in tensors:
-            raise CheckpointError(f"{file} holds {name!r}, which is no part of plain LoRA. {_MERGE}")
-        if part == "A.weight":
-            pairs[module] = (tensors[name].float(), tensors[f"{_PREFIX}{module}.lora_B.weight"].float())
-    if not all(torch.isfinite(matrix).all() for pair in pairs.values() for matrix in pair):
-        raise CheckpointError(f"{file} holds values that are not finite. Restore or download it again.")
-    return pairs
+        if not name.startswith(_PREFIX) or part not in _PARTS:
+            raise CheckpointError(f"{file} holds {name!r}, which is no part of plain LoRA or DoRA. {MERGE}")
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{file} holds values that are not finite. Restore or download it again.")
+        sorted_parts.setdefault(module, {})[_PARTS[part]] = tensor.float()
+    if not sorted_parts:
+        raise CheckpointError(f"{file} holds no tensors, and would change nothing. Restore or download it again.")
+    return sorted_parts
+
+
+def _read_change(settings: AdapterSettings, module: str, parts: Mapping[str, torch.Tensor]) -> WeightChange:
+    """The change of a module, whose parts must be those that the settings say, and fit together."""
+    expected = {_A, _B, _MAGNITUDE} if settings.with_magnitudes else {_A, _B}
+    wrong = min(parts.keys() ^ expected, default=None)
+    if wrong:
+        raise CheckpointError(
+            f"{settings.folder} {'lacks' if wrong in expected else 'has'} lora_{wrong} of {module}, against its "
+            "settings. Restore or download it again."
+        )
+    a, b, magnitude = parts[_A], parts[_B], parts.get(_MAGNITUDE)
+    fits = a.ndim == b.ndim == 2 and b.shape[1] == len(a)
+    if not fits or (magnitude is not None and magnitude.shape != b.shape[:1]):
+        raise CheckpointError(f"{settings.folder} holds matrices of {module} that do not fit. {MERGE}")
+    return WeightChange(a, b, settings.scaling(module, len(a)), magnitude)

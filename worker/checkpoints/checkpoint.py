@@ -200,7 +200,7 @@ def open_checkpoint(spec: str) -> Checkpoint:
     stored = GGUFModel(source.folder / source.gguf) if source.gguf else FolderModel(source.spec, source.folder)
     family = _find_family(source, stored.config)
     _ = stored.tensors  # so that a missing file is reported now
-    return Checkpoint(source, stored, family, _open_source_adapter(source, family, stored.config))
+    return Checkpoint(source, stored, family, _open_source_adapter(source, family, stored))
 
 
 def _find_family(source: Source, config: PreTrainedConfig) -> Family:
@@ -213,17 +213,22 @@ def _find_family(source: Source, config: PreTrainedConfig) -> Family:
     return family
 
 
-def _open_source_adapter(source: Source, family: Family, config: PreTrainedConfig) -> Adapter | None:
-    """Open the source's adapter, if it has one; refuse an adapter that changes modules outside the layers."""
+def _open_source_adapter(source: Source, family: Family, stored: StoredModel) -> Adapter | None:
+    """Open the source's adapter, if it has one; refuse one that changes what is no module of a layer."""
     if source.adapter is None:
         return None
-    adapter = open_adapter(source.adapter)
-    layers = [f"{family.layers_path}.{layer}." for layer in range(int(config.num_hidden_layers))]
+    adapter = open_adapter(source.adapter, family.transposed)
+    layers = [f"{family.layers_path}.{layer}." for layer in range(int(stored.config.num_hidden_layers))]
     outside = sorted(name for name in adapter.modules if not name.startswith(tuple(layers)))
     if outside:
         raise CheckpointError(
             f"{source.adapter} changes {outside[0]!r}, which is in no layer of {source.spec}. "
             "Merge it with peft's merge_and_unload and give the saved folder."
+        )
+    unknown = min((name for name in adapter.modules if not stored.tensors.has(f"{name}.weight")), default=None)
+    if unknown:
+        raise CheckpointError(
+            f"{source.adapter} changes {unknown!r}, which {source.spec} does not have. Was it trained on this model?"
         )
     return adapter
 

@@ -1,13 +1,11 @@
-"""LoRA adapters: merged row by row and in the live model alike; anything but plain LoRA is refused by name."""
+"""Adapters: merged row by row and in the live model, as peft merges them; what is not known to be so is refused."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 from neuronym.contract import View
 from tests.checkpoints import LAYERS, NEURONS, WIDTH, make_checkpoint
@@ -62,17 +60,10 @@ def test_conv1d_is_changed_in_its_own_layout(tmp_path: Path) -> None:
     torch.testing.assert_close(tuned.rows(View.up, 0), plain.rows(View.up, 0) + 2 * b @ a)
 
 
-def test_rank_stabilised_scaling(adapter: Path) -> None:
-    assert open_adapter(adapter).scaling == 2
-    (adapter / "adapter_config.json").write_text(json.dumps(CONFIG | {"use_rslora": True}))
-    assert open_adapter(adapter).scaling == 4
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
         ({"peft_type": "IA3"}, "IA3 adapter, not LoRA"),
-        ({"use_dora": True}, "sets use_dora"),
         ({"bias": "all", "modules_to_save": ["lm_head"]}, "sets bias, modules_to_save"),
         ({"init_lora_weights": "pissa"}, "sets init_lora_weights"),
         ({"init_lora_weights": "olora"}, "sets init_lora_weights"),
@@ -84,6 +75,12 @@ def test_rank_stabilised_scaling(adapter: Path) -> None:
         ({"invented_tomorrow": 1}, "sets invented_tomorrow"),
         ({"r": 0}, "has r 0"),
         ({"lora_alpha": "many"}, "has lora_alpha 'many'"),
+        ({"r": 8}, f"has rank 8, but stores one of rank {RANK}"),
+        ({"rank_pattern": {"layers.1.mlp.up_proj": 3}}, "layers.1.mlp.up_proj has rank 3, but stores"),
+        ({"rank_pattern": ["up_proj"]}, "has rank_pattern"),
+        ({"alpha_pattern": {"up_proj": 0}}, "has alpha_pattern of up_proj 0"),
+        ({"alpha_pattern": {"(.*)*_proj": 2}}, r"the expression '\(\.\*\)\*_proj' in its alpha_pattern"),
+        ({"use_dora": True}, "lacks lora_magnitude_vector of"),
     ],
 )
 def test_other_adapters_are_refused(adapter: Path, change: dict[str, object], words: str) -> None:
@@ -92,31 +89,28 @@ def test_other_adapters_are_refused(adapter: Path, change: dict[str, object], wo
         open_adapter(adapter)
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft's call
-def test_what_peft_saves_today_is_merged_as_peft_merges_it(tiny_llama: Path, tmp_path: Path) -> None:
-    config = LoraConfig(r=RANK, lora_alpha=6, target_modules=["up_proj", "down_proj"], init_lora_weights="gaussian")
-    tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_llama), config)
-    with torch.no_grad():
-        for name, parameter in tuned.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_()
-    tuned.save_pretrained(str(tmp_path / "lora"))
-    merged = tuned.merge_and_unload()
-    ours = open_checkpoint(f"{tiny_llama}+{tmp_path / 'lora'}")
-    torch.testing.assert_close(ours.rows(View.up, 2), merged.get_parameter("model.layers.2.mlp.up_proj.weight"))
-    torch.testing.assert_close(ours.rows(View.down, 2), merged.get_parameter("model.layers.2.mlp.down_proj.weight").T)
-
-
 def test_damaged_adapters_are_refused(tiny_llama: Path, adapter: Path) -> None:
     file = adapter / "adapter_model.safetensors"
     whole = load_file(file)
     name = "base_model.model.model.layers.0.mlp.up_proj.lora_"
 
-    save_file(whole | {f"{name}magnitude_vector.weight": torch.ones(3)}, file)
-    with pytest.raises(CheckpointError, match="no part of plain LoRA"):
+    save_file(whole | {f"{name}magnitude_vector": torch.ones(NEURONS)}, file)
+    with pytest.raises(CheckpointError, match=r"has lora_magnitude_vector of model.layers.0.mlp.up_proj, against"):
+        open_adapter(adapter)
+    save_file(whole | {f"{name}embedding_A": torch.ones(3)}, file)
+    with pytest.raises(CheckpointError, match="lora_embedding_A', which is no part of plain LoRA"):
+        open_adapter(adapter)
+    save_file({key.removeprefix("base_model.model."): value for key, value in whole.items()}, file)
+    with pytest.raises(CheckpointError, match=r"holds 'model.layers.0.mlp.*', which is no part of plain LoRA"):
         open_adapter(adapter)
     save_file({key: value for key, value in whole.items() if key != f"{name}B.weight"}, file)
-    with pytest.raises(CheckpointError, match="no part of plain LoRA"):
+    with pytest.raises(CheckpointError, match=r"lacks lora_B.weight of model.layers.0.mlp.up_proj, against"):
+        open_adapter(adapter)
+    save_file(whole | {f"{name}B.weight": torch.ones(NEURONS, 3)}, file)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        open_adapter(adapter)
+    save_file({}, file)
+    with pytest.raises(CheckpointError, match="holds no tensors"):
         open_adapter(adapter)
     save_file(whole | {f"{name}A.weight": torch.full((RANK, WIDTH), torch.nan)}, file)
     with pytest.raises(CheckpointError, match="not finite"):
@@ -124,12 +118,27 @@ def test_damaged_adapters_are_refused(tiny_llama: Path, adapter: Path) -> None:
     save_file(whole | {f"{name}A.weight": torch.ones(RANK, 5)}, file)
     with pytest.raises(CheckpointError, match="trained on this model"):
         open_checkpoint(f"{tiny_llama}+{adapter}").rows(View.up, 0)
-    strange = "base_model.model.model.layers.99.mlp.up_proj.lora_"
-    save_file({f"{strange}A.weight": torch.ones(1, 2), f"{strange}B.weight": torch.ones(2, 1)}, file)
-    with pytest.raises(CheckpointError, match="in no layer"):
-        open_checkpoint(f"{tiny_llama}+{adapter}")
+    for strange, words in (
+        ("model.layers.99.mlp.up_proj", "which is in no layer"),
+        ("model.language_model.layers.0.mlp.up_proj", "which is in no layer"),
+        ("base_model.model.model.layers.0.mlp.up_proj", "which is in no layer"),
+        ("model.layers.0.mlp.up_projection", "does not have"),
+    ):
+        part = f"base_model.model.{strange}.lora_"
+        save_file({f"{part}A.weight": torch.ones(RANK, 2), f"{part}B.weight": torch.ones(2, RANK)}, file)
+        with pytest.raises(CheckpointError, match=f"changes '{strange}', which .*{words.removeprefix('which ')}"):
+            open_checkpoint(f"{tiny_llama}+{adapter}")
     file.write_bytes(b"")
     with pytest.raises(CheckpointError, match="cannot be read"):
+        open_adapter(adapter)
+    file.rename(adapter / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match=r"adapter_model\.bin, which is pickled .* Convert it"):
+        open_adapter(adapter)
+    (adapter / "adapter_model.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"has no adapter_model\.safetensors. Give a folder that peft saved"):
+        open_adapter(adapter)
+    (adapter / "adapter_config.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"adapter_config\.json"):
         open_adapter(adapter)
     (adapter / "adapter_config.json").unlink()
     with pytest.raises(CheckpointError, match=r"adapter_config\.json"):
