@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 from neuronym.contract import View
 from worker.checkpoints.adapter import Adapter, open_adapter
+from worker.checkpoints.adapter_tokenizer import read_adapter_tokenizer
 from worker.checkpoints.families import FAMILIES, Family, mixture_refusal
 from worker.checkpoints.folder import FolderModel
 from worker.checkpoints.gguf_file import GGUFModel
@@ -136,12 +137,14 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The checkpoint's fast tokenizer.
+        """The checkpoint's fast tokenizer; an adapter may bring its own.
 
         Raises:
-            CheckpointError: the checkpoint has no fast tokenizer.
+            CheckpointError: the checkpoint has no fast tokenizer, or the adapter brings one that does not fit the head.
         """
-        return self.stored.tokenizer()
+        if self.adapter is None:
+            return self.stored.tokenizer()
+        return read_adapter_tokenizer(self.adapter.folder, self.config, self.stored.tokenizer)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

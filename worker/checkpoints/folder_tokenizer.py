@@ -5,7 +5,7 @@ Refuses one that no file stands behind: transformers makes up an empty tokenizer
 
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.utils.import_utils import is_protobuf_available, is_sentencepiece_available
 
 from worker.errors import CheckpointError, first_line
@@ -14,15 +14,20 @@ _OF_ANY_CLASS = {"tokenizer.json", "tokenizer.model", "tiktoken.model", "tekken.
 _OF_SOME = {"vocab.json", "vocab.txt"}
 
 
-def read_tokenizer(spec: str, folder: Path) -> PreTrainedTokenizerFast:
-    """Read the fast tokenizer of a folder; `spec` is what the user typed for it.
+def read_tokenizer(spec: str, folder: Path, config: PreTrainedConfig | None = None) -> PreTrainedTokenizerFast:
+    """Read the fast tokenizer of a folder.
+
+    Args:
+        spec: what the user typed for it.
+        folder: the folder.
+        config: the model's configuration, where the folder itself holds none.
 
     Raises:
         CheckpointError: the folder has no tokenizer, or none that can be read or is fast.
     """
     _check_files(spec, folder, _OF_ANY_CLASS | _OF_SOME)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises bare Exceptions
         raise CheckpointError(_unreadable(spec, folder, error)) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):

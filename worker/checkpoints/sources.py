@@ -18,7 +18,9 @@ from worker.checkpoints.gguf_parts import model_name
 from worker.checkpoints.spec import HUB_ID, expand, is_path, may_be_adapter_on_hub, split_spec
 from worker.errors import CheckpointError
 
-WANTED = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "vocab*", "merges.txt"]
+TOKENIZER_FILES = ["tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.jinja"]
+WANTED = ["*.json", "*.safetensors", *TOKENIZER_FILES]
+WANTED_OF_ADAPTERS = ["adapter_config.json", "adapter_model.safetensors", *TOKENIZER_FILES]
 UNWANTED = ["original/*", "consolidated*"]  # the same weights in layouts that are not read
 DEMO = "demo"
 DEMO_NAME = "smollm2-135m-instruct"
@@ -73,7 +75,7 @@ def _find_adapter(spec: str) -> Source:
         return Source(spec, str(path.resolve()), slug(path.resolve().name), path.resolve())
     if not may_be_adapter_on_hub(spec):
         raise CheckpointError(f"There is no adapter folder {spec!r}. Check the path after `+`.")
-    return _download(spec, ["adapter_config.json", "adapter_model.safetensors"])
+    return _download(spec, WANTED_OF_ADAPTERS)
 
 
 def _find_model(spec: str) -> Source:

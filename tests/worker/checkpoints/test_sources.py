@@ -1,6 +1,7 @@
 """The ways to name a model, and one sentence for each way that finding it can fail."""
 
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import httpx2 as httpx
@@ -140,6 +141,24 @@ def test_a_home_that_nobody_has() -> None:
 def test_a_second_adapter() -> None:
     with pytest.raises(CheckpointError, match="an adapter already"):
         resolve("standin+./tests")
+
+
+def test_what_is_fetched_of_an_adapter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The files whose names match the patterns that the hub is asked for."""
+    beside = ["README.md", "adapter_model.bin", "optimizer.pt", "checkpoint-500/tokenizer.json", "model.safetensors"]
+    wanted = ["adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "tokenizer.json"]
+    wanted += ["tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "tokenizer.model"]
+    fetched: list[str] = []
+
+    def download(_: str, allow_patterns: list[str], ignore_patterns: list[str], **__: object) -> str:
+        assert not any(fnmatch(name, pattern) for name in wanted for pattern in ignore_patterns)
+        fetched.extend(name for name in beside + wanted if any(fnmatch(name, pattern) for pattern in allow_patterns))
+        return str(tmp_path)
+
+    monkeypatch.setattr(sources, "snapshot_download", download)
+    (tmp_path / "model").mkdir()
+    assert resolve(f"{tmp_path / 'model'}+org/lora").adapter == tmp_path
+    assert fetched == wanted
 
 
 @pytest.mark.real
