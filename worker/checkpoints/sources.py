@@ -124,7 +124,7 @@ def _gguf_source(spec: str, path: Path) -> Source:
         magic = file.read(4)
     if magic != b"GGUF":
         raise CheckpointError(f"{spec!r} is not a GGUF file. Give a GGUF file, a folder, or a hub id.")
-    return Source(spec, str(path), slug(path.stem), path.parent, path.name)
+    return Source(spec, str(path), slug(model_name(path)), path.parent, path.name)
 
 
 def _download(spec: str, wanted: list[str] = WANTED) -> Source:

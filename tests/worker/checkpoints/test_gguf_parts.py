@@ -14,7 +14,6 @@ from neuronym.contract import View
 from tests.gguf_files import make_model, write_gguf, write_parts
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.gguf_parts import read_model_header
-from worker.checkpoints.sources import portable_spec
 from worker.errors import CheckpointError
 
 IDS = torch.arange(7, 57)[None]
@@ -81,7 +80,7 @@ def test_parts_that_are_links_as_in_the_hubs_cache(parts: list[Path], tmp_path: 
         (snapshot / part.name).symlink_to(blobs / str(number))
     checkpoint = open_checkpoint(str(snapshot / parts[1].name))
     assert checkpoint.name == "tiny"
-    spec = portable_spec(checkpoint.source)
+    spec = checkpoint.source.portable
     assert open_checkpoint(spec).source_hash == checkpoint.source_hash
 
 
