@@ -17,6 +17,7 @@ from worker.checkpoints.adapter_tokenizer import read_adapter_tokenizer
 from worker.checkpoints.families import FAMILIES, Family, mixture_refusal
 from worker.checkpoints.folder import FolderModel
 from worker.checkpoints.gguf_file import GGUFModel
+from worker.checkpoints.norms import read_gain
 from worker.checkpoints.sources import Source, resolve
 from worker.checkpoints.stored import LoadProgress, StoredModel, no_progress
 from worker.checkpoints.vocabulary import Vocabulary, read_vocabulary
@@ -89,11 +90,15 @@ class Checkpoint:
         rows = self.stored_rows(view, layer)
         if view is not View.down or self.family.norm_after is None:
             return rows
-        name = f"{self.family.layers_path}.{layer}.{self.family.norm_after}"
-        gain = self.reader.read(f"{name}.weight")  # (width,)
-        if gain.shape != (self.width,) or not torch.isfinite(gain).all():
-            raise CheckpointError(f"{name} is damaged: it should hold {self.width} finite values. Download it again.")
-        return rows * (gain + 1 if self.family.gain_less_one else gain)
+        return rows * read_gain(self.reader, self.family, layer, self.family.norm_after, self.width)
+
+    def input_gain(self, layer: int) -> torch.Tensor:
+        """The gain of the norm through which a layer's `up` and `gate` read the stream, `(width,)`.
+
+        Raises:
+            CheckpointError: the tensor is missing, of the wrong shape, or not finite.
+        """
+        return read_gain(self.reader, self.family, layer, self.family.norm_before, self.width)
 
     def stored_rows(self, view: View, layer: int) -> torch.Tensor:
         """The weight vector of each neuron of a layer as stored, adapter merged, `(neurons, width)`.

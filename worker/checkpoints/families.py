@@ -10,9 +10,10 @@ from neuronym.contract import View
 
 @dataclass(frozen=True)
 class Family:
-    """The module paths of one family; `up`, `gate`, `down` and `norm_after` are relative to a layer."""
+    """The module paths of one family; those from `norm_before` to `down` and `norm_after` are relative to a layer."""
 
     layers_path: str
+    norm_before: str  # the norm through which the MLP reads the stream
     up: str
     gate: str | None
     down: str
@@ -34,21 +35,30 @@ class Family:
 
 
 _LLAMA = Family(
-    "model.layers", "mlp.up_proj", "mlp.gate_proj", "mlp.down_proj", "model.embed_tokens", "model.norm", "lm_head"
+    "model.layers",
+    "post_attention_layernorm",
+    "mlp.up_proj",
+    "mlp.gate_proj",
+    "mlp.down_proj",
+    "model.embed_tokens",
+    "model.norm",
+    "lm_head",
 )
 
-_GEMMA = replace(_LLAMA, norm_after="post_feedforward_layernorm", gain_less_one=True)
+_GEMMA = replace(_LLAMA, gain_less_one=True)
+_GEMMA2 = replace(_GEMMA, norm_before="pre_feedforward_layernorm", norm_after="post_feedforward_layernorm")
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
-    "gemma": _LLAMA,
-    "gemma2": _GEMMA,
-    "gemma3_text": _GEMMA,
+    "gemma": _GEMMA,
+    "gemma2": _GEMMA2,
+    "gemma3_text": _GEMMA2,
     "gpt2": Family(
         "transformer.h",
+        "ln_2",
         "mlp.c_fc",
         None,
         "mlp.c_proj",
@@ -59,6 +69,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "gpt_neox": Family(
         "gpt_neox.layers",
+        "post_attention_layernorm",
         "mlp.dense_h_to_4h",
         None,
         "mlp.dense_4h_to_h",
