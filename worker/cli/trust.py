@@ -8,10 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from neuronym.contract import Lens, Site, Strength, View
 from neuronym.settings import Settings
-from neuronym.sites import NATURAL_SITE
 from worker.errors import CheckpointError, LabelFileError
 from worker.trust.chart import chart
-from worker.trust.report import THIRDS, TrustReport
+from worker.trust.own_gain import CERTAIN, gain_trials
+from worker.trust.recipes import PLAIN
+from worker.trust.report import THIRDS, TRIED, TrustReport
 
 CHART = "trust.svg"
 
@@ -70,6 +71,7 @@ def render(report: TrustReport) -> str:
         autoescape=False,  # Markdown, not HTML
     )
     environment.filters |= {"share": "{:.1%}".format, "nats": "{:+.3f}".format, "count": "{:,}".format}
-    words = {"View": View, "Lens": Lens, "Site": Site, "Strength": Strength, "THIRDS": THIRDS, "CHART": CHART}
+    words = {"View": View, "Lens": Lens, "Site": Site, "Strength": Strength, "CHART": CHART}
+    tried = {"THIRDS": THIRDS, "TRIED": TRIED, "PLAIN": PLAIN, "CERTAIN": CERTAIN}
     template = environment.get_template("trust.md.jinja")
-    return template.render(report=report, NATURAL_SITE=NATURAL_SITE, **words).rstrip() + "\n"
+    return template.render(report=report, gain_trials=list(gain_trials(report)), **words, **tried).rstrip() + "\n"

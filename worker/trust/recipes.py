@@ -1,44 +1,56 @@
-"""Other recipes to read labels from the same weights, and how well each names the token that a clamp moves.
+"""Other recipes to read labels from the same weights.
 
 A recipe folds the gain of the last norm into the head or not, takes the mean row off the head or not, and brings its
-rows to unit length or not. Knows tensors and recipes; knows nothing of where ranges and models come from.
+rows to unit length or not. It multiplies rows that read by the gain of their own layer's norm or not. Knows tensors and
+recipes; knows nothing of where they come from or of what a clamp does.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neuronym.contract import Direction, Side, Site, View
-from neuronym.label_tables import NAMED_BY, code
-from neuronym.sites import NATURAL_SITE
-from worker.measuring.effect import Effects, Ranges
-from worker.measuring.summary import list_elements, trial_figures
-from worker.trust.report import THIRDS, RecipeResult
+from neuronym.contract import Lens, View
+from worker.lens.exact import Head, decode
+from worker.lens.noise import Thresholds, mixtures, reach
 
 
 @dataclass(frozen=True)
-class LensRecipe:
+class HeadRecipe:
     """How the head is prepared before it is multiplied with a weight vector."""
 
-    name: str
     gain: bool = False
     centred: bool = False
     unit: bool = False
 
 
+@dataclass(frozen=True)
+class LensRecipe:
+    """How a label is read; `own_gain` multiplies rows that read by the gain of the norm through which they read."""
+
+    name: str
+    head: HeadRecipe
+    own_gain: bool = False
+
+    def views(self, views: list[View]) -> list[View]:
+        """Those of `views` for which this recipe is one of its own: no gain stands before what `down` writes."""
+        return [view for view in views if not (self.own_gain and view is View.down)]
+
+
+PLAIN = {Lens.logit: LensRecipe("logit", HeadRecipe()), Lens.cosine: LensRecipe("cosine", HeadRecipe(unit=True))}
+OWN_GAIN = {lens: LensRecipe(f"{lens}, own gain", recipe.head, own_gain=True) for lens, recipe in PLAIN.items()}
 RECIPES = (
-    LensRecipe("logit"),
-    LensRecipe("logit, gain folded in", gain=True),
-    LensRecipe("logit, head centred", centred=True),
-    LensRecipe("cosine", unit=True),
-    LensRecipe("cosine, gain folded in", gain=True, unit=True),
-    LensRecipe("cosine, head centred", centred=True, unit=True),
-    LensRecipe("cosine, both", gain=True, centred=True, unit=True),
+    PLAIN[Lens.logit],
+    LensRecipe("logit, gain folded in", HeadRecipe(gain=True)),
+    LensRecipe("logit, head centred", HeadRecipe(centred=True)),
+    OWN_GAIN[Lens.logit],
+    LensRecipe("logit, both gains", HeadRecipe(gain=True), own_gain=True),
+    PLAIN[Lens.cosine],
+    LensRecipe("cosine, gain folded in", HeadRecipe(gain=True, unit=True)),
+    LensRecipe("cosine, head centred", HeadRecipe(centred=True, unit=True)),
+    LensRecipe("cosine, gain folded in, head centred", HeadRecipe(gain=True, centred=True, unit=True)),
+    OWN_GAIN[Lens.cosine],
+    LensRecipe("cosine, both gains", HeadRecipe(gain=True, unit=True), own_gain=True),
 )
 
 
@@ -54,72 +66,43 @@ def norm_gain(norm: nn.Module, width: int) -> Tensor:
     return gain.float().cpu()
 
 
-def prepare_head(head: Tensor, gain: Tensor, recipe: LensRecipe) -> Tensor:
-    """Prepare the head `(vocab, width)` by a recipe."""
+def prepare_head(head: Tensor, gain: Tensor, recipe: HeadRecipe) -> Tensor:
+    """Prepare the head `(vocab, width)` by a recipe; `gain` is that of the last norm."""
     ready = head * gain if recipe.gain else head
     if recipe.centred:
         ready = ready - ready.mean(0)
     return nn.functional.normalize(ready, dim=1) if recipe.unit else ready
 
 
-def find_extreme_tokens(rows: Tensor, head: Tensor, token_ids: Tensor) -> Tensor:
-    """Find the tokens with the highest and the lowest score of each row, `(sides, rows)`."""
-    scores = rows @ head.T  # (rows, vocab)
-    return token_ids[torch.stack([scores.argmax(1), scores.argmin(1)])]
+def prepare_rows(rows: Tensor, input_gain: Tensor, recipe: LensRecipe) -> Tensor:
+    """Prepare rows `(rows, width)` of `up` or `gate` by a recipe; `input_gain` is that of their layer."""
+    return rows * input_gain if recipe.own_gain else rows
 
 
-class RecipeTrial:
-    """Tries every recipe on the same neurons under the same clamps.
+@dataclass(frozen=True)
+class ReadLabels:
+    """The highest and the lowest token of some rows, as rows of the head, and whether each of these ends is strong.
 
-    Args:
-        heads: the prepared head of each recipe, `(vocab, width)`, with the rows of `token_ids`.
+    `(sides, rows)` each.
     """
 
-    def __init__(self, effects: Effects, heads: Sequence[Tensor], token_ids: Tensor, views: Sequence[View]) -> None:
-        self._effects, self._heads, self._token_ids, self._views = effects, heads, token_ids, views
-        self._measured: list[tuple[int, pa.Table]] = []
+    tokens: Tensor
+    strong: Tensor
 
-    @torch.inference_mode()
-    def measure_layer(self, layer: int, rows: dict[View, Tensor], ranges: Ranges, sample: Tensor) -> None:
-        """Measure the sampled neurons of a layer; `rows` by view are of the sample only."""
-        neurons = len(next(iter(ranges[Site.act].values())))
-        tokens = torch.cat(
-            [find_extreme_tokens(rows[view], head, self._token_ids) for head in self._heads for view in self._views]
-        )  # (labels, sample)
-        labels = tokens.repeat(1, -(-neurons // len(sample)))[:, :neurons]  # controls come from the sample too
-        labels[:, sample] = tokens
-        self._measured.append((layer, self._effects.measure_layer(layer, ranges, labels, only=sample)))
 
-    def results(self, layers: int) -> list[RecipeResult]:
-        """Summarise each recipe and view, over all layers and over the last third."""
-        last = [table for layer, table in self._measured if layer * len(THIRDS) // layers == len(THIRDS) - 1]
-        every = [table for _, table in self._measured]
-        return [
-            self._recipe_result(pa.concat_tables(tables), recipe, view, third)
-            for third, tables in ((None, every), (THIRDS[-1], last))
-            if tables
-            for view in self._views
-            for recipe in RECIPES
-        ]
+def read_labels(rows: Tensor, head: Head, chosen: Tensor, seed: int) -> ReadLabels:
+    """Read the labels of the `chosen` ones of a layer's rows off a prepared head, as they are mapped.
 
-    def _recipe_result(self, rows: pa.Table, recipe: LensRecipe, view: View, third: str | None) -> RecipeResult:
-        """Summarise both ends of a recipe's labels, each end clamped in the direction that should raise its token."""
-        columns: dict[str, list[NDArray[np.float64]]] = {"deltas": [], "controls": [], "ranks": []}
-        for direction in Direction:
-            at_site = rows["site"].to_numpy() == code(NATURAL_SITE[view])
-            matches = pa.array(at_site & (rows["direction"].to_numpy() == code(direction)))
-            place = self._place(recipe, view, NAMED_BY[direction])
-            for name, parts in columns.items():
-                parts.append(list_elements(rows[name].filter(matches), place))
-        deltas, controls, ranks = (np.concatenate(parts) for parts in columns.values())
-        return RecipeResult(
-            recipe=recipe.name,
-            view=view,
-            third=third,
-            labels=len(deltas),
-            rank=float(torch.from_numpy(ranks).median()),
-            **trial_figures(deltas, controls),
-        )
-
-    def _place(self, recipe: LensRecipe, view: View, side: Side) -> int:
-        return (RECIPES.index(recipe) * len(self._views) + self._views.index(view)) * len(Side) + code(side)
+    Args:
+        rows: all rows of the layer, `(neurons, width)`: the control that says what is strong is mixed of them.
+        seed: of the control rows.
+    """
+    decoded, control = (
+        decode(some, head, top_k=2, bottom_k=1, lenses=[Lens.logit], figures=False)[Lens.logit]
+        for some in (rows[chosen], mixtures(rows, seed))
+    )
+    reached = torch.stack([reach(decoded).top, reach(decoded).bottom])
+    return ReadLabels(
+        tokens=torch.stack([decoded.top.ids[:, 0], decoded.bottom.ids[:, 0]]),
+        strong=reached > Thresholds.of(reach(control)).strong,
+    )

@@ -3,8 +3,11 @@
 from pydantic import BaseModel
 
 from neuronym.contract import Lens, Site, Strength, View
+from neuronym.sites import NATURAL_SITE
 
 THIRDS = ("first", "middle", "last")
+# Where labels are tried: each view at its own site, and `up` beyond the gate, too.
+TRIED = (*((view, NATURAL_SITE[view]) for view in (View.down, View.gate, View.up)), (View.up, Site.act))
 
 
 class LabelFigures(BaseModel):
@@ -64,11 +67,16 @@ class ModelReport(BaseModel):
 
 
 class RecipeResult(LabelFigures):
-    """The result of a recipe on a sample of neurons: labels of one view, tried at the view's natural site."""
+    """The result of a recipe on a sample of neurons: labels of one view, tried at one site.
+
+    None for `third` or `strength` means all of them; strength is by a control decoded by the same recipe.
+    """
 
     recipe: str
     view: View
+    site: Site
     third: str | None
+    strength: Strength | None
 
 
 class TrustReport(BaseModel):
@@ -79,13 +87,27 @@ class TrustReport(BaseModel):
     recipes_of: str
     sample: int
 
-    def recipe(self, name: str, view: View) -> RecipeResult:
-        """Find the result of a recipe over all layers."""
+    def find_recipe(
+        self, name: str, view: View, site: Site, third: str | None = None, strength: Strength | None = None
+    ) -> RecipeResult | None:
+        """Find the result of a recipe; None where there were no such labels."""
+        key = (name, view, site, third, strength)
         return next(
-            result for result in self.recipes if (result.recipe, result.view, result.third) == (name, view, None)
+            (
+                result
+                for result in self.recipes
+                if (result.recipe, result.view, result.site, result.third, result.strength) == key
+            ),
+            None,
         )
+
+    def recipes_for(self, view: View) -> list[RecipeResult]:
+        """List the results of every recipe on all labels of a view, tried at its own site."""
+        wanted = (view, NATURAL_SITE[view], None, None)
+        return [
+            result for result in self.recipes if (result.view, result.site, result.third, result.strength) == wanted
+        ]
 
     def best_recipe(self, view: View) -> RecipeResult:
         """Find the recipe whose labels most often rise beyond the control, over all layers."""
-        results = [result for result in self.recipes if result.view is view and result.third is None]
-        return max(results, key=lambda result: result.beyond_control)
+        return max(self.recipes_for(view), key=lambda result: result.beyond_control)

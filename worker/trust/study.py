@@ -12,14 +12,14 @@ from neuronym.settings import Settings
 from worker.errors import CheckpointError
 from worker.labelfile.checkpoints import PublishedCheckpoints
 from worker.labelfile.read import published_ranges
+from worker.lens.exact import Head
 from worker.machine.device import choose_device, precision
 from worker.measuring.effect import SITES, Ranges
 from worker.measuring.measure import ENDS, build_effects
 from worker.steering.clamp import Sites
-from worker.trust.recipes import RECIPES, RecipeTrial, norm_gain, prepare_head
+from worker.trust.recipes import RECIPES, HeadRecipe, norm_gain, prepare_head
 from worker.trust.report import RecipeResult
-
-SAMPLE = 128  # neurons of each layer
+from worker.trust.trial import RecipeTrial
 
 
 def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int, int], None]) -> list[RecipeResult]:
@@ -36,19 +36,27 @@ def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int,
     device = choose_device(settings.device)
     model = checkpoint.load(device, precision(device))[0]
     sites = Sites(model, checkpoint.family, checkpoint.layers, checkpoint.neurons)
-    head, ids = checkpoint.head(), torch.tensor(checkpoint.vocabulary.ids)
+    ids = torch.tensor(checkpoint.vocabulary.ids)
     gain = norm_gain(model.get_submodule(checkpoint.family.norm), checkpoint.width)
-    heads = [prepare_head(head[ids], gain, recipe) for recipe in RECIPES]
+    heads = _prepare_heads(checkpoint.head()[ids], gain)
     trial = RecipeTrial(build_effects(checkpoint, model, sites), heads, ids, checkpoint.views)
     ranges = _ranges(settings, name)
     for layer in range(checkpoint.layers):
-        chosen = _sample(checkpoint.neurons, sample, layer)
-        rows = {view: checkpoint.rows(view, layer)[chosen] for view in checkpoint.views}
         trial.measure_layer(
-            layer, rows, {site: {end: ranges[site][end][layer] for end in ENDS} for site in SITES}, chosen
+            layer,
+            {view: checkpoint.rows(view, layer) for view in checkpoint.views},
+            checkpoint.input_gain(layer),
+            {site: {end: ranges[site][end][layer] for end in ENDS} for site in SITES},
+            _sample(checkpoint.neurons, sample, layer),
         )
         tell(layer + 1, checkpoint.layers)
     return trial.results(checkpoint.layers)
+
+
+def _prepare_heads(head: torch.Tensor, gain: torch.Tensor) -> dict[HeadRecipe, Head]:
+    """Prepare the head `(vocab, width)` for every recipe, once for those that share it."""
+    tokens = torch.arange(len(head))
+    return {recipe: Head(prepare_head(head, gain, recipe), tokens) for recipe in {each.head for each in RECIPES}}
 
 
 def _sample(neurons: int, size: int, seed: int) -> torch.Tensor:

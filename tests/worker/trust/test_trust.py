@@ -1,15 +1,12 @@
-"""The report on labels: what it counts on planted neurons, and recipes on models where arithmetic says the answer."""
+"""The report on labels: what it counts on planted neurons."""
 
 import json
 import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 
 from neuronym.contract import Direction, Lens, Side, Site, Strength, View
 from neuronym.label_tables import code, label_place
@@ -22,8 +19,8 @@ from worker.map_run import MapRun
 from worker.measuring.measure import Measurement
 from worker.trust.chart import chart
 from worker.trust.holding import judge_labels
-from worker.trust.recipes import RECIPES, LensRecipe, find_extreme_tokens, norm_gain, prepare_head
-from worker.trust.report import TrustReport
+from worker.trust.recipes import OWN_GAIN, PLAIN, RECIPES
+from worker.trust.report import TRIED, TrustReport
 
 DOWN, HEAD = "model.layers.{}.mlp.down_proj.weight", "model.embed_tokens.weight"
 LAST = LAYERS - 1
@@ -118,13 +115,47 @@ def test_the_command_writes_the_report(data: Path, tmp_path: Path) -> None:
     report = TrustReport.model_validate_json((tmp_path / "figures.json").read_text())
     assert [result.model for result in report.models] == ["planted"]
     assert {result.recipe for result in report.recipes} == {recipe.name for recipe in RECIPES}
-    assert {result.labels for result in report.recipes if result.third is None} == {8 * LAYERS * 2}
+    every = [result for result in report.recipes if (result.third, result.strength) == (None, None)]
+    assert {result.labels for result in every} == {8 * LAYERS * 2}
+    with_own_gain = {recipe.name for recipe in RECIPES if recipe.own_gain}
+    assert {result.view for result in every if result.recipe in with_own_gain} == {View.up, View.gate}
     page = (tmp_path / "trust.md").read_text()
     late = report.models[0].group(View.down, Lens.cosine, Site.act, "last", Strength.strong)
     assert f"{late.rises:.1%} of the strong ones hold" in page
     assert "trust.svg" in page and "{{" not in page
     assert (tmp_path / "trust.svg").read_text() == chart(report.models[0])
     assert chart(report.models[0]).count("<polyline") == 6  # three views, each with its control
+
+
+def test_strong_labels_of_a_recipe_are_those_that_were_mapped(data: Path, tmp_path: Path) -> None:
+    """On a sample of all neurons the plain recipes count what the label file does; the norms' gains here are all 1."""
+    figures = tmp_path / "figures.json"
+    options = ["--data", str(data), "--out", str(tmp_path), "--sample", str(NEURONS), "--json", str(figures)]
+    assert CliRunner().invoke(main, ["trust", *options]).exit_code == 0
+    report = TrustReport.model_validate_json(figures.read_text())
+    for lens, recipe in PLAIN.items():
+        for view, site in TRIED:
+            held = strong_ends(data, view, lens, site)
+            result = report.find_recipe(recipe.name, view, site, strength=Strength.strong)
+            assert result and result.labels == len(held) > 0
+            assert result.rises == pytest.approx(sum(delta > 0 for delta in held) / len(held))
+            assert result.mean == pytest.approx(sum(held) / len(held), abs=1e-6)
+            folded = report.find_recipe(OWN_GAIN[lens].name, view, site, strength=Strength.strong)
+            assert folded is None if view is View.down else folded and folded.labels == result.labels
+
+
+def strong_ends(data: Path, view: View, lens: Lens, site: Site) -> list[float]:
+    """The change of the token at each strong end of a view's labels, each clamped its own way."""
+    return [
+        deltas[label_place(view, lens, side)]
+        for side, direction in ((Side.top, Direction.high), (Side.bottom, Direction.low))
+        for (deltas,) in rows(
+            data,
+            f"""SELECT deltas FROM effect JOIN label_by_token USING (model, layer, neuron)
+            WHERE view = {code(view)} AND lens = {code(lens)} AND site = {code(site)} AND side = {code(side)}
+            AND direction = {code(direction)} AND rank = 0 AND strength = {code(Strength.strong)}""",
+        )
+    ]
 
 
 def test_a_model_that_is_not_measured_is_refused(data_folder: Path, tmp_path: Path) -> None:
@@ -135,39 +166,3 @@ def test_a_model_that_is_not_measured_is_refused(data_folder: Path, tmp_path: Pa
     done = CliRunner().invoke(main, ["trust", "--data", str(data_folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 1 and "Run `effect` first" in done.output
     assert not (tmp_path / "out").exists()
-
-
-# --- recipes ---------------------------------------------------------------------------------------------------
-
-
-def test_the_gain_is_read_off_any_norm() -> None:
-    weight = torch.linspace(0.5, 2, 8)
-    rms, gemma, layer = nn.RMSNorm(8, eps=0), GemmaRMSNorm(8), nn.LayerNorm(8)
-    with torch.no_grad():
-        for norm in (rms, layer):
-            norm.weight.copy_(weight)
-        gemma.weight.copy_(weight - 1)
-        layer.bias.fill_(3)
-        assert torch.allclose(norm_gain(rms, 8), weight)
-        assert torch.allclose(norm_gain(gemma, 8), weight, rtol=1e-4)
-        gain = norm_gain(layer, 8)
-    assert torch.allclose(gain / gain[0], weight / weight[0], rtol=1e-4)  # centring scales every direction alike
-
-
-def test_recipes_do_to_the_head_what_they_say() -> None:
-    generator = torch.Generator().manual_seed(0)
-    head, gain = torch.randn(30, 6, generator=generator), torch.rand(6, generator=generator) + 0.5
-    row = torch.randn(1, 6, generator=generator)
-
-    def scores(recipe: LensRecipe) -> Tensor:
-        return (row @ prepare_head(head, gain, recipe).T)[0]
-
-    plain = scores(LensRecipe("plain"))
-    assert torch.equal(plain, (row @ head.T)[0])
-    assert torch.allclose(scores(LensRecipe("gain", gain=True)), (row @ (head * gain).T)[0])
-    centred = scores(LensRecipe("centred", centred=True))
-    assert torch.allclose(centred, plain - plain.mean(), atol=1e-5)  # a softmax does not notice
-    assert torch.allclose(scores(LensRecipe("unit", unit=True)), plain / head.norm(dim=1))
-    ids = torch.arange(100, 130)
-    highest, lowest = find_extreme_tokens(row, head, ids)[:, 0].tolist()
-    assert (highest, lowest) == (100 + int(plain.argmax()), 100 + int(plain.argmin()))
