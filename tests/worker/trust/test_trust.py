@@ -2,18 +2,21 @@
 
 import json
 import shutil
+from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from neuronym.contract import Direction, Lens, Side, Site, Strength, View
 from neuronym.label_tables import code, label_place
 from neuronym.settings import Settings
-from tests.checkpoints import LAYERS, NEURONS
+from tests.checkpoints import LAYERS, NEURONS, WIDTH
 from tests.reading import rows
 from worker.cli.group import main
+from worker.cli.trust import render
 from worker.errors import CheckpointError
 from worker.map_run import MapRun
 from worker.measuring.measure import Measurement
@@ -23,24 +26,51 @@ from worker.trust.recipes import OWN_GAIN, PLAIN, RECIPES
 from worker.trust.report import TRIED, TrustReport
 
 DOWN, HEAD = "model.layers.{}.mlp.down_proj.weight", "model.embed_tokens.weight"
+READING = ("model.layers.{}.mlp.up_proj.weight", "model.layers.{}.mlp.gate_proj.weight")
+NORM_BEFORE = "model.layers.{}.post_attention_layernorm.weight"
 LAST = LAYERS - 1
 PLANTED = range(4, 12)  # neurons of the last layer that write a token each, the first four of them with a minus sign
 
 
 @pytest.fixture(scope="module")
-def data(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A measured tiny model with planted write directions."""
-    folder = tmp_path_factory.mktemp("trust")
-    checkpoint = shutil.copytree(tiny_llama, folder / "planted")
+def planted(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint with planted write directions, and gains before each MLP that are powers of two."""
+    checkpoint = Path(shutil.copytree(tiny_llama, tmp_path_factory.mktemp("trust") / "planted"))
     tensors = load_file(checkpoint / "model.safetensors")
     for neuron in PLANTED:
         row = tensors[HEAD][20 * neuron]
         tensors[DOWN.format(LAST)][:, neuron] = (-2 if neuron < PLANTED[4] else 2) * row / row.norm()
+    generator = torch.Generator().manual_seed(0)
+    for layer in range(LAYERS):
+        tensors[NORM_BEFORE.format(layer)] = 2.0 ** torch.randint(-2, 3, (WIDTH,), generator=generator)
     save_file(tensors, checkpoint / "model.safetensors", metadata={"format": "pt"})
-    data = folder / "data"
+    return checkpoint
+
+
+def measure(checkpoint: Path, data: Path) -> Path:
+    """Map and measure a checkpoint as `planted` into a data folder; return the folder."""
     MapRun(Settings(data=data)).map([str(checkpoint)], ["planted"])
     Measurement(Settings(data=data)).measure("planted")
     return data
+
+
+def report_on_all(data: Path, folder: Path) -> TrustReport:
+    """The report whose recipes are tried on all neurons."""
+    figures = folder / "figures.json"
+    options = ["--data", str(data), "--out", str(folder), "--sample", str(NEURONS), "--json", str(figures)]
+    assert CliRunner().invoke(main, ["trust", *options]).exit_code == 0
+    return TrustReport.model_validate_json(figures.read_text())
+
+
+@pytest.fixture(scope="module")
+def data(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The planted model, measured."""
+    return measure(planted, tmp_path_factory.mktemp("measured") / "data")
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrustReport:
+    return report_on_all(data, tmp_path_factory.mktemp("report"))
 
 
 def test_planted_neurons_are_strong_and_do_what_their_labels_say(data: Path) -> None:
@@ -127,21 +157,52 @@ def test_the_command_writes_the_report(data: Path, tmp_path: Path) -> None:
     assert chart(report.models[0]).count("<polyline") == 6  # three views, each with its control
 
 
-def test_strong_labels_of_a_recipe_are_those_that_were_mapped(data: Path, tmp_path: Path) -> None:
-    """On a sample of all neurons the plain recipes count what the label file does; the norms' gains here are all 1."""
-    figures = tmp_path / "figures.json"
-    options = ["--data", str(data), "--out", str(tmp_path), "--sample", str(NEURONS), "--json", str(figures)]
-    assert CliRunner().invoke(main, ["trust", *options]).exit_code == 0
-    report = TrustReport.model_validate_json(figures.read_text())
+def test_strong_labels_of_a_recipe_are_those_that_were_mapped(data: Path, whole: TrustReport) -> None:
+    """On a sample of all neurons the plain recipes count what the label file does."""
     for lens, recipe in PLAIN.items():
         for view, site in TRIED:
             held = strong_ends(data, view, lens, site)
-            result = report.find_recipe(recipe.name, view, site, strength=Strength.strong)
+            result = whole.find_recipe(recipe.name, view, site, strength=Strength.strong)
             assert result and result.labels == len(held) > 0
             assert result.rises == pytest.approx(sum(delta > 0 for delta in held) / len(held))
             assert result.mean == pytest.approx(sum(held) / len(held), abs=1e-6)
-            folded = report.find_recipe(OWN_GAIN[lens].name, view, site, strength=Strength.strong)
-            assert folded is None if view is View.down else folded and folded.labels == result.labels
+
+
+def test_the_own_gain_is_that_of_the_same_model_with_its_gains_folded_in(
+    planted: Path, whole: TrustReport, tmp_path: Path
+) -> None:
+    """Rows times the gain, and a gain of 1, make the same model: its bare rows are the others with their own gain.
+
+    Powers of two round nothing, so both models run alike to the last bit.
+    """
+    folded = Path(shutil.copytree(planted, tmp_path / "folded"))
+    tensors = load_file(folded / "model.safetensors")
+    for layer in range(LAYERS):
+        for name in READING:
+            tensors[name.format(layer)] *= tensors[NORM_BEFORE.format(layer)]
+        tensors[NORM_BEFORE.format(layer)] = torch.ones(WIDTH)
+    save_file(tensors, folded / "model.safetensors", metadata={"format": "pt"})
+    bare = report_on_all(measure(folded, tmp_path / "data"), tmp_path)
+    for lens, (view, site), strength in product(Lens, TRIED[1:], (None, Strength.strong)):
+        ours = whole.find_recipe(OWN_GAIN[lens].name, view, site, strength=strength)
+        theirs = bare.find_recipe(PLAIN[lens].name, view, site, strength=strength)
+        assert ours and theirs and ours == theirs.model_copy(update={"recipe": ours.recipe})
+        without = whole.find_recipe(PLAIN[lens].name, view, site, strength=strength)
+        assert without and without.mean != ours.mean
+
+
+def test_the_report_says_where_the_own_gain_makes_a_difference(whole: TrustReport) -> None:
+    """Figures of one comparison are replaced: 900 labels each, of which 50% hold on bare rows and 80% with the gain."""
+    report = whole.model_copy(deep=True)
+    place = (View.gate, Site.act, None, Strength.strong)
+    for recipe, beyond in ((PLAIN[Lens.cosine], 0.5), (OWN_GAIN[Lens.cosine], 0.8)):
+        changed = report.find_recipe(recipe.name, *place)
+        assert changed
+        changed.beyond_control, changed.labels = beyond, 900
+    page = render(report)
+    said = "In all layers, gate at act, cosine lens, labels hold more often with the own gain, by 30.0%"
+    assert said in page and "Nowhere is the difference" not in page
+    assert "| gate, act | cosine | all | 900 | 50.0% |" in page and "| +30.0% | 2.4% |" in page
 
 
 def strong_ends(data: Path, view: View, lens: Lens, site: Site) -> list[float]:
