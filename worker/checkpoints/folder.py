@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.utils.logging import set_tqdm_hook, tqdm
 
 from worker.checkpoints.folder_tokenizer import read_tokenizer
@@ -16,6 +16,9 @@ from worker.checkpoints.quantised import Quantisation, quantisation_of
 from worker.checkpoints.stored import LoadProgress
 from worker.checkpoints.weights import SafetensorsFolder
 from worker.errors import CheckpointError, first_line
+
+if TYPE_CHECKING:  # importing it takes longer than the rest of transformers
+    from transformers import PreTrainedModel
 
 
 class FolderModel:
@@ -57,7 +60,7 @@ class FolderModel:
     def tokenizer(self) -> PreTrainedTokenizerFast:
         return read_tokenizer(self._spec, self._folder)
 
-    def model(self, dtype: torch.dtype, progress: LoadProgress) -> PreTrainedModel:
+    def model(self, dtype: torch.dtype, progress: LoadProgress) -> "PreTrainedModel":
         load = self._load_dequantised if self.tensors.quantised else self._load_stored
         try:
             with _reporting(progress):
@@ -73,7 +76,7 @@ class FolderModel:
             )
         return model
 
-    def _load_stored(self, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
+    def _load_stored(self, dtype: torch.dtype) -> "tuple[PreTrainedModel, set[str]]":
         """Load the files as transformers does; return the model and the names of the parameters that they lack."""
         from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
 
@@ -82,7 +85,7 @@ class FolderModel:
         )
         return loaded[0], loaded[1]["missing_keys"]
 
-    def _load_dequantised(self, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
+    def _load_dequantised(self, dtype: torch.dtype) -> "tuple[PreTrainedModel, set[str]]":
         """Load the values that labels are made from, so that clamps and labels are of one model on every machine."""
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.utils.logging import tqdm
 
 from worker.checkpoints.gguf_config import read_configuration
@@ -17,6 +17,9 @@ from worker.checkpoints.gguf_tokenizer import read_tokenizer
 from worker.checkpoints.shape import empty_model
 from worker.checkpoints.stored import LoadProgress
 from worker.errors import CheckpointError
+
+if TYPE_CHECKING:  # importing it takes longer than the rest of transformers
+    from transformers import PreTrainedModel
 
 
 class GGUFModel:
@@ -40,7 +43,7 @@ class GGUFModel:
     def tokenizer(self) -> PreTrainedTokenizerFast:
         return read_tokenizer(self._header)
 
-    def model(self, dtype: torch.dtype, progress: LoadProgress) -> PreTrainedModel:
+    def model(self, dtype: torch.dtype, progress: LoadProgress) -> "PreTrainedModel":
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING  # only here: it is most of transformers
 
         parameters = dict(empty_model(self.config, dtype).named_parameters())  # tied parameters once
@@ -83,7 +86,7 @@ class GGUFModel:
         return values
 
 
-def _scale_wavelengths(model: PreTrainedModel, factors: torch.Tensor) -> None:
+def _scale_wavelengths(model: "PreTrainedModel", factors: torch.Tensor) -> None:
     """Multiply the rotary wavelengths by `factors` `(head / 2,)`: GGUF's form of Llama 3's scaling for long texts."""
     rotary = model.get_submodule("model.rotary_emb")
     for name in ("inv_freq", "original_inv_freq"):

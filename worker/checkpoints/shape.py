@@ -1,12 +1,17 @@
 """A model without values, for the names and sizes of its parameters before anything is loaded."""
 
+from typing import TYPE_CHECKING
+
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
 from worker.errors import CheckpointError
 
+if TYPE_CHECKING:  # importing it takes longer than the rest of transformers
+    from transformers import PreTrainedModel
 
-def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+
+def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> "PreTrainedModel":
     """Build the model that a configuration describes on torch's meta device, which holds no values.
 
     Raises:

@@ -1,12 +1,15 @@
 """The protocol of a model on disk, which a folder and a GGUF file both implement."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 from worker.checkpoints.weights import TensorReader
+
+if TYPE_CHECKING:  # importing it takes longer than the rest of transformers
+    from transformers import PreTrainedModel
 
 LoadProgress: TypeAlias = Callable[[float], None]  # called with the share that is loaded, from 0 to 1
 
@@ -44,7 +47,7 @@ class StoredModel(Protocol):
         """
         ...
 
-    def model(self, dtype: torch.dtype, progress: LoadProgress) -> PreTrainedModel:
+    def model(self, dtype: torch.dtype, progress: LoadProgress) -> "PreTrainedModel":
         """Load the live model on the CPU.
 
         Raises:
