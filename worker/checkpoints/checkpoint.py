@@ -14,7 +14,8 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 from neuronym.contract import View
 from worker.checkpoints.adapter import Adapter, open_adapter
 from worker.checkpoints.adapter_tokenizer import read_adapter_tokenizer
-from worker.checkpoints.families import FAMILIES, Family, mixture_refusal
+from worker.checkpoints.claims import check_adapter, check_layers, find_family
+from worker.checkpoints.families import Family
 from worker.checkpoints.folder import FolderModel
 from worker.checkpoints.gguf_file import GGUFModel
 from worker.checkpoints.norms import read_gain
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SAMPLE = 64  # rows of a matrix that `_check_same` compares
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
 @dataclass(frozen=True)
@@ -206,39 +206,13 @@ def open_checkpoint(spec: str) -> Checkpoint:
     """
     source = resolve(spec)
     stored = GGUFModel(source.folder / source.gguf) if source.gguf else FolderModel(source.spec, source.folder)
-    family = _find_family(source, stored.config)
-    _ = stored.tensors  # so that a missing file is reported now
-    return Checkpoint(source, stored, family, _open_source_adapter(source, family, stored))
-
-
-def _find_family(source: Source, config: PreTrainedConfig) -> Family:
-    if any(getattr(config, name, None) for name in _EXPERTS):
-        raise CheckpointError(mixture_refusal(source.spec, config.model_type))
-    family = FAMILIES.get(config.model_type)
-    if family is None:
-        known = ", ".join(sorted(FAMILIES))
-        raise CheckpointError(f"{source.spec} is of the unknown architecture {config.model_type!r}. Known: {known}.")
-    return family
-
-
-def _open_source_adapter(source: Source, family: Family, stored: StoredModel) -> Adapter | None:
-    """Open the source's adapter, if it has one; refuse one that changes what is no module of a layer."""
+    family = find_family(source.spec, stored.config)
+    check_layers(source.spec, family, stored)
     if source.adapter is None:
-        return None
+        return Checkpoint(source, stored, family)
     adapter = open_adapter(source.adapter, family.transposed)
-    layers = [f"{family.layers_path}.{layer}." for layer in range(int(stored.config.num_hidden_layers))]
-    outside = sorted(name for name in adapter.modules if not name.startswith(tuple(layers)))
-    if outside:
-        raise CheckpointError(
-            f"{source.adapter} changes {outside[0]!r}, which is in no layer of {source.spec}. "
-            "Merge it with peft's merge_and_unload and give the saved folder."
-        )
-    unknown = min((name for name in adapter.modules if not stored.tensors.has(f"{name}.weight")), default=None)
-    if unknown:
-        raise CheckpointError(
-            f"{source.adapter} changes {unknown!r}, which {source.spec} does not have. Was it trained on this model?"
-        )
-    return adapter
+    check_adapter(source.spec, family, stored, adapter)
+    return Checkpoint(source, stored, family, adapter)
 
 
 def _checked(weight: torch.Tensor, shape: tuple[int, ...], name: str) -> torch.Tensor:

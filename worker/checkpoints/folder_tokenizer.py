@@ -28,7 +28,9 @@ def read_tokenizer(spec: str, folder: Path, config: PreTrainedConfig | None = No
     _check_files(spec, folder, _OF_ANY_CLASS | _OF_SOME)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
-    except Exception as error:  # the tokenizers library raises bare Exceptions
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the tokenizers library raises bare Exceptions, and panics as a BaseException
         raise CheckpointError(_unreadable(spec, folder, error)) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise CheckpointError(
@@ -48,7 +50,7 @@ def _check_files(spec: str, folder: Path, names: set[str]) -> None:
         )
 
 
-def _unreadable(spec: str, folder: Path, error: Exception) -> str:
+def _unreadable(spec: str, folder: Path, error: BaseException) -> str:
     """The sentence on a tokenizer that transformers cannot read."""
     readers = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
     lacking = [package for package, available in readers.items() if not available]

@@ -12,6 +12,9 @@ from transformers import PreTrainedTokenizerFast
 from neuronym.contract import Kind
 from neuronym.label_tables import fold
 from worker.checkpoints.spelling import Spelling
+from worker.errors import CheckpointError
+
+LARGEST_ID = 2**24  # the largest vocabularies have 2**19 entries
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,17 @@ class Vocabulary:
 
 
 def read_vocabulary(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    """Read the entries of a fast tokenizer as text."""
+    """Read the entries of a fast tokenizer as text.
+
+    Raises:
+        CheckpointError: an id is beyond all that models have; to write such a tokenizer down takes gigabytes.
+    """
+    tokens = sorted((id_, token) for token, id_ in tokenizer.get_vocab().items())
+    if tokens and tokens[-1][0] >= LARGEST_ID:
+        id_, token = tokens[-1]
+        raise CheckpointError(f"The tokenizer is damaged: its token {token!r} has the id {id_}. Download it again.")
     serialised = tokenizer.backend_tokenizer.to_str()
     spelling = Spelling(tokenizer.backend_tokenizer, serialised)
-    tokens = sorted((id_, token) for token, id_ in tokenizer.get_vocab().items())
     added = tokenizer.added_tokens_decoder
     special = {id_ for id_, token in added.items() if token.special}
     entries = [

@@ -59,6 +59,12 @@ def test_a_reward_model_is_neither_decoded_nor_clamped(untied: Path, tmp_path: P
     assert "lm_head" in refused(tmp_path / "reward", load)
 
 
+@pytest.mark.parametrize("layers", [3, 5, 0, 10**9])
+def test_a_part_of_a_model_is_not_taken_for_the_whole(untied: Path, layers: int) -> None:
+    change(untied, num_hidden_layers=layers)
+    assert f"has {layers} layers by its configuration" in refused(untied)
+
+
 def test_a_live_model_lacks_nothing(untied: Path) -> None:
     change(untied, lambda weights: weights.__delitem__("model.layers.2.self_attn.q_proj.weight"))
     assert "model.layers.2.self_attn.q_proj.weight" in refused(untied, load)

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from neuronym.contract import Kind
 from tests.checkpoints import make_tokenizer
 from worker.checkpoints.vocabulary import Entry, read_vocabulary
+from worker.errors import CheckpointError
 
 
 def entries(tokenizer: PreTrainedTokenizerFast) -> dict[str, Entry]:
@@ -175,3 +176,10 @@ def test_identity_is_of_the_token_list_alone() -> None:
     assert read_vocabulary(plain).hash == read_vocabulary(chat).hash
     chat.add_tokens(["more"])
     assert read_vocabulary(plain).hash != read_vocabulary(chat).hash
+
+
+def test_an_id_that_no_model_has_is_refused() -> None:
+    """The tokenizers library would write a line for each id below it: gigabytes."""
+    assert read_vocabulary(fast(models.WordLevel({"a": 0, "b": 2**19}, "a"), None)).ids[-1] == 2**19
+    with pytest.raises(CheckpointError, match="its token 'b' has the id 1000000000"):
+        read_vocabulary(fast(models.WordLevel({"a": 0, "b": 10**9}, "a"), None))
