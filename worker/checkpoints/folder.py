@@ -40,17 +40,20 @@ class FolderModel:
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The configuration of the part of the model that writes text, as of a model that is not quantised."""
-        config: PreTrainedConfig = deepcopy(self._stored_config.get_text_config())
+        """The configuration, as of a model that is not quantised."""
+        config = deepcopy(self._stored_config)
+        if config.get_text_config() is not config:
+            raise CheckpointError(
+                f"{self._spec} is a multimodal model ({config.model_type}), and its text model is not read out of it. "
+                "Give a checkpoint of the text model alone."
+            )
         if getattr(config, "quantization_config", None):
             del config.quantization_config
         return config
 
     @cached_property
     def _quantisation(self) -> Quantisation | None:
-        stored = self._stored_config
-        schemes = [getattr(part, "quantization_config", None) for part in (stored, stored.get_text_config())]
-        scheme = next((scheme for scheme in schemes if scheme), None)
+        scheme = getattr(self._stored_config, "quantization_config", None)
         return quantisation_of(self._spec, self._folder, scheme) if scheme else None
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaForSequenceClassification
+from transformers import AutoModel, AutoModelForCausalLM, LlamaForSequenceClassification
 
 from neuronym.contract import View
 from tests.checkpoints import make_checkpoint, make_tokenizer
@@ -57,6 +57,30 @@ def test_a_reward_model_is_neither_decoded_nor_clamped(untied: Path, tmp_path: P
     make_tokenizer().save_pretrained(tmp_path / "reward")
     assert "lm_head" in refused(tmp_path / "reward", lambda checkpoint: checkpoint.head())
     assert "lm_head" in refused(tmp_path / "reward", load)
+
+
+def test_a_multimodal_model_is_refused_by_name(untied: Path) -> None:
+    text = AutoModelForCausalLM.from_pretrained(untied).config.to_dict()
+    change(untied, model_type="llava", text_config=text, vision_config={"model_type": "clip_vision_model"})
+    assert "is a multimodal model (llava)" in refused(untied)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_embedding_model_is_read_where_its_embedding_is_its_head(tmp_path: Path, tied: bool) -> None:
+    """Saved without a head, under the names of the body alone."""
+    whole = make_checkpoint(tmp_path / "whole", "llama" if tied else "llama-untied")
+    body = AutoModel.from_pretrained(whole)
+    body.save_pretrained(tmp_path / "body")
+    make_tokenizer().save_pretrained(tmp_path / "body")
+    if not tied:
+        assert "lm_head" in refused(tmp_path / "body", lambda checkpoint: checkpoint.head())
+        assert "lm_head" in refused(tmp_path / "body", load)
+        return
+    read = open_checkpoint(str(tmp_path / "body"))
+    assert torch.equal(read.head(), body.get_input_embeddings().weight)
+    assert torch.equal(read.rows(View.up, 3), body.get_parameter("layers.3.mlp.up_proj.weight"))
+    model, _ = read.load(torch.device("cpu"), torch.float32)
+    assert torch.equal(model.get_parameter("lm_head.weight"), body.get_input_embeddings().weight)
 
 
 @pytest.mark.parametrize("layers", [3, 5, 0, 10**9])
