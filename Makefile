@@ -64,11 +64,11 @@ check: $(VENV)/.dev-ready ## Lint and layout of Python, templates, scripts and s
 first-run: frontend/node_modules/.ready ## What a newcomer does, in a fresh environment: install, map a part, serve, clamp, measure.
 	@$(PYTHON) tests/first_run.py
 
-test: first-run check browser ## Everything CI checks: a newcomer's first run, lint, types, laws, all tests, coverage.
+# Coverage is held by CI (COVERAGE=yes): tracing each line costs half as much again.
+test: first-run check browser ## A newcomer's first run, lint, types, laws, all tests; with COVERAGE=yes what they cover, as CI does.
 	@rm -f .coverage .coverage.*
-	@OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(PYTEST)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	@OMP_NUM_THREADS=1 $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest $(SIDE_BY_SIDE) $(PYTEST)
+	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet && $(BIN)/coverage report)
 
 mutants: $(VENV)/.dev-ready ## Change the code in small ways and list the changes that no test notices; takes hours.
 	@OMP_NUM_THREADS=1 nice $(BIN)/python -m tests.mutants $(MUTATE)
