@@ -84,7 +84,7 @@ class FolderModel:
         from transformers import AutoModelForCausalLM  # only here: it is most of transformers, in time and memory
 
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            self._folder, dtype=dtype, trust_remote_code=False, output_loading_info=True
+            self._folder, config=self.config, dtype=dtype, trust_remote_code=False, output_loading_info=True
         )
         return loaded[0], loaded[1]["missing_keys"]
 

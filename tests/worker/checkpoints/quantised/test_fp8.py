@@ -145,3 +145,8 @@ def test_plain_weights_of_a_quantised_model(tmp_path: Path) -> None:
     change(tmp_path, lambda tensors: tensors.pop(UP.replace("weight", "weight_scale_inv")))
     change(tmp_path, lambda tensors: tensors.update({UP: values[UP]}))
     check(tmp_path, values)
+
+
+def test_a_configuration_of_what_is_not_quantised(tmp_path: Path) -> None:
+    """Values that need no scales are what they are, whatever the configuration still says."""
+    check(tmp_path, quantise(tmp_path, BLOCKS, lambda weight: ({"weight": weight}, weight)))
