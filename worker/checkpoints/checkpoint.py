@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 from neuronym.contract import View
 from worker.checkpoints.adapter import Adapter, open_adapter
 from worker.checkpoints.adapter_tokenizer import read_adapter_tokenizer
-from worker.checkpoints.claims import check_adapter, check_layers, find_family
+from worker.checkpoints.claims import check_adapter, check_layers, check_layout, find_family
 from worker.checkpoints.families import Family
 from worker.checkpoints.folder import FolderModel
 from worker.checkpoints.gguf_file import GGUFModel
@@ -127,7 +127,7 @@ class Checkpoint:
         """
         module = self.family.embedding if self.tied else self.family.head
         weight = self.reader.read(f"{module}.weight", as_stored)  # adapters of heads are refused
-        return _checked(weight, (weight.shape[0], self.width), module)
+        return _checked(weight, (int(self.config.vocab_size), self.width), module)
 
     @cached_property
     def source_hash(self) -> str:
@@ -205,9 +205,12 @@ def open_checkpoint(spec: str) -> Checkpoint:
         CheckpointError: the checkpoint cannot be found or read, or its architecture is not known.
     """
     source = resolve(spec)
-    stored = GGUFModel(source.folder / source.gguf) if source.gguf else FolderModel(source.spec, source.folder)
+    stored: StoredModel = (
+        GGUFModel(source.folder / source.gguf) if source.gguf else FolderModel(source.spec, source.folder)
+    )
     family = find_family(source.spec, stored.config)
     check_layers(source.spec, family, stored)
+    check_layout(source.spec, family, stored)
     if source.adapter is None:
         return Checkpoint(source, stored, family)
     adapter = open_adapter(source.adapter, family.transposed)

@@ -4,6 +4,7 @@ from transformers import PreTrainedConfig
 
 from worker.checkpoints.adapter import Adapter
 from worker.checkpoints.families import FAMILIES, Family, mixture_refusal
+from worker.checkpoints.quantised import MEND
 from worker.checkpoints.stored import StoredModel
 from worker.errors import CheckpointError
 
@@ -36,10 +37,28 @@ def check_layers(spec: str, family: Family, stored: StoredModel) -> None:
     def holds(layer: int) -> bool:
         return stored.tensors.has(f"{family.layers_path}.{layer}.{family.down}.weight")
 
+    if not holds(0):
+        raise CheckpointError(
+            f"{spec} has no tensor '{family.layers_path}.0.{family.down}.weight'. Is it complete, and of the family it "
+            "claims?"
+        )
     if not isinstance(layers, int) or layers < 1 or not holds(layers - 1) or holds(layers):
         raise CheckpointError(
             f"{spec} has {layers} layers by its configuration, but its weights have another number. Take both from one "
             "model."
+        )
+
+
+def check_layout(spec: str, family: Family, stored: StoredModel) -> None:
+    """Refuse a quantised model of a family that stores its weights the other way round.
+
+    Raises:
+        CheckpointError: it is one; transformers turns such weights round when it quantises them, and others do not.
+    """
+    if family.transposed and stored.tensors.quantised:
+        raise CheckpointError(
+            f"{spec} is a quantised {stored.config.model_type} model, which may store its weights either way round. "
+            f"{MEND}"
         )
 
 

@@ -20,6 +20,8 @@ from worker.errors import CheckpointError, first_line
 if TYPE_CHECKING:  # importing it takes longer than the rest of transformers
     from transformers import PreTrainedModel
 
+_ADAPTER = "adapter_config.json"
+
 
 class FolderModel:
     """A folder with config.json and safetensors files; `spec` is what the user typed for it."""
@@ -32,6 +34,11 @@ class FolderModel:
     def _stored_config(self) -> PreTrainedConfig:
         if not (self._folder / "config.json").exists():
             raise CheckpointError(_no_configuration(self._folder))
+        if (self._folder / _ADAPTER).exists():  # transformers would load it into the live model, if peft is installed
+            raise CheckpointError(
+                f"{self._folder} holds an adapter beside a whole model. Move {_ADAPTER} and the adapter's weights to a "
+                "folder of their own, and give MODEL or MODEL+ADAPTER, whichever is meant."
+            )
         try:
             config: PreTrainedConfig = AutoConfig.from_pretrained(self._folder, trust_remote_code=False)
         except Exception as error:  # transformers raises classes of its own and of other libraries, which share no base
@@ -71,7 +78,10 @@ class FolderModel:
         except CheckpointError:
             raise
         except Exception as error:
-            raise CheckpointError(f"{self._spec} cannot be loaded: {first_line(error)}") from error
+            why = first_line(error)
+            if "ignore_mismatched_sizes" in why:
+                why = "its configuration and its weights are of different sizes. Take both from one model"
+            raise CheckpointError(f"{self._spec} cannot be loaded: {why}.") from error
         if missing:  # transformers would fill them with random numbers
             raise CheckpointError(
                 f"{self._spec} has no {min(missing)}, which its model needs. Give a complete checkpoint "
@@ -90,17 +100,21 @@ class FolderModel:
 
     def _load_dequantised(self, dtype: torch.dtype) -> "tuple[PreTrainedModel, set[str]]":
         """Load the values that labels are made from, so that clamps and labels are of one model on every machine."""
-        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, GenerationConfig
 
         kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(self.config)]
         values = {name: self.tensors.read(name).to(dtype) for name in tqdm(self.tensors.parameters)}
         loaded = kind.from_pretrained(
             None, config=self.config, state_dict=values, dtype=dtype, output_loading_info=True
         )
+        if (self._folder / "generation_config.json").exists():
+            loaded[0].generation_config = GenerationConfig.from_pretrained(self._folder)
         return loaded[0], loaded[1]["missing_keys"]
 
 
 def _no_configuration(folder: Path) -> str:
+    if (folder / _ADAPTER).exists():
+        return f"{folder} is an adapter. Give the model that it was made for, too: MODEL+{folder}."
     files = sorted(folder.glob("*.gguf"))
     if files:
         return f"{folder} has no config.json, but GGUF files. Give one of these itself, such as {files[0]}."

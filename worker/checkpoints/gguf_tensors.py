@@ -17,6 +17,8 @@ from worker.errors import CheckpointError
 class GGUFTensors:
     """The tensors of a GGUF file or of all parts of a model, by transformers' names; unpacked as they are read."""
 
+    quantised = False  # not by a method of transformers: the file's own packing has one layout a family
+
     def __init__(self, header: GGUFHeader, config: PreTrainedConfig) -> None:
         self.files = list(header.files)
         self._header = header

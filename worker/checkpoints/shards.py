@@ -9,6 +9,9 @@ from safetensors import SafetensorError, safe_open
 
 from worker.errors import CheckpointError
 
+_WHOLE = "model.safetensors"
+_POINTER = b"version https://git-lfs"
+
 
 def file_of_tensors(folder: Path) -> dict[str, Path]:
     """Map each tensor's name to its file: by the index of a sharded checkpoint, else all of model.safetensors.
@@ -24,8 +27,21 @@ def readable(file: Path) -> Iterator[None]:
     """Turn any error while `file` is read into a CheckpointError that names it."""
     try:
         yield
+    except CheckpointError:
+        raise
     except (SafetensorError, OSError, ValueError, IndexError, KeyError) as error:
+        if is_lfs_pointer(file):
+            raise CheckpointError(f"{file} is only a pointer to the file itself. Fetch that: git lfs pull.") from error
         raise CheckpointError(f"{file} cannot be read ({error}). Download it again.") from error
+
+
+def is_lfs_pointer(file: Path) -> bool:
+    """Whether a file is what Git leaves in the place of a large file that it has not fetched."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(_POINTER)) == _POINTER
+    except OSError:
+        return False
 
 
 def _indexed_tensors(folder: Path) -> dict[str, Path]:
@@ -37,6 +53,10 @@ def _indexed_tensors(folder: Path) -> dict[str, Path]:
     if not index.exists():
         return {}
     shard_of = _weight_map(index)
+    if (folder / _WHOLE).exists() and _WHOLE not in shard_of.values():
+        raise CheckpointError(
+            f"{folder} has both {_WHOLE} and an index of other files, which may be two models. Take one of them away."
+        )
     names_in: dict[str, set[str]] = {}
     for shard in sorted(set(shard_of.values())):
         file = folder / shard
@@ -63,7 +83,7 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 def _tensors_of_one_file(folder: Path) -> dict[str, Path]:
     """Map each tensor's name to model.safetensors."""
-    file = folder / "model.safetensors"
+    file = folder / _WHOLE
     if file.is_file():
         return dict.fromkeys(_names(file), file)
     others = sorted(file.name for file in folder.glob("*.safetensors"))

@@ -15,8 +15,9 @@ from huggingface_hub import snapshot_download
 
 from worker.checkpoints import standin
 from worker.checkpoints.gguf_parts import model_name
+from worker.checkpoints.shards import is_lfs_pointer
 from worker.checkpoints.spec import HUB_ID, expand, is_path, may_be_adapter_on_hub, split_spec
-from worker.errors import CheckpointError
+from worker.errors import CheckpointError, first_line
 
 TOKENIZER_FILES = ["tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.jinja"]
 WANTED = ["*.json", "*.safetensors", *TOKENIZER_FILES]
@@ -58,7 +59,18 @@ def resolve(spec: str) -> Source:
     Raises:
         CheckpointError: the checkpoint cannot be found or downloaded; the message says why and what to do.
     """
-    model, adapter = split_spec(KNOWN.get(spec, spec))
+    if not spec.strip():
+        raise CheckpointError("No model is named. Give a folder, a GGUF file or a hub id.")
+    try:
+        return _find(KNOWN.get(spec, spec))
+    except (OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{spec[:60]!r} cannot be looked for ({first_line(error)}). Check the path.") from error
+
+
+def _find(spec: str) -> Source:
+    model, adapter = split_spec(spec)
     if adapter is None:
         return _find_model(model)
     added = _find_adapter(adapter)
@@ -122,6 +134,8 @@ def _find_demo() -> Source:
 def _gguf_source(spec: str, path: Path) -> Source:
     with path.open("rb") as file:
         magic = file.read(4)
+    if is_lfs_pointer(path):
+        raise CheckpointError(f"{spec!r} is only a pointer to the file itself. Fetch that: git lfs pull.")
     if magic != b"GGUF":
         raise CheckpointError(f"{spec!r} is not a GGUF file. Give a GGUF file, a folder, or a hub id.")
     return Source(spec, str(path), slug(model_name(path)), path.parent, path.name)

@@ -32,6 +32,11 @@ class TensorReader(Protocol):
         """The stored precision."""
         ...
 
+    @property
+    def quantised(self) -> bool:
+        """Whether any weight is quantised by a method that the configuration names."""
+        ...
+
     def has(self, name: str) -> bool:
         """Whether the checkpoint has the tensor."""
         ...
@@ -56,6 +61,7 @@ class SafetensorsFolder:
     def __init__(self, folder: Path, quantisation: Quantisation | None = None) -> None:
         self._file_of = file_of_tensors(folder)
         self.files = sorted(set(self._file_of.values()))
+        self._refuse_unmerged()
         self._parts = parts_of_parameters(self._file_of)
         self._quantisation = quantisation
         if self._parts and quantisation is None:
@@ -67,6 +73,15 @@ class SafetensorsFolder:
                 f"how. {MEND}"
             )
         self.dtype = quantisation.name if quantisation and self._parts else self._stored_dtype()
+
+    def _refuse_unmerged(self) -> None:
+        """Refuse weights that have an adapter among them, which no plain model applies."""
+        part = min((name for name in self._file_of if ".lora_" in name), default=None)
+        if part:
+            raise CheckpointError(
+                f"{self._file_of[part]} holds {part!r}: an adapter that is not merged. Merge it with peft's "
+                "merge_and_unload, save the model, and give that folder."
+            )
 
     def _stored_dtype(self) -> str:
         name = max(self._file_of, key=lambda key: ("mlp" in key, key))
@@ -140,6 +155,6 @@ class SafetensorsFolder:
 
 def pieces(rows: int, width: int) -> Iterator[slice]:
     """Slices of a matrix's rows, about PIECE values each: to convert all at once takes several times its memory."""
-    size = max(1, PIECE // width)
+    size = max(1, PIECE // max(1, width))
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))

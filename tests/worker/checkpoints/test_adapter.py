@@ -148,3 +148,11 @@ def test_damaged_adapters_are_refused(tiny_llama: Path, adapter: Path) -> None:
 def test_an_adapter_that_is_not_there(tiny_llama: Path) -> None:
     with pytest.raises(CheckpointError, match="no adapter folder"):
         open_checkpoint(f"{tiny_llama}+./gone")
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.complex64, torch.int8])
+def test_a_type_that_is_not_merged(adapter: Path, kind: torch.dtype) -> None:
+    file = adapter / "adapter_model.safetensors"
+    save_file({name: tensor.to(kind) for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(CheckpointError, match=f"as {kind}, which is not merged"):
+        open_adapter(adapter, transposed=False)

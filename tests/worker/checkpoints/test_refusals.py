@@ -1,19 +1,20 @@
 """Checkpoints that cannot be read rightly are refused: quantised weights, missing heads, stale shards, code to run."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForCausalLM, LlamaForSequenceClassification
 
 from neuronym.contract import View
 from tests.checkpoints import make_checkpoint, make_tokenizer
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from worker.checkpoints.quantised import MEND
 from worker.errors import CheckpointError
 
 HEAD, UP = "lm_head.weight", "model.layers.1.mlp.up_proj.weight"
@@ -124,19 +125,78 @@ def test_an_index_that_cannot_be_read(untied: Path, index: str) -> None:
 
 @pytest.mark.parametrize("shard", ["../model.safetensors", "/etc/passwd", "gone.safetensors"])
 def test_an_index_stays_in_its_folder(untied: Path, shard: str) -> None:
-    shutil.copy(untied / "model.safetensors", untied.parent)
+    (untied / "model.safetensors").rename(untied.parent / "model.safetensors")
     (untied / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {UP: shard}}))
     assert shard in refused(untied)
 
 
-def test_two_sets_of_weights_are_not_clamped_as_one(untied: Path) -> None:
-    """transformers takes model.safetensors before an index; labels are read by the index."""
+def test_two_sets_of_weights_are_not_taken_for_one_model(untied: Path) -> None:
+    """transformers takes model.safetensors before an index."""
     weights = load_file(untied / "model.safetensors")
-    other = {name: tensor + 1 if ".mlp." in name else tensor for name, tensor in weights.items()}
-    save_file(other, untied / "part.safetensors", metadata={"format": "pt"})
+    save_file(weights, untied / "part.safetensors", metadata={"format": "pt"})
     listed = dict.fromkeys(weights, "part.safetensors")
     (untied / "model.safetensors.index.json").write_text(json.dumps({"weight_map": listed}))
-    assert "read in two ways" in refused(untied, load)
+    assert "which may be two models" in refused(untied)
+
+
+def test_a_live_model_of_other_weights_is_not_clamped(untied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = open_checkpoint(str(untied))
+    other = AutoModelForCausalLM.from_pretrained(untied)
+    with torch.no_grad():
+        other.get_parameter("model.layers.3.mlp.down_proj.weight")[0, 0] += 1
+    monkeypatch.setattr(checkpoint.stored, "model", lambda *_: other)
+    with pytest.raises(CheckpointError, match="read in two ways that differ"):
+        load(checkpoint)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft's call
+def test_an_adapter_beside_a_whole_model_is_not_ignored(untied: Path) -> None:
+    """transformers would load it into the live model, and the labels would be of the model without it."""
+    tuned = get_peft_model(AutoModelForCausalLM.from_pretrained(untied), LoraConfig(r=2, target_modules=["up_proj"]))
+    tuned.save_pretrained(str(untied))
+    assert "holds an adapter beside a whole model" in refused(untied)
+    (untied / "config.json").unlink()
+    assert "is an adapter. Give the model that it was made for" in refused(untied)
+
+
+def test_an_adapter_among_the_weights_is_not_ignored(untied: Path) -> None:
+    name = UP.replace("weight", "lora_A.default.weight")
+    change(untied, lambda weights: weights.update({name: torch.ones(2, 32)}))
+    assert "an adapter that is not merged" in refused(untied)
+
+
+@pytest.mark.parametrize("shape", [(10, 32), (0, 32), (), (320, 16)])
+def test_a_head_of_another_size(untied: Path, shape: tuple[int, ...]) -> None:
+    change(untied, lambda weights: weights.update({HEAD: torch.ones(shape)}))
+    assert f"lm_head has shape {shape}, but the configuration says (320, 32)" in refused(
+        untied, lambda checkpoint: checkpoint.head()
+    )
+
+
+def test_sizes_that_differ_from_the_weights(untied: Path) -> None:
+    change(untied, lambda weights: weights.update({UP: torch.ones(48, 0)}))
+    assert "has shape (48, 0)" in refused(untied, lambda checkpoint: checkpoint.rows(View.up, 1))
+    change(untied, vocab_size=310)
+    assert "of different sizes" in refused(untied, load)
+
+
+def test_what_git_leaves_for_a_large_file(untied: Path) -> None:
+    (untied / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert refused(untied).endswith("Fetch that: git lfs pull.")
+    (untied / "model.gguf").write_bytes((untied / "model.safetensors").read_bytes())
+    assert refused(untied / "model.gguf").endswith("Fetch that: git lfs pull.")
+
+
+def test_names_of_another_layout(untied: Path) -> None:
+    weights = load_file(untied / "model.safetensors")
+    save_file({f"module.{name}": weight for name, weight in weights.items()}, untied / "model.safetensors")
+    assert "has no tensor 'model.layers.0.mlp.down_proj.weight'" in refused(untied)
+
+
+@pytest.mark.parametrize("spec, words", [("", "No model is named"), ("x" * 5000, "cannot be looked for")])
+def test_what_is_no_name(spec: str, words: str) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        open_checkpoint(spec)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +215,7 @@ def test_scales_beside_weights_are_not_ignored(untied: Path, beside: str) -> Non
 @pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.int8, torch.uint8])
 def test_a_stored_type_that_needs_a_scale(untied: Path, kind: torch.dtype) -> None:
     change(untied, lambda weights: weights.update({UP: weights[UP].to(kind)}))
-    assert "has no values by itself" in refused(untied, lambda checkpoint: checkpoint.rows(View.up, 1))
+    assert refused(untied, lambda checkpoint: checkpoint.rows(View.up, 1)).endswith(f"by itself. {MEND}")
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq", "modelopt", "torchao", "hqq", "mxfp4", None, ["fp8"]])

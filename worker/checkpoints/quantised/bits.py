@@ -48,13 +48,13 @@ def _four_bits(parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
     names = (*_SCALES, *_SCALES_OF_SCALES) if nested else _SCALES
     _, packed, scales, table, *outer = take(parts, state_names[0], "weight", *names)
     shape, size = state["shape"], state["blocksize"]
-    if packed.dtype != torch.uint8 or packed.numel() != math.ceil(math.prod(shape) / 2) or table.numel() != 16:
+    bytes_ = packed.contiguous().reshape(-1).view(torch.uint8)  # stored as any type, for trainers that shard by it
+    if bytes_.numel() != math.ceil(math.prod(shape) / 2) or table.numel() != 16:
         raise UnreadableWeight(f"it is not stored in pairs of 4 bits for {shape[0]} x {shape[1]} values")
     if nested:
         if outer[1].numel() != 256 or scales.dtype != torch.uint8:
             raise UnreadableWeight("its scales are not stored in 8 bits")
         scales = _spread(outer[1], scales.reshape(-1), outer[0], state["nested_blocksize"]) + state["nested_offset"]
-    bytes_ = packed.reshape(-1)
     places = torch.stack([bytes_ >> 4, bytes_ & 15], 1).reshape(-1)[: math.prod(shape)]  # the first in the upper half
     return _spread(table, places, scales, size).reshape(shape)
 

@@ -13,6 +13,8 @@ from worker.checkpoints.quantised.fp8 import FP8, read_block
 from worker.checkpoints.quantised.method import Quantisation, UnreadableWeight
 from worker.errors import first_line
 
+_NOT_QUANTISED = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_PLAIN = {None, "tensor", "channel", "block"}  # what a scale may be for, as FP8 knows it
 _FORMATS = {
     "int-quantized", "float-quantized", "naive-quantized", "pack-quantized", "mixed-precision",
     "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized",
@@ -34,8 +36,6 @@ def _refuse_other_meanings(scheme: Mapping[str, Any]) -> None:
     """Refuse settings that change what weights mean, and that the converter ignores."""
     if scheme.get("format") not in _FORMATS:
         raise UnreadableWeight(f"its format {scheme.get('format')!r} is not read")
-    if scheme.get("quantization_status") != "compressed":
-        raise UnreadableWeight(f"its status is {scheme.get('quantization_status')!r} instead of 'compressed'")
     if scheme.get("transform_config"):
         raise UnreadableWeight("its weights are rotated (transform_config)")
     sparsity = scheme.get("sparsity_config") or {}
@@ -51,7 +51,8 @@ def _plain_fp8(scheme: Mapping[str, Any]) -> FP8 | None:
         return None
     kinds = {(settings.get("type"), settings.get("num_bits"), settings.get("symmetric", True)) for settings in weights}
     blocks = [settings.get("block_structure") for settings in weights]
-    if kinds != {("float", 8, True)} or any(block != blocks[0] for block in blocks):
+    strategies = {settings.get("strategy") for settings in weights}
+    if kinds != {("float", 8, True)} or not strategies <= _PLAIN or any(block != blocks[0] for block in blocks):
         return None
     return FP8(read_block(blocks[0]), "compressed-tensors float-quantized")
 
@@ -79,6 +80,8 @@ class CompressedTensors:
             raise UnreadableWeight(f"its format is {stated}, but its weights are {', '.join(found)}")
 
     def dequantise(self, module: str, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        if "weight" in parts and parts["weight"].dtype in _NOT_QUANTISED:
+            raise UnreadableWeight(f"it has a scale, but is stored as {parts['weight'].dtype}")
         stored = {f"{module}.{name}": part for name, part in parts.items()}
         try:
             values = self._converter.validate(stored)

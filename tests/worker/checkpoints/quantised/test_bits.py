@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.worker.checkpoints.quantised.folders import Tensors, change, quantise
+from tests.checkpoints import make_checkpoint
+from tests.worker.checkpoints.quantised.folders import Tensors, change, configure, quantise
 from tests.worker.checkpoints.quantised.test_fp8 import UP, check
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.quantised.bits import BitsAndBytes
@@ -72,6 +73,14 @@ def test_what_bitsandbytes_wrote(kind: str, exact: bool) -> None:
     )
 
 
+@pytest.mark.parametrize("storage", [torch.bfloat16, torch.float32, torch.int8])
+def test_bytes_that_are_stored_as_another_type(storage: torch.dtype) -> None:
+    """As trainers ask for that shard a model by its type."""
+    stored, values = pack_nf4(torch.randn(48, 32))
+    stored["weight"] = stored["weight"].reshape(-1).view(storage)[:, None]
+    torch.testing.assert_close(BitsAndBytes().dequantise("", stored), values, rtol=ROUNDED_ONCE_MORE, atol=0)
+
+
 @pytest.mark.parametrize("block", [64, 256])
 def test_blocks_that_cross_the_ends_of_rows(block: int) -> None:
     """Blocks are counted through a weight as a whole."""
@@ -121,3 +130,27 @@ def test_parts_that_do_not_fit(tmp_path: Path, pack: Any, part: str, value: torc
     if value is not None:
         change(tmp_path, lambda tensors: tensors.update({name: value}))
     assert words in refused(tmp_path)
+
+
+def test_gpt2_may_be_stored_either_way_round(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "gpt2", "gpt2")
+    name = "transformer.h.1.mlp.c_fc.weight"
+    stored, _ = pack_rows(load_file(folder / "model.safetensors")[name])
+    change(folder, lambda tensors: tensors.update({name.replace("weight", part): stored[part] for part in stored}))
+    configure(folder, quantization_config=SCHEME)
+    with pytest.raises(CheckpointError, match="a quantised gpt2 model, which may store its weights either way"):
+        open_checkpoint(str(folder))
+
+
+def test_values_that_only_the_configuration_calls_quantised(tmp_path: Path) -> None:
+    """As a merged QLoRA adapter leaves it. The live model computes with them, too."""
+    check(tmp_path, quantise(tmp_path, SCHEME, lambda weight: ({"weight": weight}, weight)))
+    model, _ = open_checkpoint(str(tmp_path)).load(torch.device("cpu"), torch.float32)
+    assert torch.isfinite(model(torch.tensor([[1, 2]])).logits).all()
+
+
+def test_where_a_text_ends_is_as_the_folder_says(tmp_path: Path) -> None:
+    quantise(tmp_path, SCHEME, pack_nf4)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 7]}))
+    model, _ = open_checkpoint(str(tmp_path)).load(torch.device("cpu"), torch.float32)
+    assert model.generation_config is not None and model.generation_config.eos_token_id == [0, 7]

@@ -27,12 +27,8 @@ FOUR_BITS = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": GR
 PACKED = scheme(FOUR_BITS, format="pack-quantized")
 EIGHT_BITS = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True}
 ROUNDED = scheme(EIGHT_BITS, format="int-quantized")
-ROUNDED["config_groups"]["group_0"]["input_activations"] = {
-    "num_bits": 8,
-    "type": "int",
-    "strategy": "token",
-    "dynamic": True,
-}
+TOKENS = {"num_bits": 8, "type": "int", "strategy": "token", "dynamic": True}
+ROUNDED["config_groups"]["group_0"]["input_activations"] = TOKENS
 
 
 def pack_groups(weight: torch.Tensor) -> tuple[Tensors, torch.Tensor]:
@@ -97,7 +93,6 @@ def refused(folder: Path) -> str:
         ({"format": "marlin-24"}, "its format 'marlin-24' is not read"),
         ({"format": None}, "its format None is not read"),
         ({"format": "int-quantized"}, "its format is int-quantized, but its weights are pack-quantized"),
-        ({"quantization_status": "frozen"}, "its status is 'frozen'"),
         ({"transform_config": {"config_groups": {"u": {"type": "hadamard"}}}}, "its weights are rotated"),
         ({"sparsity_config": {"format": "sparse-24-bitmask"}}, "its weights are sparse (sparse-24-bitmask)"),
         ({"config_groups": None}, "its package cannot read it"),
@@ -115,6 +110,31 @@ def test_the_same_settings_of_fp8(tmp_path: Path) -> None:
     quantise(tmp_path, CHANNELS, pack_channels)
     configure(tmp_path, quantization_config=CHANNELS | {"transform_config": {"config_groups": {"u": {}}}})
     assert "its weights are rotated" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("status", [{"quantization_status": "frozen"}, {}])
+def test_the_status_that_a_converter_left_does_not_matter(tmp_path: Path, status: dict[str, str]) -> None:
+    """The package's own example has `frozen`. What counts is how the weights are stored."""
+    stated = {name: value for name, value in ROUNDED.items() if name != "quantization_status"}
+    values = quantise(tmp_path, stated | status, pack_rows)
+    check(tmp_path, values)
+    change(tmp_path, lambda tensors: tensors.update({DOWN: tensors[DOWN].float()}))
+    assert "it has a scale, but is stored as torch.float32" in refused(tmp_path)
+
+
+def test_fp8_with_a_scale_a_group(tmp_path: Path) -> None:
+    weights = {"num_bits": 8, "type": "float", "strategy": "group", "group_size": GROUP, "symmetric": True}
+    stated = scheme(weights, format="float-quantized")
+    stated["config_groups"]["group_0"]["input_activations"] = TOKENS | {"type": "float"}
+
+    def pack(weight: torch.Tensor) -> tuple[Tensors, torch.Tensor]:
+        groups = weight.reshape(len(weight), -1, GROUP)
+        scale = groups.abs().amax(2) / 448
+        eighths = (groups / scale[..., None]).to(torch.float8_e4m3fn)
+        stored = {"weight": eighths.reshape(weight.shape), "weight_scale": scale}
+        return stored, (eighths.float() * scale[..., None]).reshape(weight.shape)
+
+    check(tmp_path, quantise(tmp_path, stated, pack))
 
 
 def test_an_order_of_columns_is_not_ignored(tmp_path: Path) -> None:
