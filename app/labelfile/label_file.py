@@ -15,6 +15,8 @@ import sqlalchemy as sa
 
 from app.errors import Unavailable
 from app.labelfile.deadline import Deadline, never
+from app.labelfile.row_numbers import RowNumbers, select_runs
+from app.labelfile.statements import Statements
 from app.labelfile.summary import Holdings, read_holdings
 from app.labelfile.vocabulary import VocabularyIndex
 from neuronym.contract import ModelSummary
@@ -53,6 +55,8 @@ class LabelFile:
         self._closed = False
         self._lock = threading.Lock()
         self._vocabularies: dict[str, VocabularyIndex] = {}
+        self._row_numbers: dict[str, RowNumbers] = {}
+        self.statements: Statements[Any] = Statements()
         self._engine = sa.create_engine(
             sa.URL.create("duckdb", database=str(path)),
             isolation_level="AUTOCOMMIT",  # nothing here writes, so no statement needs a transaction around it,
@@ -142,6 +146,14 @@ class LabelFile:
     def vocabularies(self, models: Iterable[str]) -> dict[str, VocabularyIndex]:
         """The vocabularies of several models, by hash."""
         return {vocabulary.hash: vocabulary for vocabulary in map(self.vocabulary, models)}
+
+    def row_numbers(self, table: sa.Table) -> RowNumbers:
+        """The row numbers of `label` or `drift`; read on the first call, then kept in memory."""
+        with self._lock:
+            if table.name not in self._row_numbers:
+                with self.connect() as connection:
+                    self._row_numbers[table.name] = RowNumbers(connection.execute(select_runs(table)))
+            return self._row_numbers[table.name]
 
     def _read_vocabulary(self, hash_: str) -> VocabularyIndex:
         entries = sa.select(token.c.id, token.c.text, token.c.folded, token.c.kind)

@@ -1,120 +1,91 @@
 """The same neuron in the other model of a pair: how far its weights moved, and its label in that model.
 
-Read only for the rows that are shown, by key, after every limit.
+Read only for the rows that are shown, by their row numbers, after every limit.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from app.labelfile.label_file import LabelFile
+from app.labelfile.row_numbers import select_by_number
 from app.labelfile.summary import Pair
-from app.queries.sql import equal
 from neuronym.contract import Counterpart, Lens, Side, Token, View
-from neuronym.label_tables import NAMED, code, drift, label
+from neuronym.label_tables import NAMED, drift, label
+
+TokensByLabel = Mapping["LabelKey", list[Token]]
 
 
-@dataclass(frozen=True)
-class LabelKey:
+class LabelKey(NamedTuple):
     """Which label: that of one neuron under one view and lens."""
 
     model: str
     layer: int
-    index: int
+    neuron: int
     view: View
     lens: Lens
 
 
 def find_counterparts(
-    labels: LabelFile, connection: sa.Connection, keys: Iterable[LabelKey], pair: Pair | None = None
+    labels: LabelFile,
+    connection: sa.Connection,
+    keys: Iterable[LabelKey],
+    pair: Pair | None = None,
+    known: TokensByLabel | None = None,
 ) -> dict[LabelKey, Counterpart]:
-    """Find counterparts in `pair`, else in the first pair of each model; keys without a pair are left out."""
-    by_model: dict[str, list[LabelKey]] = defaultdict(list)
-    for key in keys:
-        by_model[key.model].append(key)
-    counterparts: dict[LabelKey, Counterpart] = {}
-    for model, model_keys in by_model.items():
-        pairs = [pair] if pair else labels.holdings.pairs_of(model)[:1]
-        for model_pair in pairs:
-            counterparts |= _find_in_pair(labels, connection, model_pair, model, model_keys)
-    return counterparts
+    """Find counterparts in `pair`, else in the first pair of each model; keys without a pair are left out.
 
-
-def read_label_tokens(
-    labels: LabelFile, connection: sa.Connection, model: str, keys: list[LabelKey], side: Side = Side.top
-) -> dict[LabelKey, list[Token]]:
-    """Read the first tokens at one side of labels, all of `model`."""
-    if not keys:
-        return {}
-    vocabulary = labels.vocabulary(model)
-    rows = connection.execute(_select_tokens(labels.holdings.model_ids[model], keys, label.c[f"{side}_ids"]))
+    `known` are the first top tokens of labels that were read before: often a page has both labels of a pair.
+    """
+    pairs = {name: pair or next(iter(labels.holdings.pairs_of(name)), None) for name in labels.models}
+    paired = {key: paired for key in keys if (paired := pairs[key.model])}
+    drifts = _read_drifts(labels, connection, paired)
+    others = {key: key._replace(model=paired[key].other(key.model)) for key in drifts}
+    known = known or {}
+    tokens = {**known, **read_label_tokens(labels, connection, set(others.values()) - known.keys())}
     return {
-        LabelKey(model, row.layer, row.neuron, row.view, row.lens): [vocabulary.token(id_) for id_ in row.ids[:NAMED]]
-        for row in rows
+        key: Counterpart(
+            model=other.model,
+            same_top=drifts[key].same_top,
+            near_tie=drifts[key].near_tie,
+            cosine=drifts[key].cosine,
+            top_tokens=tokens[other],
+        )
+        for key, other in others.items()
+        if other in tokens
     }
 
 
-def _find_in_pair(
-    labels: LabelFile, connection: sa.Connection, pair: Pair, model: str, keys: list[LabelKey]
-) -> dict[LabelKey, Counterpart]:
-    other = pair.other(model)
-    vocabulary = labels.vocabulary(other)
-    counterparts = {}
-    for row in connection.execute(_select_counterparts(pair.id, labels.holdings.model_ids[other], keys)):
-        top = [vocabulary.token(id_) for id_ in row.top_ids[:NAMED]]
-        key = LabelKey(model, row.layer, row.neuron, row.view, row.lens)
-        counterparts[key] = Counterpart(
-            model=other, same_top=row.same_top, near_tie=row.near_tie, cosine=row.cosine, top_tokens=top
-        )
-    return counterparts
+def read_label_tokens(
+    labels: LabelFile, connection: sa.Connection, keys: Iterable[LabelKey], side: Side = Side.top
+) -> dict[LabelKey, list[Token]]:
+    """Read the first tokens at one side of labels."""
+    ids, numbers = labels.holdings.model_ids, labels.row_numbers(label)
+    found = {key: numbers.find((ids[key.model], key.view, key.lens, key.layer), key.neuron) for key in keys}
+    rows = _read_rows(connection, _TOKENS[side], found)
+    return {key: [labels.vocabulary(key.model).token(id_) for id_ in row.ids[:NAMED]] for key, row in rows.items()}
 
 
-def _select_counterparts(pair: int, other: int, keys: list[LabelKey]) -> sa.Select[tuple[object, ...]]:
-    """Select the drift and the other model's label for these keys.
-
-    Rows are found by their narrow columns first: lists are read only for those that are shown.
-    """
-    key_table = _key_table(keys)
-    same_drift = [drift.c[name] == key_table.c[name] for name in _KEY_COLUMNS]
-    same_label = [label.c[name] == key_table.c[name] for name in _KEY_COLUMNS]
-    columns = (
-        *(drift.c[name] for name in _KEY_COLUMNS),
-        drift.c.cosine,
-        drift.c.same_top,
-        drift.c.near_tie,
-        _ROW_ID.label("row"),
-    )
-    narrow = (
-        sa.select(*columns)
-        .select_from(key_table)
-        .join(drift, sa.and_(equal(drift.c.pair, pair), *same_drift))
-        .join(label, sa.and_(equal(label.c.model, other), *same_label))
-        .cte("found")
-        .prefix_with("MATERIALIZED")
-    )
-    return sa.select(narrow, label.c.top_ids).select_from(narrow).join(label, narrow.c.row == _ROW_ID)
+def _read_drifts(
+    labels: LabelFile, connection: sa.Connection, pairs: Mapping[LabelKey, Pair]
+) -> dict[LabelKey, sa.Row[Any]]:
+    """Read how far each label moved in its pair."""
+    numbers = labels.row_numbers(drift)
+    found = {key: numbers.find((pair.id, key.view, key.lens, key.layer), key.neuron) for key, pair in pairs.items()}
+    return _read_rows(connection, _DRIFTS, found)
 
 
-def _select_tokens(model: int, keys: list[LabelKey], ids: sa.ColumnElement[list[int]]) -> sa.Select[tuple[object, ...]]:
-    """Select the token ids of one model's labels for these keys; rows are found by their narrow columns first."""
-    key_table = _key_table(keys)
-    same_label = sa.and_(equal(label.c.model, model), *(label.c[name] == key_table.c[name] for name in _KEY_COLUMNS))
-    columns = (*(key_table.c[name] for name in _KEY_COLUMNS), _ROW_ID.label("row"))
-    narrow = sa.select(*columns).select_from(key_table).join(label, same_label).cte("found").prefix_with("MATERIALIZED")
-    return sa.select(narrow, ids.label("ids")).select_from(narrow).join(label, narrow.c.row == _ROW_ID)
+def _read_rows(
+    connection: sa.Connection, statement: sa.Select[Any], numbers: Mapping[LabelKey, int | None]
+) -> dict[LabelKey, sa.Row[Any]]:
+    """Read the rows with these numbers; keys without one are left out."""
+    asked: Collection[int] = {number for number in numbers.values() if number is not None}
+    if not asked:
+        return {}
+    rows = {row.number: row for row in connection.execute(statement, {"numbers": sorted(asked)})}
+    return {key: rows[number] for key, number in numbers.items() if number is not None}
 
 
-def _key_table(keys: list[LabelKey]) -> sa.Subquery:
-    """The keys as a table: one list for each column, which is quicker to compile and parse than rows."""
-    places = zip(*((key.layer, key.index, code(key.view), code(key.lens)) for key in keys), strict=True)
-    lists = [
-        sa.func.unnest(sa.literal_column(str(list(values))), type_=label.c[name].type).label(name)
-        for name, values in zip(_KEY_COLUMNS, places, strict=True)
-    ]
-    return sa.select(*lists).subquery("asked")
-
-
-_KEY_COLUMNS = ("layer", "neuron", "view", "lens")
-_ROW_ID: sa.ColumnClause[int] = sa.literal_column("label.rowid", sa.BigInteger)
+_DRIFTS = select_by_number(drift, drift.c.cosine, drift.c.same_top, drift.c.near_tie)
+_TOKENS = {side: select_by_number(label, label.c[f"{side}_ids"].label("ids")) for side in Side}

@@ -18,6 +18,11 @@ def literal(column: sa.ColumnElement[object], value: Number) -> sa.BindParameter
     return sa.bindparam(None, value, type_=column.type, literal_execute=True)
 
 
+def parameter(column: sa.ColumnElement[object], name: str) -> sa.BindParameter[object]:
+    """A value like `literal`, named, that a kept statement is given each time it is asked."""
+    return sa.bindparam(name, type_=column.type, literal_execute=True)
+
+
 def equal(column: sa.ColumnElement[object], value: Number) -> sa.ColumnElement[bool]:
     """Whether a column has this value."""
     return column == literal(column, value)

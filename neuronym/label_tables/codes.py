@@ -36,9 +36,10 @@ class Coded(sa.types.TypeDecorator[StrEnum]):
     def __init__(self, values: type[StrEnum]) -> None:
         super().__init__()
         self.values = values
+        self._members = list(values)
 
     def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> int | None:
         return None if value is None else code(self.values(value))
 
     def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> StrEnum | None:
-        return None if value is None else list(self.values)[value]
+        return None if value is None else self._members[value]

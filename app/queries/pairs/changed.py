@@ -100,10 +100,8 @@ _SHOWN = [drift.c[name] for name in ("layer", "neuron", "view", "lens", *Drift.m
 
 def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Sequence[DriftRow]) -> list[ChangedNeuron]:
     base_keys = [LabelKey(pair.base, row.layer, row.neuron, row.view, row.lens) for row in rows]
-    instruct_keys = [LabelKey(pair.instruct, key.layer, key.index, key.view, key.lens) for key in base_keys]
-    tokens = read_label_tokens(labels, connection, pair.base, base_keys) | read_label_tokens(
-        labels, connection, pair.instruct, instruct_keys
-    )
+    instruct_keys = [LabelKey(pair.instruct, key.layer, key.neuron, key.view, key.lens) for key in base_keys]
+    tokens = read_label_tokens(labels, connection, base_keys + instruct_keys)
     return [
         _changed_neuron(row, tokens[before], tokens[after])
         for row, before, after in zip(rows, base_keys, instruct_keys, strict=True)

@@ -3,9 +3,9 @@
 Shared by the search and the token page, which choose the rows.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,7 +53,7 @@ class MatchedLabel:
 
 def read_matched_token(row: HitRow) -> MatchedToken:
     """Read the token of a row."""
-    return MatchedToken(*(row._mapping[name] for name in TOKEN_COLUMNS))
+    return MatchedToken(row.token, row.rank, row.score, row.z, row.effect)
 
 
 def search_results(
@@ -61,27 +61,36 @@ def search_results(
 ) -> list[SearchResult]:
     """One result for each label; counterparts are those in `pair`, else in the model's first pair."""
     names = {id_: name for name, id_ in labels.holdings.model_ids.items()}
-    keys = [
-        LabelKey(names[matched.row.model], *(matched.row._mapping[name] for name in LABEL_KEY[1:]))
-        for matched in matched_labels
-    ]
-    counterparts = find_counterparts(labels, connection, keys, pair)
-    bottom_tokens = _read_bottom_tokens(labels, connection, zip(keys, matched_labels, strict=True))
+    keys = [_label_key(names, matched.row) for matched in matched_labels]
+    top_tokens = {
+        key: _top_tokens(labels.vocabulary(key.model), matched.row)
+        for key, matched in zip(keys, matched_labels, strict=True)
+    }
+    counterparts = find_counterparts(labels, connection, keys, pair, top_tokens)
+    from_bottom = [key for key, matched in zip(keys, matched_labels, strict=True) if matched.side is Side.bottom]
+    bottom_tokens = read_label_tokens(labels, connection, from_bottom, Side.bottom)  # rows carry only the top tokens
     return [
-        _search_result(labels.vocabulary(key.model), key, matched, bottom_tokens.get(key), counterparts.get(key))
+        _search_result(
+            labels.vocabulary(key.model), key, matched, top_tokens[key], bottom_tokens.get(key), counterparts.get(key)
+        )
         for key, matched in zip(keys, matched_labels, strict=True)
     ]
+
+
+def _label_key(names: dict[int, str], row: HitRow) -> LabelKey:
+    return LabelKey(names[row.model], row.layer, row.neuron, row.view, row.lens)
 
 
 def _search_result(
     vocabulary: VocabularyIndex,
     key: LabelKey,
     matched: MatchedLabel,
+    top_tokens: list[Token],
     bottom_tokens: list[Token] | None,
     counterpart: Counterpart | None,
 ) -> SearchResult:
     """The result for one label; `bottom_tokens` are None where the top ones were searched."""
-    ref, best = neuron_ref(key.model, key.layer, key.index), matched.matches[0]
+    ref, best = neuron_ref(key.model, key.layer, key.neuron), matched.matches[0]
     return SearchResult(
         model=ref.model,
         neuron=ref.neuron,
@@ -98,27 +107,15 @@ def _search_result(
         matches=[vocabulary.token(other.token) for other in matched.matches[1:]],
         strength=matched.row.strength,
         layer_z=matched.row.layer_z,
-        top_tokens=_top_tokens(vocabulary, matched.row),
+        top_tokens=top_tokens,
         bottom_tokens=bottom_tokens if matched.side is Side.bottom else None,
         effect=best.effect,
         counterpart=counterpart,
     )
 
 
-def _read_bottom_tokens(
-    labels: LabelFile, connection: sa.Connection, matched_labels: Iterable[tuple[LabelKey, MatchedLabel]]
-) -> dict[LabelKey, list[Token]]:
-    """Read the bottom tokens of labels whose bottom was searched: rows carry only the top tokens."""
-    by_model: dict[str, list[LabelKey]] = defaultdict(list)
-    for key, matched in matched_labels:
-        if matched.side is Side.bottom:
-            by_model[key.model].append(key)
-    bottom_tokens: dict[LabelKey, list[Token]] = {}
-    for model, keys in by_model.items():
-        bottom_tokens |= read_label_tokens(labels, connection, model, keys, Side.bottom)
-    return bottom_tokens
-
-
 def _top_tokens(vocabulary: VocabularyIndex, row: HitRow) -> list[Token]:
-    ids = (row._mapping[f"top_{place}"] for place in range(NAMED))
-    return [vocabulary.token(id_) for id_ in ids if id_ is not None]
+    return [vocabulary.token(id_) for id_ in _top_ids(row) if id_ is not None]
+
+
+_top_ids = attrgetter(*(f"top_{place}" for place in range(NAMED)))

@@ -6,7 +6,9 @@ table by its zone maps for an equality, not for a list of values.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,12 +25,13 @@ from app.queries.search.results import (
     read_matched_token,
     search_results,
 )
-from app.queries.sql import equal, literal, one_of
+from app.queries.sql import equal, literal, one_of, parameter
 from neuronym.contract import SearchResult, Side
 from neuronym.label_tables import column_holds, label_by_token, outwards
 
 hit = label_by_token.c
 _COLUMNS = [hit[name] for name in (*LABEL_KEY, *TOKEN_COLUMNS, *LABEL_COLUMNS)]
+_LIMIT, _OFFSET = (parameter(sa.column(name, sa.Integer), name) for name in ("limit", "offset"))
 _GROUP_KEY = ("family", *LABEL_KEY[1:])  # what a page counts once: a label, or the same label in all models of a family
 
 
@@ -47,16 +50,48 @@ def read_page(
     """
     if not any(tokens.values()):
         return 0, []
+    tokenizers = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
+    scans = [(tokenizers[hash_], token) for hash_, token_ids in tokens.items() for token in token_ids]
+    scanned = [tokenizer for tokenizer, _ in scans]
+    statements: PageStatements = labels.statements.get(
+        (filters.model_dump_json(exclude=_PARAMETERS), *models, folded, *scanned),
+        lambda: _build_statements(labels, filters, models, scanned, folded=folded),
+    )
+    values = {"limit": filters.limit, "offset": filters.offset}
+    values |= {_token_name(place): token for place, (_, token) in enumerate(scans)}
     pair = labels.holdings.pairs[filters.pair] if filters.pair else None
+    with labels.connect() as connection:
+        rows = connection.execute(statements.page, values).all()
+        total: int = rows[0].total if rows else connection.execute(statements.count, values).scalar_one()
+        return total, search_results(labels, connection, list(_group_by_label(rows, filters.side)), pair)
+
+
+@dataclass(frozen=True)
+class PageStatements:
+    """The statements that read one page of groups, and how many groups there are."""
+
+    page: sa.Select[Any]
+    count: sa.Select[Any]
+
+
+_PARAMETERS = {"q", "limit", "offset"}  # what a kept statement takes as parameters: for `q`, its tokens
+
+
+def _build_statements(
+    labels: LabelFile, filters: PagedFilters, models: Sequence[str], tokenizers: Sequence[int], *, folded: bool
+) -> PageStatements:
+    """Build the statements for one token of each of these `tokenizers`, with repetitions."""
     row_conditions = list(conditions(labels, filters, models))
-    hits = _select_hits(labels, tokens, row_conditions, *_family_columns(labels, models if folded else ()))
+    hits = _select_hits(tokenizers, row_conditions, *_family_columns(labels, models if folded else ()))
     if filters.agreement and (pair_to_join := find_pair_to_join(labels, filters, models)):
         hits = filter_by_agreement(hits, pair_to_join, filters.agreement == "same")
     best = _select_best(hits, filters)
-    with labels.connect() as connection:
-        rows = connection.execute(_select_page(hits, best, filters)).all()
-        total: int = rows[0].total if rows else connection.execute(_count_groups(best)).scalar_one()
-        return total, search_results(labels, connection, list(_group_by_label(rows, filters.side)), pair)
+    return PageStatements(_select_page(hits, best, filters), _count_groups(best))
+
+
+def _token_name(place: int) -> str:
+    """The name of the parameter for the token of a scan."""
+    return f"token_{place}"
 
 
 def _family_columns(labels: LabelFile, models: Sequence[str]) -> tuple[sa.ColumnElement[int], sa.ColumnElement[bool]]:
@@ -75,20 +110,17 @@ def _family_columns(labels: LabelFile, models: Sequence[str]) -> tuple[sa.Column
 
 
 def _select_hits(
-    labels: LabelFile,
-    tokens: dict[str, list[int]],
+    tokenizers: Sequence[int],
     row_conditions: list[sa.ColumnElement[bool]],
     family: sa.ColumnElement[int],
     leads: sa.ColumnElement[bool],
 ) -> sa.CTE:
-    """Select the rows of these tokens that meet the conditions."""
-    ids = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
+    """Select the rows that meet the conditions, of one token of each of these tokenizers."""
     scans = [
         sa.select(*_COLUMNS, family.label("family"), leads.label("leads")).where(
-            equal(hit.tokenizer, ids[hash_]), equal(hit.token, token), *row_conditions
+            equal(hit.tokenizer, tokenizer), hit.token == parameter(hit.token, _token_name(place)), *row_conditions
         )
-        for hash_, token_ids in tokens.items()
-        for token in token_ids
+        for place, tokenizer in enumerate(tokenizers)
     ]
     return sa.union_all(*scans).cte("hits")
 
@@ -129,7 +161,7 @@ def _count_groups(best: sa.Select[Any]) -> sa.Select[int]:
 def _select_page(hits: sa.CTE, best: sa.Select[Any], filters: PagedFilters) -> sa.Select[Any]:
     """Select all matches of the groups of one page, label by label, best match first."""
     groups = best.subquery()
-    page = sa.select(groups).order_by(*_order(groups)).limit(filters.limit).offset(filters.offset).cte("page")
+    page = sa.select(groups).order_by(*_order(groups)).limit(_LIMIT).offset(_OFFSET).cte("page")
     same_group = sa.and_(*(page.c[name] == hits.c[name] for name in _GROUP_KEY))
     nearest = outwards(hits.c.z, filters.side).desc()
     return (
@@ -141,6 +173,9 @@ def _select_page(hits: sa.CTE, best: sa.Select[Any], filters: PagedFilters) -> s
 
 def _group_by_label(rows: Sequence[HitRow], side: Side) -> Iterator[MatchedLabel]:
     """The labels of rows that are in the order of `_select_page`."""
-    for _, group in groupby(rows, key=lambda row: tuple(row._mapping[name] for name in LABEL_KEY)):
+    for _, group in groupby(rows, key=_label_of):
         matches = list(group)
         yield MatchedLabel(matches[0], [read_matched_token(row) for row in matches], side)
+
+
+_label_of = attrgetter(*LABEL_KEY)

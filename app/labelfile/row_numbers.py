@@ -1,0 +1,50 @@
+"""The row numbers of labels in a table that is sorted by them, so that a few labels are read without a search.
+
+DuckDB has no index here: to find fifty labels by their address it reads the address of every label. Neurons that
+follow each other stand in rows that follow each other, so a number for each layer, view and lens says where all its
+rows are. Independent of what the rows hold.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from neuronym.contract import Lens, View
+
+Block = tuple[int, View, Lens, int]  # the id of a model or a pair, a view, a lens and a layer
+
+
+class RowNumbers:
+    """The row numbers of one table."""
+
+    def __init__(self, runs: Iterable[tuple[int, View, Lens, int, int, int, int]]) -> None:
+        """`runs` are a block with (start, first, last): its neurons n from `first` to `last` are in rows start + n."""
+        self._runs: dict[Block, list[tuple[int, int, int]]] = defaultdict(list)
+        for owner, view, lens, layer, start, first, last in runs:
+            self._runs[owner, view, lens, layer].append((start, first, last))
+
+    def find(self, block: Block, neuron: int) -> int | None:
+        """The row of a neuron's label; None where the table has none."""
+        runs = self._runs.get(block, ())
+        return next((start + neuron for start, first, last in runs if first <= neuron <= last), None)
+
+
+def select_runs(table: sa.Table) -> sa.Select[Any]:
+    """Select the runs of a table whose first columns are the block and the neuron, by which it is sorted."""
+    *block, neuron = list(table.c)[:5]
+    start = _number(table) - neuron
+    return sa.select(*block, start, sa.func.min(neuron), sa.func.max(neuron)).group_by(*block, start)
+
+
+def select_by_number(table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Select columns of the rows that the parameter `numbers` lists, each with its `number`, in no order."""
+    numbers = sa.bindparam("numbers", type_=sa.ARRAY(sa.BigInteger), literal_execute=True)
+    asked = sa.select(sa.func.unnest(numbers, type_=sa.BigInteger).label("number")).subquery("asked")
+    return sa.select(asked.c.number, *columns).join_from(asked, table, _number(table) == asked.c.number)
+
+
+def _number(table: sa.Table) -> sa.ColumnClause[int]:
+    """DuckDB's own column of row numbers, which count from 0."""
+    return sa.literal_column(f"{table.name}.rowid", sa.BigInteger)
