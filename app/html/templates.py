@@ -6,11 +6,13 @@ Knows the templates' filters and globals; knows no question and no route.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import ClassVar
 
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
+from jinja2.environment import TemplateModule
 from starlette.templating import Jinja2Templates
 
 from app import __version__
@@ -19,6 +21,8 @@ from neuronym.label_tables import outcome
 from neuronym.settings import ROOT
 
 VARY = "HX-Request-Type"
+REPEATED = ("token", "view", "unmeasured", "icon")  # macros that write texts and numbers only, no objects
+REMEMBERED = 8_192  # answers of each of them; a token's is some 200 bytes
 
 
 def _environment() -> jinja2.Environment:
@@ -42,8 +46,16 @@ def _environment() -> jinja2.Environment:
     ):
         environment.filters[write.__name__] = write
     environment.globals |= {"url": urls, "name_of": text.name, "outcome": outcome, "version": __version__}
-    environment.globals["ui"] = environment.get_template("_ui.html").module  # macros, visible in every block
+    environment.globals["ui"] = _macros(environment)  # visible in every block
     return environment
+
+
+def _macros(environment: jinja2.Environment) -> TemplateModule:
+    """The macros of `_ui.html`; those of REPEATED remember what they wrote for which values."""
+    macros = environment.get_template("_ui.html").module
+    for name in REPEATED:
+        setattr(macros, name, lru_cache(REMEMBERED, typed=True)(getattr(macros, name)))
+    return macros
 
 
 templates = Jinja2Templates(env=_environment())

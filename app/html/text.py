@@ -5,6 +5,7 @@ as escapes, and very long tokens are cut. The module knows nothing of HTML; temp
 """
 
 import math
+import re
 import unicodedata
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,8 @@ NOTHING = "\N{EM DASH}"
 TOKEN_LENGTH = 48
 JOINERS = "\u200c\u200d"  # harmless between two visible characters, and needed there by several scripts and emoji
 ESCAPED = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs", "Me"}
+
+_COMMON = re.compile(" ?([!-~]+)")  # what most tokens are, of which a page has hundreds: ASCII without inner spaces
 
 PieceKind = Literal["text", "space", "newline", "tab", "escape", "cut"]
 
@@ -28,6 +31,8 @@ class Piece(NamedTuple):
 
 def pieces(text: str, length: int = TOKEN_LENGTH) -> list[Piece]:
     """Split a token's text into pieces that are each shown in one way; cut it after `length` characters."""
+    if len(text) <= length and (common := _COMMON.fullmatch(text)):
+        return [Piece("space", " "), Piece("text", common[1])] if text[0] == " " else [Piece("text", text)]
     shown: list[Piece] = []
     for place, character in enumerate(text[:length]):
         piece = _piece(text, place, character)

@@ -33,6 +33,14 @@ def test_a_token_is_cut_into_pieces_by_what_they_are(text: str, kinds: list[str]
     assert [piece.kind for piece in typography.pieces(text)] == kinds
 
 
+@pytest.mark.parametrize("text", ["dog", " dog", "!~", " !"])
+@pytest.mark.parametrize("after", ["\u202e", "\n"])
+def test_a_common_token_has_the_pieces_it_has_before_a_rare_character(text: str, after: str) -> None:
+    assert typography.pieces(text) == typography.pieces(text + after)[: len(typography.pieces(text))]
+    assert "".join(piece.text for piece in typography.pieces(text)) == text
+    assert typography.pieces(text, len(text) - 1)[-1].kind == "cut"
+
+
 def test_control_and_direction_characters_are_written_as_escapes() -> None:
     html = shown("\x07\u202e\U000e0001")
     assert "\\x07" in html and "\\u202e" in html and "\\U000e0001" in html
