@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from app.errors import Unavailable
 from app.labelfile.deadline import Deadline, never
-from app.labelfile.row_numbers import RowNumbers, select_runs
+from app.labelfile.row_numbers import RowNumbers, UnsortedTable, select_runs
 from app.labelfile.statements import Statements
 from app.labelfile.summary import Holdings, read_holdings
 from app.labelfile.vocabulary import VocabularyIndex
@@ -148,11 +148,19 @@ class LabelFile:
         return {vocabulary.hash: vocabulary for vocabulary in map(self.vocabulary, models)}
 
     def row_numbers(self, table: sa.Table) -> RowNumbers:
-        """The row numbers of `label` or `drift`; read on the first call, then kept in memory."""
+        """The row numbers of `label` or `drift`; read on the first call, then kept in memory.
+
+        Raises:
+            NoLabelFile: the table's rows are not in the order in which they were written.
+        """
         with self._lock:
             if table.name not in self._row_numbers:
                 with self.connect() as connection:
-                    self._row_numbers[table.name] = RowNumbers(connection.execute(select_runs(table)))
+                    runs = connection.execute(select_runs(table))
+                    try:
+                        self._row_numbers[table.name] = RowNumbers(runs)
+                    except UnsortedTable as error:
+                        raise NoLabelFile(f"{self.path.name} was changed after it was written. {MEND}") from error
             return self._row_numbers[table.name]
 
     def _read_vocabulary(self, hash_: str) -> VocabularyIndex:

@@ -16,13 +16,23 @@ from neuronym.contract import Lens, View
 Block = tuple[int, View, Lens, int]  # the id of a model or a pair, a view, a lens and a layer
 
 
-class RowNumbers:
-    """The row numbers of one table."""
+class UnsortedTable(ValueError):
+    """The rows of a table do not stand in the order in which they were written."""
 
-    def __init__(self, runs: Iterable[tuple[int, View, Lens, int, int, int, int]]) -> None:
-        """`runs` are a block with (start, first, last): its neurons n from `first` to `last` are in rows start + n."""
+
+class RowNumbers:
+    """The row numbers of one table.
+
+    Raises:
+        UnsortedTable: rows of one block have others between them, and would be taken for them.
+    """
+
+    def __init__(self, runs: Iterable[tuple[int, View, Lens, int, int, int, int, int]]) -> None:
+        """`runs` are a block with (start, first, last, count): neuron n from `first` to `last` is in row start + n."""
         self._runs: dict[Block, list[tuple[int, int, int]]] = defaultdict(list)
-        for owner, view, lens, layer, start, first, last in runs:
+        for owner, view, lens, layer, start, first, last, count in runs:
+            if count != last - first + 1:
+                raise UnsortedTable
             self._runs[owner, view, lens, layer].append((start, first, last))
 
     def find(self, block: Block, neuron: int) -> int | None:
@@ -35,7 +45,8 @@ def select_runs(table: sa.Table) -> sa.Select[Any]:
     """Select the runs of a table whose first columns are the block and the neuron, by which it is sorted."""
     *block, neuron = list(table.c)[:5]
     start = _number(table) - neuron
-    return sa.select(*block, start, sa.func.min(neuron), sa.func.max(neuron)).group_by(*block, start)
+    first, last = sa.func.min(neuron), sa.func.max(neuron)
+    return sa.select(*block, start, first, last, sa.func.count()).group_by(*block, start)
 
 
 def select_by_number(table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
