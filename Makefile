@@ -64,7 +64,7 @@ check: $(VENV)/.dev-ready ## Lint and layout of Python, templates, scripts and s
 first-run: frontend/node_modules/.ready ## What a newcomer does, in a fresh environment: install, map a part, serve, clamp, measure.
 	@$(PYTHON) tests/first_run.py
 
-# Coverage is held by CI (COVERAGE=yes): tracing each line costs half as much again.
+# Coverage is held by CI (COVERAGE=yes): tracing each line costs a quarter more.
 test: first-run check browser ## A newcomer's first run, lint, types, laws, all tests; with COVERAGE=yes what they cover, as CI does.
 	@rm -f .coverage .coverage.*
 	@OMP_NUM_THREADS=1 $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest $(SIDE_BY_SIDE) $(PYTEST)

@@ -179,7 +179,6 @@ def test_identity_is_of_the_token_list_alone() -> None:
 
 
 def test_an_id_that_no_model_has_is_refused() -> None:
-    """The tokenizers library would write a line for each id below it: gigabytes."""
-    assert read_vocabulary(fast(models.WordLevel({"a": 0, "b": 2**19}, "a"), None)).ids[-1] == 2**19
+    """The tokenizers library would count all ids below it, in gigabytes."""
     with pytest.raises(CheckpointError, match="its token 'b' has the id 1000000000"):
         read_vocabulary(fast(models.WordLevel({"a": 0, "b": 10**9}, "a"), None))
