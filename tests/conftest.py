@@ -47,6 +47,8 @@ def _demo_mapping(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     data = (tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent) / "demo-data"
     process = demo_pair.begin(data)
     yield data
+    if process and alone:
+        process.terminate()  # nobody waits for it any more, as others may where tests run side by side
     if process:
         process.wait(demo_pair.PATIENCE)
 

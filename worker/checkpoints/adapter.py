@@ -14,12 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from worker.checkpoints.adapter_settings import MERGE, AdapterSettings, read_settings
+from worker.checkpoints.quantised import PLAIN_TYPES
 from worker.errors import CheckpointError
 
 _WEIGHTS, _PICKLED = "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
 _A, _B, _MAGNITUDE = "A.weight", "B.weight", "magnitude_vector"
-_STORED_AS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _PARTS = {_A: _A, _B: _B, _MAGNITUDE: _MAGNITUDE, f"{_MAGNITUDE}.weight": _MAGNITUDE}  # as stored -> here
 
 
@@ -124,7 +124,7 @@ def _sort_parts(file: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, di
         module, _, part = name.removeprefix(_PREFIX).partition(".lora_")
         if not name.startswith(_PREFIX) or part not in _PARTS:
             raise CheckpointError(f"{file} holds {name!r}, which is no part of plain LoRA or DoRA. {MERGE}")
-        if tensor.dtype not in _STORED_AS:
+        if tensor.dtype not in PLAIN_TYPES:
             raise CheckpointError(f"{file} stores {name!r} as {tensor.dtype}, which is not merged here. {MERGE}")
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{file} holds values that are not finite. Restore or download it again.")

@@ -63,9 +63,9 @@ def resolve(spec: str) -> Source:
         raise CheckpointError("No model is named. Give a folder, a GGUF file or a hub id.")
     try:
         return _find(KNOWN.get(spec, spec))
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(f"{spec[:60]!r} cannot be looked for ({first_line(error)}). Check the path.") from error
 
 
@@ -134,7 +134,7 @@ def _find_demo() -> Source:
 def _gguf_source(spec: str, path: Path) -> Source:
     with path.open("rb") as file:
         magic = file.read(4)
-    if is_lfs_pointer(path):
+    if magic != b"GGUF" and is_lfs_pointer(path):
         raise CheckpointError(f"{spec!r} is only a pointer to the file itself. Fetch that: git lfs pull.")
     if magic != b"GGUF":
         raise CheckpointError(f"{spec!r} is not a GGUF file. Give a GGUF file, a folder, or a hub id.")

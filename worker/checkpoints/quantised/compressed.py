@@ -10,10 +10,9 @@ from typing import Any
 import torch
 
 from worker.checkpoints.quantised.fp8 import FP8, read_block
-from worker.checkpoints.quantised.method import Quantisation, UnreadableWeight
+from worker.checkpoints.quantised.method import PLAIN_TYPES, Quantisation, UnreadableWeight
 from worker.errors import first_line
 
-_NOT_QUANTISED = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _PLAIN = {None, "tensor", "channel", "block"}  # what a scale may be for, as FP8 knows it
 _FORMATS = {
     "int-quantized", "float-quantized", "naive-quantized", "pack-quantized", "mixed-precision",
@@ -80,7 +79,7 @@ class CompressedTensors:
             raise UnreadableWeight(f"its format is {stated}, but its weights are {', '.join(found)}")
 
     def dequantise(self, module: str, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        if "weight" in parts and parts["weight"].dtype in _NOT_QUANTISED:
+        if "weight" in parts and parts["weight"].dtype in PLAIN_TYPES:
             raise UnreadableWeight(f"it has a scale, but is stored as {parts['weight'].dtype}")
         stored = {f"{module}.{name}": part for name, part in parts.items()}
         try:

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import torch
 
+PLAIN_TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)  # whose values need no scales
+
 
 class UnreadableWeight(ValueError):
     """The parts of a weight do not fit each other or the configuration; the message says how, as part of a sentence."""
