@@ -35,12 +35,13 @@ frontend/node_modules/.ready: frontend/package-lock.json
 	@npm ci --prefix frontend --omit=dev --silent --no-audit --no-fund
 	@touch $@
 
-map: setup ## Map the demo pair, measure all there is to measure, and publish a label file.
+map: setup ## Map the demo pair, measure all there is to measure, and publish it.
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker map demo
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker effect
 
-run: setup ## Map the demo pair unless there is a label file, then serve on http://127.0.0.1:8000 and measure meanwhile.
-	@test -e $(DATA)/current || NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker map demo
+run: setup ## Map the demo pair unless something is mapped, then serve on http://127.0.0.1:8000 and measure meanwhile.
+	@test -e $(DATA)/library/catalogue.json || test ! -e $(DATA)/current || $(BIN)/neuronym-worker upgrade --data $(DATA)
+	@test -e $(DATA)/library/catalogue.json || $(BIN)/neuronym-worker map demo --data $(DATA)
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym serve --measure
 
 $(VENV)/.dev-ready: $(VENV)/.ready frontend/package-lock.json

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="NEURONYM_", extra="ignore", hide_input_in_errors=True)
 
-    data: Path = Field(Path("data"), description="Folder of the label files; `current` in it is the one served.")
+    data: Path = Field(Path("data"), description="Folder of the library: a label file for each model and pair.")
     host: str = Field("127.0.0.1", description="Address the app listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the app listens on; 0 picks a free one.")
     worker_url: str | None = Field(
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     memory_limit: ByteSize = Field(
         ByteSize(2_000_000_000),
         ge=LEAST_MEMORY,
-        description="Memory DuckDB may use, in the app and while a file is built.",
+        description="Memory DuckDB may use while a file is built; the app takes three tenths of it.",
     )
 
     @field_validator("token", "worker_secret", mode="before")

@@ -1,19 +1,40 @@
-"""Reading a label file in a test, beside whatever else has it open."""
+"""Reading a library in a test, beside whatever else has its files open."""
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from neuronym.label_tables import metadata
+from neuronym.library import Kind, label_file, read_catalogue
+
+OF_PAIRS = {"pair", "drift", "agreement", "concept"}
+
 
 def rows(data: Path, statement: str) -> list[tuple[Any, ...]]:
-    """Rows of the current label file of a data folder.
+    """Rows of all current files: each table begins with the place of its file, `model` or `pair`, in the catalogue.
 
-    From a copy: DuckDB refuses a second connection to one path with other settings, and an app may have it open.
+    In the tables `model` and `pair` themselves that is `id`.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        copy = shutil.copy(data / "current", Path(folder) / "labels.duckdb")
-        with duckdb.connect(copy, read_only=True) as connection:
-            return connection.execute(statement).fetchall()
+    with duckdb.connect() as connection:
+        attached = {kind: _attach(connection, data, kind) for kind in _KINDS}
+        for table in metadata.tables:
+            kind = _KINDS[table in OF_PAIRS]
+            column = "id" if table == kind else kind
+            parts = [f"SELECT {place}::SMALLINT AS {column}, * FROM {alias}.{table}" for place, alias in attached[kind]]
+            if parts:
+                connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(parts)}")
+        return connection.execute(statement).fetchall()
+
+
+_KINDS: tuple[Kind, Kind] = ("model", "pair")
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, data: Path, kind: Kind) -> list[tuple[int, str]]:
+    """Attach the current files of a kind; give the place and the alias of each."""
+    attached = []
+    for place, entry in enumerate(read_catalogue(data).entries(kind)):
+        path = str(label_file(data, kind, entry)).replace("'", "''")
+        connection.execute(f"ATTACH '{path}' AS {kind}_{place} (READ_ONLY)")
+        attached.append((place, f"{kind}_{place}"))
+    return attached

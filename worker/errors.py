@@ -9,6 +9,15 @@ class LabelFileError(RuntimeError):
     """A label file cannot be built or read. The message names the cause and what to do."""
 
 
+class ForeignFileError(LabelFileError):
+    """A file that somebody else made is not what a label file is. The reason is what is wrong with it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The file is not taken in: {reason}. Ask for one that `neuronym-worker export-file` has written."
+        )
+
+
 class RequestError(ValueError):
     """A request cannot be run with the values it has. The message names the field and what is allowed."""
 

@@ -18,7 +18,7 @@ from neuronym.neuron_name import EXAMPLE, NeuronName
 from neuronym.settings import Settings
 
 if TYPE_CHECKING:
-    from app.labelfile.label_file import LabelFile
+    from app.labelfile.library import Library
 
 
 def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -95,7 +95,7 @@ def search(text: tuple[str, ...], as_json: bool, **filters: str | None) -> None:
 
     order = {} if as_json else TRUSTED_FIRST
     query = SearchQuery.model_validate({"q": " ".join(text), **order, **_drop_unset(**filters)})
-    with _label_file() as labels:
+    with _library() as labels:
         answer = find_labels(labels, query)
     click.echo(answer.model_dump_json(indent=2) if as_json else "\n".join(listing(answer)))
 
@@ -112,7 +112,7 @@ def export(file: Path, **filters: str | None) -> None:
     from app.queries.search.export import ExportQuery
 
     query = ExportQuery.model_validate(_drop_unset(**filters))
-    with _label_file() as labels:
+    with _library() as labels:
         try:
             rows = save(labels, query, file)
         except OSError as error:
@@ -174,7 +174,7 @@ def sweep_body(neuron: str, text: str, *, chat: bool, site: str, mode: str, **op
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @_one_line_errors
 def doctor(as_json: bool) -> None:
-    """What is installed, which label file is served, is the worker up. Exit code 1 when something is wrong."""
+    """What is installed, which library is served, is the worker up. Exit code 1 when something is wrong."""
     from app.cli.doctor import examine
 
     report = examine(Settings())
@@ -187,8 +187,8 @@ def doctor(as_json: bool) -> None:
 
 
 @contextmanager
-def _label_file() -> "Iterator[LabelFile]":
-    """Open the label file of the data folder, and close it at the end of the block."""
+def _library() -> "Iterator[Library]":
+    """Open the library of the data folder, and close it at the end of the block."""
     from app.labelfile.catalog import Catalog
 
     catalog = Catalog(Settings())

@@ -1,4 +1,4 @@
-"""`neuronym doctor`: checks the installation, the label file, disk space and the worker.
+"""`neuronym doctor`: checks the installation, the library, disk space and the worker.
 
 It changes nothing. Each check that fails names the mend.
 """
@@ -77,7 +77,7 @@ def _check_pages() -> Check:
 
 def _check_data(settings: Settings) -> Iterator[Check]:
     data = settings.data.absolute()
-    yield _check_label_file(settings)
+    yield _check_library(settings)
     free = shutil.disk_usage(_nearest_folder(data)).free
     room = f"{free / 1e9:.1f} GB free at {data}"
     if free < ROOM:
@@ -91,18 +91,19 @@ def _nearest_folder(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def _check_label_file(settings: Settings) -> Check:
+def _check_library(settings: Settings) -> Check:
     catalog = Catalog(settings)
     try:
         labels = catalog.current()
     except Problem as problem:
-        return Check(name="label file", state="wrong", says=str(problem))
+        return Check(name="library", state="wrong", says=str(problem))
     finally:
         catalog.close()
+    if labels.unreadable:
+        return Check(name="library", state="wrong", says=" ".join(labels.unreadable.values()))
     models = ", ".join(f"{model.name} ({_size(model)})" for model in labels.models.values())
-    size = labels.path.stat().st_size / 1e6
-    says = f"{labels.path.name}, {size:.0f} MB, built {labels.holdings.built_at}: {models or 'no model'}"
-    return Check(name="label file", state="ok", says=says)
+    says = f"run {labels.run}, {labels.size / 1e6:.0f} MB, built {labels.holdings.built_at}: {models}"
+    return Check(name="library", state="ok", says=says)
 
 
 def _size(model: ModelSummary) -> str:

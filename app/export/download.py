@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import Unavailable, Unprocessable
 from app.export.formats import MEDIA_TYPES, Format, encode
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.search.export import ExportQuery, export
 from app.web.middleware import BODILESS
 
@@ -32,7 +32,7 @@ _running = BoundedSemaphore(AT_ONCE)
 class Export:
     """The rows of a query, encoded in a format; `rows` counts those read so far."""
 
-    def __init__(self, labels: LabelFile, query: ExportQuery, form: Format) -> None:
+    def __init__(self, labels: Library, query: ExportQuery, form: Format) -> None:
         statements = export(labels, query, as_json=form is Format.jsonl)
         self.rows = 0
         self._unwanted = Event()
@@ -61,7 +61,7 @@ class Download(StreamingResponse):
         Problem: the query is refused, as a search would be.
     """
 
-    def __init__(self, labels: LabelFile, query: ExportQuery, form: Format) -> None:
+    def __init__(self, labels: Library, query: ExportQuery, form: Format) -> None:
         if not _running.acquire(blocking=False):
             raise Unavailable(f"{AT_ONCE} exports run already. Ask again when one is done.", retry_after=30)
         try:
@@ -106,7 +106,7 @@ async def _empty_body() -> AsyncIterator[bytes]:
     yield b""
 
 
-def save(labels: LabelFile, query: ExportQuery, path: Path) -> int:
+def save(labels: Library, query: ExportQuery, path: Path) -> int:
     """Write an export to a file, whole or not at all; return the number of rows.
 
     Raises:

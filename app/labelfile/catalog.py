@@ -1,90 +1,114 @@
-"""Opens the label file that the app serves, swaps it for a newer one, and closes the old one after its last request.
+"""Opens the library that is served, and takes up what is published; running requests finish on the state before.
 
 The queries themselves are in `app.queries`.
 """
 
 import logging
-import os
 import threading
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.labelfile.database import QUERY_SECONDS
 from app.labelfile.deadline import Deadline
-from app.labelfile.label_file import MEND, QUERY_SECONDS, LabelFile, NoLabelFile
-from neuronym.settings import Settings
+from app.labelfile.library import MEND, Library, NoLabelFile
+from neuronym.library import Catalogue, LibraryError, catalogue_file, read_catalogue
+from neuronym.settings import LEAST_MEMORY, Settings
 
 log = logging.getLogger(__name__)
 
+SHARE = 0.3  # of the memory that DuckDB may use: a build sorts, an app only reads, and keeps what it read
+ATTEMPTS = 5  # to open a library whose files are replaced while it is opened
+
+Stamp = tuple[int, int, int]  # what changes whenever the catalogue is replaced
+
 
 class Catalog:
-    """Opens the file that `data/current` points to, and keeps it open when a newer one is broken."""
+    """Opens what `library/catalogue.json` names, and serves on what it has when a newer state cannot be read."""
 
     def __init__(self, settings: Settings) -> None:
-        self._link = settings.data / "current"
-        self._memory_limit = settings.memory_limit
+        self._data = settings.data
+        self._memory_limit = max(LEAST_MEMORY, int(SHARE * settings.memory_limit))
         self._deadline = Deadline(QUERY_SECONDS)
         self._lock = threading.Lock()
-        self._open: LabelFile | None = None
-        self._followed: str | None = None  # the target of the link when it was last followed
+        self._open: Library | None = None
+        self._followed: Stamp | None = None  # that of the catalogue when it was last read
         self._refusal: NoLabelFile | None = None
 
-    def current(self) -> LabelFile:
-        """Return the newest label file that can be read; raise NoLabelFile when there is none."""
-        target = self._target()
-        if target != self._followed:
-            self._follow(target)
-        if self._open is None:
+    def current(self) -> Library:
+        """Return the newest state of the library that can be read; raise NoLabelFile when there is none."""
+        stamp = self._stamp()
+        if stamp != self._followed:
+            self._follow(stamp)
+        if self._open is None or not self._open.models:
             raise self._refusal or NoLabelFile(self._nothing_to_open())
         return self._open
 
     def close(self) -> None:
-        """Close the file once the running requests have finished."""
+        """Close the files, busy connections as soon as their request ends."""
         self._deadline.end()
         if self._open is not None:
             self._open.close()
 
     def _nothing_to_open(self) -> str:
-        folder = self._link.parent.absolute()
-        if not self._link.exists():
-            return f"No model is mapped yet in {folder}. {MEND}"
-        return (
-            f"{folder / 'current'} should be a link to a label file and is none, as in a copy of a folder without its "
-            "links: `ln -sf labels-RUN.duckdb current` in that folder makes it one."
-        )
+        folder = self._data.absolute()
+        if (folder / "current").exists():
+            return f"{folder} is of an earlier version. Run `neuronym-worker upgrade` once: it carries everything over."
+        return f"No model is mapped yet in {folder}. {MEND}"
 
-    def _target(self) -> str | None:
+    def _stamp(self) -> Stamp | None:
         try:
-            return os.readlink(self._link)
+            found = catalogue_file(self._data).stat()
         except OSError:
             return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _follow(self, target: str | None) -> None:
-        """Open the target of the link. One request does it; meanwhile the others use the last good file."""
+    def _follow(self, stamp: Stamp | None) -> None:
+        """Open what the catalogue names. One request does it; meanwhile the others use the last good state."""
         if not self._lock.acquire(blocking=self._open is None):
             return
         try:
-            if target is not None and target != self._followed:
-                self._swap(LabelFile(self._link.parent / target, self._memory_limit, self._deadline))
+            if stamp is not None and stamp != self._followed:
+                self._swap(self._open_library())
+                self._refusal = None
         except NoLabelFile as refusal:
             self._refusal = refusal
-            served = f"{self._open.path.name} is served on" if self._open else "nothing is served"
-            log.error("%s (%s)", refusal, served)
+            log.error("%s (%s)", refusal, "what was served before is served on" if self._open else "nothing is served")
         finally:
-            self._followed = target
+            self._followed = stamp
             self._lock.release()
 
-    def _swap(self, newer: LabelFile) -> None:
-        older, self._open = self._open, newer
-        log.info("label file %s is served", newer.path.name)
-        if older is not None:
-            older.close()
+    def _open_library(self) -> Library:
+        """Open the library as it is now; a file that is replaced meanwhile is looked for in the newer catalogue."""
+        try:
+            for _ in range(ATTEMPTS):
+                catalogue = read_catalogue(self._data)
+                library = self._open_state(catalogue)
+                if isinstance(library, Library) and not library.unreadable:
+                    return library
+                if read_catalogue(self._data) == catalogue:
+                    break
+        except LibraryError as error:
+            raise NoLabelFile(str(error)) from error
+        if isinstance(library, NoLabelFile):
+            raise library
+        return library
+
+    def _open_state(self, catalogue: Catalogue) -> Library | NoLabelFile:
+        try:
+            return Library(self._data, catalogue, self._memory_limit, self._deadline, self._open)
+        except NoLabelFile as refusal:
+            return refusal
+
+    def _swap(self, newer: Library) -> None:
+        self._open = newer  # the older one closes with its last request
+        log.info("run %s of the library is served", newer.run)
 
 
-def served_label_file(request: Request) -> LabelFile:
-    """Return the label file to answer a request from; raise NoLabelFile when there is none."""
+def served_library(request: Request) -> Library:
+    """Return the library to answer a request from; raise NoLabelFile when there is none."""
     catalog: Catalog = request.app.state.catalog
     return catalog.current()
 
 
-Labels = Annotated[LabelFile, Depends(served_label_file)]
+Labels = Annotated[Library, Depends(served_library)]

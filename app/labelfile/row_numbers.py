@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from neuronym.contract import Lens, View
 
-Block = tuple[int, View, Lens, int]  # the id of a model or a pair, a view, a lens and a layer
+Block = tuple[View, Lens, int, int | None]  # a view, a lens, a layer and an expert
 
 
 class UnsortedTable(ValueError):
@@ -27,13 +27,13 @@ class RowNumbers:
         UnsortedTable: rows of one block have others between them, and would be taken for them.
     """
 
-    def __init__(self, runs: Iterable[tuple[int, View, Lens, int, int, int, int, int]]) -> None:
+    def __init__(self, runs: Iterable[tuple[View, Lens, int, int | None, int, int, int, int]]) -> None:
         """`runs` are a block with (start, first, last, count): neuron n from `first` to `last` is in row start + n."""
         self._runs: dict[Block, list[tuple[int, int, int]]] = defaultdict(list)
-        for owner, view, lens, layer, start, first, last, count in runs:
+        for view, lens, layer, expert, start, first, last, count in runs:
             if count != last - first + 1:
                 raise UnsortedTable
-            self._runs[owner, view, lens, layer].append((start, first, last))
+            self._runs[view, lens, layer, expert].append((start, first, last))
 
     def find(self, block: Block, neuron: int) -> int | None:
         """The row of a neuron's label; None where the table has none."""
@@ -58,4 +58,4 @@ def select_by_number(table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Sel
 
 def _number(table: sa.Table) -> sa.ColumnClause[int]:
     """DuckDB's own column of row numbers, which count from 0."""
-    return sa.literal_column(f"{table.name}.rowid", sa.BigInteger)
+    return sa.literal_column(f"{table.fullname}.rowid", sa.BigInteger)

@@ -1,34 +1,31 @@
-"""Reads the small tables of a label file, when it is opened: models with their measurements, pairs and tokenizers.
+"""What the files of the library hold together: models with their measurements, and pairs of them.
 
-A measurement that this version cannot read is left out and logged: labels do not depend on it. How a file is opened
-and swapped is in `app.labelfile.label_file` and `app.labelfile.catalog`.
+What each file holds is read by `app.labelfile.open_file`.
 """
 
 import json
-import logging
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 
+from app.labelfile.open_file import OpenFile
 from neuronym.contract import FirstShown, LayerThreshold, Lens, Measurements, ModelSummary, PairRole, Role, View
-from neuronym.label_tables import build, measurement, model, pair, tokenizer
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two mapped models, before and after tuning; `base` and `instruct` are their names."""
+    """Two mapped models, before and after tuning; `base` and `instruct` are their names.
 
-    id: int
+    `outdated` are those of the two that were mapped again since they were compared.
+    """
+
     name: str
     base: str
     instruct: str
     note: str | None
+    outdated: tuple[str, ...] = ()
 
     def other(self, name: str) -> str:
         """The other model of the pair."""
@@ -40,24 +37,30 @@ class Pair:
 
     def seen_from(self, name: str) -> PairRole:
         """The entry for this pair in the summary of the model `name`."""
-        return PairRole(name=self.name, role=self.role(name), other=self.other(name), note=self.note)
+        return PairRole(name=self.name, role=self.role(name), other=self.other(name), note=self.dated(self.note))
+
+    def dated(self, note: str | None) -> str | None:
+        """A note on the pair, with a sentence where what is told of it is of the labels of then."""
+        if not self.outdated:
+            return note
+        again = f"{' and '.join(self.outdated)} {'were' if self.outdated[1:] else 'was'} mapped again"
+        sentence = f"Since the two were compared, {again}: map the pair again to compare the labels of today."
+        return f"{note} {sentence}" if note else sentence
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """The content of the small tables. Ids are the label file's own small integers, which only its tables use."""
+    """The content of the small tables of all files."""
 
     run: str
-    built_at: str
+    built_at: str  # of the newest file; empty where there is none
     models: dict[str, ModelSummary]
     pairs: dict[str, Pair]
-    model_ids: dict[str, int]
-    tokenizers: dict[int, str]  # id -> hash
     measurements: dict[str, Measurements]  # by model, per-layer figures included
     thresholds: dict[str, dict[tuple[View, Lens, int], LayerThreshold]]  # by model, then by view, lens and layer
 
     def pairs_of(self, name: str) -> list[Pair]:
-        """The pairs of the model `name`, in order of id; search rows carry the agreement in the first of them."""
+        """The pairs of the model `name`, in their order; the first of them has its counterparts unless one is named."""
         return [paired for paired in self.pairs.values() if name in (paired.base, paired.instruct)]
 
     def pair_between(self, name: str, other: str) -> Pair | None:
@@ -85,32 +88,31 @@ class Holdings:
         return first
 
 
-def read_holdings(connection: sa.Connection) -> Holdings:
-    """Read the small tables of an open label file."""
-    run, built_at = connection.execute(sa.select(build.c.run, build.c.built_at)).one()
-    tokenizers = {row.id: row.hash for row in connection.execute(sa.select(tokenizer.c.id, tokenizer.c.hash))}
-    rows = connection.execute(sa.select(model).order_by(model.c.id)).all()
-    names = {row.id: row.name for row in rows}
-    pairs = {
-        row.name: Pair(row.id, row.name, names[row.base], names[row.instruct], row.note)
-        for row in connection.execute(sa.select(pair).order_by(pair.c.id))
-    }
-    by_id = read_measurements(connection)
-    measurements = {name: by_id.get(id_, Measurements()) for id_, name in names.items()}
-    models = {row.name: _summary(row, tokenizers[row.tokenizer], pairs, measurements[row.name]) for row in rows}
+def hold(run: str, files: Sequence[OpenFile]) -> Holdings:
+    """What files hold together; pairs without both of their models are left out."""
+    rows = {file.entry.name: file.row for file in files if file.kind == "model"}
+    measurements = {file.entry.name: file.measurements for file in files if file.kind == "model"}
+    mapped_in = {name: row.mapped_in for name, row in rows.items()}
+    found = (_pair(file, mapped_in) for file in files if file.kind == "pair")
+    pairs = {pair.name: pair for pair in found if {pair.base, pair.instruct} <= rows.keys()}
     return Holdings(
         run=run,
-        built_at=built_at,
-        models=models,
+        built_at=max((file.built_at for file in files), default=""),
+        models={name: _summary(row, pairs, measurements[name]) for name, row in rows.items()},
         pairs=pairs,
-        model_ids={name: id_ for id_, name in names.items()},
-        tokenizers=tokenizers,
         measurements=measurements,
         thresholds={name: thresholds(measured) for name, measured in measurements.items()},
     )
 
 
-def _summary(row: sa.Row[Any], tokenizer_hash: str, pairs: dict[str, Pair], measurements: Measurements) -> ModelSummary:
+def _pair(file: OpenFile, mapped_in: Mapping[str, str]) -> Pair:
+    row = file.row
+    compared = ((row.base, row.base_mapped_in), (row.instruct, row.instruct_mapped_in))
+    outdated = tuple(name for name, run in compared if mapped_in.get(name) != run)
+    return Pair(file.entry.name, row.base, row.instruct, row.note, outdated)
+
+
+def _summary(row: sa.Row[Any], pairs: Mapping[str, Pair], measurements: Measurements) -> ModelSummary:
     settings = json.loads(row.settings)
     return ModelSummary(
         name=row.name,
@@ -128,7 +130,7 @@ def _summary(row: sa.Row[Any], tokenizer_hash: str, pairs: dict[str, Pair], meas
         tied=row.tied,
         chat=row.chat,
         note=row.note,
-        tokenizer=tokenizer_hash,
+        tokenizer=row.tokenizer,
         dtype=row.dtype,
         device=row.device,
         versions=json.loads(row.versions),
@@ -140,26 +142,6 @@ def _summary(row: sa.Row[Any], tokenizer_hash: str, pairs: dict[str, Pair], meas
         pairs=[paired.seen_from(row.name) for paired in pairs.values() if row.name in (paired.base, paired.instruct)],
         measurements=drop_layer_figures(measurements),
     )
-
-
-def read_measurements(connection: sa.Connection) -> dict[int, Measurements]:
-    """Read the measurements of each model, by the model's id; models without any are left out."""
-    measurements: dict[int, Measurements] = defaultdict(Measurements)
-    for row in connection.execute(sa.select(measurement).where(measurement.c.model.is_not(None))):
-        if row.kind in Measurements.model_fields:
-            measurements[row.model] = _add_measurement(measurements[row.model], row)
-    return dict(measurements)
-
-
-def _add_measurement(measurements: Measurements, row: sa.Row[Any]) -> Measurements:
-    """Return the measurements with that of `row` added; unchanged, with a line in the log, if it cannot be read."""
-    fields = {"measured_at": row.measured_at, "seconds": row.seconds}
-    try:
-        fields |= {"settings": json.loads(row.settings), "result": json.loads(row.result)}
-        return Measurements.model_validate({**dict(measurements), row.kind: fields})
-    except (ValueError, ValidationError) as error:
-        log.warning("the account of kind %s of model %s cannot be read: %s", row.kind, row.model, error)
-        return measurements
 
 
 def drop_layer_figures(measurements: Measurements) -> Measurements:

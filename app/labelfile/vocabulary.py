@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from neuronym.contract import Kind, Token, VocabularyToken
 from neuronym.label_tables import fold
 
+KEPT_TOKENS = 30_000  # made, of one vocabulary: half a kilobyte each
 _LAST = "\U0010ffff"  # sorts after every character a prefix can go on with
 
 
@@ -25,6 +26,7 @@ class VocabularyIndex:
         self.hash = hash_
         self._texts: dict[int, str] = {}
         self._kinds: dict[int, Kind] = {}
+        self._tokens: dict[int, Token] = {}
         folded: list[tuple[str, int]] = []
         for id_, text, word, kind in entries:
             self._texts[id_] = text
@@ -70,7 +72,12 @@ class VocabularyIndex:
 
     def token(self, id_: int) -> Token:
         """The entry `id_`; its text is empty if the vocabulary has no such id."""
-        return Token(token_id=id_, text=self._texts.get(id_, ""))
+        known = self._tokens.get(id_)  # a page spells the same tokens again and again
+        if known is None:
+            known = self._tokens[id_] = Token(token_id=id_, text=self._texts.get(id_, ""))
+            if len(self._tokens) > KEPT_TOKENS:
+                self._tokens.clear()
+        return known
 
     def describe(self, ids: Iterable[int], limit: int | None = None) -> list[VocabularyToken]:
         """The entries of `ids` with their kind and vocabulary, `limit` at most; unknown ids are left out."""

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 from app.html import urls
 from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from app.pages.charts.layers import LayerChart, agreement_charts
 from app.pages.compare_neuron import Card, cards
@@ -37,7 +37,7 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, kw_only=True)
 class UnpairedPage(Page):
-    """Instructions to map a pair, where the label file holds none."""
+    """Instructions to map a pair, where there is none."""
 
     template = "unpaired.html"
 
@@ -100,7 +100,7 @@ def sort_agreements(agreements: list[Agreement]) -> list[Agreement]:
     return sorted(agreements, key=lambda agreement: (LENSES.index(agreement.lens), VIEW_ORDER.index(agreement.view)))
 
 
-def _views(labels: LabelFile, base: str) -> list[tuple[str, str]]:
+def _views(labels: Library, base: str) -> list[tuple[str, str]]:
     """The choices of the view field: any, or one of the views that the pair is mapped under."""
     return [("", "any"), *((view.value, view.value) for view in labels.models[base].views)]
 

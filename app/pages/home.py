@@ -1,4 +1,4 @@
-"""The start page: the search box, a tour, and the contents of the label file."""
+"""The start page: the search box, a tour, and the contents of the library."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from app.html import urls
 from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from app.pages.neuron_names import LENSES, VIEW_ORDER
 from app.pages.tour import first_word, tour
@@ -33,7 +33,7 @@ class HomePage(Page):
     suggestions: list[str]
 
 
-def first_model(labels: LabelFile) -> str:
+def first_model(labels: Library) -> str:
     """The default model: the first chat model that is no base of a pair, else the first chat model, else the first."""
     chatting = [model.name for model in labels.models.values() if model.chat]
     return next(
@@ -41,14 +41,14 @@ def first_model(labels: LabelFile) -> str:
     )
 
 
-def suggestions(labels: LabelFile) -> list[str]:
+def suggestions(labels: Library) -> list[str]:
     """Words to search for: names of neurons on the tour."""
     return [first_word(stop) for stop in tour(labels, first_model(labels))]
 
 
 @router.get(urls.HOME)
 def home(request: Request, labels: Labels) -> Response:
-    """The search box, a tour, and the contents of the label file."""
+    """The search box, a tour, and the contents of the library."""
     model = first_model(labels)
     stops = tour(labels, model)
     context = HomePage(
@@ -64,16 +64,17 @@ def home(request: Request, labels: Labels) -> Response:
     return page(request, context, twin=urls.twin(urls.MODELS))
 
 
-def notes(labels: LabelFile) -> dict[str, str]:
+def notes(labels: Library) -> dict[str, str]:
     """The notes of the models that have one, such as that a model stands in for another, by model name."""
     return {model.name: model.note for model in labels.models.values() if model.note}
 
 
-def glances(labels: LabelFile) -> list[tuple[Pair, list[Agreement]]]:
+def glances(labels: Library) -> list[tuple[Pair, list[Agreement]]]:
     """How many neurons kept their name, by view under the lens that is shown first, for each of the first pairs."""
     with labels.connect() as connection:
         by_pair = [
-            (pair, overall_agreement(connection, pair)) for pair in list(labels.holdings.pairs.values())[:GLANCES]
+            (pair, overall_agreement(connection, labels.pair_tables(pair).agreement))
+            for pair in list(labels.holdings.pairs.values())[:GLANCES]
         ]
     return [(pair, first_lens_agreements(agreements)) for pair, agreements in by_pair]
 

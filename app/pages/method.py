@@ -7,8 +7,8 @@ from fastapi.responses import Response
 
 from app.html import urls
 from app.html.templates import Page, page
-from app.labelfile.catalog import served_label_file
-from app.labelfile.label_file import NoLabelFile
+from app.labelfile.catalog import served_library
+from app.labelfile.library import NoLabelFile
 from app.pages.strength import rules
 from neuronym.contract import ControlMeasurement
 
@@ -25,9 +25,9 @@ class MethodPage(Page):
 
 @router.get(urls.METHOD)
 def method_page(request: Request) -> Response:
-    """Explain how neurons get their names, with the strength rules of the label file if there is one."""
+    """Explain how neurons get their names, with the strength rules of the models if there are any."""
     try:
-        labels = served_label_file(request)
+        labels = served_library(request)
     except NoLabelFile:
         return page(request, MethodPage(rules={}))
     return page(request, MethodPage(run=labels.run, rules=rules(labels)))

@@ -29,11 +29,15 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsPage(Page):
-    """The models; `layer_asked` holds by model name the parameters of links to its layers."""
+    """The models; `layer_asked` holds by model name the parameters of links to its layers.
+
+    `unreadable` are the names of models and pairs whose files cannot be read; why is told to those who run the server.
+    """
 
     template = "models.html"
     answer: ModelsAnswer
     layer_asked: dict[str, dict[str, str]]
+    unreadable: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,9 @@ def models_page(request: Request, labels: Labels) -> Response:
     parameters = {
         summary.name: layer_link_parameters(labels.holdings.first_shown(summary.name)) for summary in answer.models
     }
-    return page(request, ModelsPage(run=answer.run, answer=answer, layer_asked=parameters), twin=twin)
+    unreadable = [name for _, name in labels.unreadable]
+    context = ModelsPage(run=answer.run, answer=answer, layer_asked=parameters, unreadable=unreadable)
+    return page(request, context, twin=twin)
 
 
 async def _failure(worker: Worker, name: str) -> str | None:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from app.html import urls
 from app.html.templates import Page, page
 from app.labelfile.catalog import Labels
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.neuron_effects import (
     ClampedEnd,
     EndChanges,
@@ -130,7 +130,7 @@ def _counterpart_lookup(answer: NeuronAnswer) -> Callable[[View, Lens], Counterp
     return look_up
 
 
-def _other_models(labels: LabelFile, answer: NeuronAnswer, lenses: list[Lens]) -> list[OtherModel]:
+def _other_models(labels: Library, answer: NeuronAnswer, lenses: list[Lens]) -> list[OtherModel]:
     """The models this neuron can be compared with; only the first has its counterparts listed."""
     return [
         OtherModel(

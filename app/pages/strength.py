@@ -1,11 +1,11 @@
-"""The strengths in words: the rule of the label file that is served, with its rates.
+"""The strengths in words: the rule of the models that are served, with its rates.
 
 Knows measurements; knows nothing of HTML.
 
 """
 
 from app.html.text import percent
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from neuronym.contract import ControlMeasurement, Strength
 
 Meanings = dict[Strength, str]
@@ -24,12 +24,12 @@ def meanings(control: ControlMeasurement | None) -> Meanings:
     }
 
 
-def meanings_by_model(labels: LabelFile) -> dict[str, Meanings]:
+def meanings_by_model(labels: Library) -> dict[str, Meanings]:
     """The sentences on each strength for every mapped model, by model name."""
     return {name: meanings(measured.control) for name, measured in labels.holdings.measurements.items()}
 
 
-def rules(labels: LabelFile) -> dict[str, tuple[ControlMeasurement, list[str]]]:
+def rules(labels: Library) -> dict[str, tuple[ControlMeasurement, list[str]]]:
     """The strength rules of the file by wording, each with a measurement that used it and the names of its models."""
     by_settings: dict[str, tuple[ControlMeasurement, list[str]]] = {}
     for name, measured in labels.holdings.measurements.items():

@@ -1,4 +1,4 @@
-"""Neurons worth a first look: late layers, and trusted labels made of whole words. Picked once for each label file.
+"""Neurons worth a first look: late layers, trusted labels of whole words. Picked once for each state of the library.
 
 Knows nothing of HTML.
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from app.html.text import plain
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.layers import LayerQuery, layer
 from neuronym.contract import LayerNeuron, ModelSummary, Side, Strength, View
 from neuronym.label_tables import fold, holds
@@ -21,10 +21,10 @@ LAYERS = 5  # at the end of the model
 COMMON = 0.05  # share of the vocabulary taken for everyday words: byte-pair ids rise as tokens get rarer
 
 
-_picked: WeakKeyDictionary[LabelFile, dict[str, list[LayerNeuron]]] = WeakKeyDictionary()  # forgotten with its file
+_picked: WeakKeyDictionary[Library, dict[str, list[LayerNeuron]]] = WeakKeyDictionary()  # forgotten with its file
 
 
-def tour(labels: LabelFile, model: str) -> list[LayerNeuron]:
+def tour(labels: Library, model: str) -> list[LayerNeuron]:
     """At most six neurons of a mapped model, the latest layer first, with different names; else an empty list."""
     picked = _picked.setdefault(labels, {})
     if model not in picked and model in labels.models:
@@ -32,7 +32,7 @@ def tour(labels: LabelFile, model: str) -> list[LayerNeuron]:
     return picked.get(model, [])
 
 
-def _pick(labels: LabelFile, model: ModelSummary) -> list[LayerNeuron]:
+def _pick(labels: Library, model: ModelSummary) -> list[LayerNeuron]:
     late = sorted(_late_neurons(labels, model), key=lambda neuron: (not _is_trusted(neuron), -neuron.z))
     common = int(COMMON * model.vocab)
     candidates = [neuron for neuron in late if _is_of_one_field(neuron, common)] or [
@@ -52,7 +52,7 @@ def first_word(neuron: LayerNeuron) -> str:
     return plain(neuron.top_tokens[0].text)
 
 
-def _late_neurons(labels: LabelFile, model: ModelSummary) -> Iterator[LayerNeuron]:
+def _late_neurons(labels: Library, model: ModelSummary) -> Iterator[LayerNeuron]:
     """The neurons with the highest z of the last layers, under every view."""
     for number in model.mapped[-LAYERS:]:
         for view in model.views:

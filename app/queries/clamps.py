@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from app.errors import Unprocessable
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.lookup import find_model
 from neuronym.contract import Clamp, ClampRequest, Mode, ModelSummary, Site, SweepRequest
-from neuronym.label_tables import QUANTILES, activity
+from neuronym.label_tables import QUANTILES
 from neuronym.neuron_name import NeuronName
 
 HIGH = QUANTILES.index(0.999)  # the place in QUANTILES of a neuron's unit: the high end of its range
 
 
-def check_clamps(labels: LabelFile, request: ClampRequest) -> ClampRequest:
+def check_clamps(labels: Library, request: ClampRequest) -> ClampRequest:
     """Check a request and return it with raw values.
 
     NotFound names the mapped models, Unprocessable the range of a clamp's field.
@@ -30,7 +30,7 @@ def check_clamps(labels: LabelFile, request: ClampRequest) -> ClampRequest:
     return request.model_copy(update={"unit": "raw", "clamps": _raw_clamps(labels, model, request.clamps)})
 
 
-def check_sweep(labels: LabelFile, request: SweepRequest) -> list[SweepRequest]:
+def check_sweep(labels: Library, request: SweepRequest) -> list[SweepRequest]:
     """Check a sweep and return it with raw values, once for each model that is swept.
 
     With `pair`, the other model of the first pair is swept too. Errors are those of `check_clamps`, and Unprocessable
@@ -46,7 +46,7 @@ def check_sweep(labels: LabelFile, request: SweepRequest) -> list[SweepRequest]:
     return [_check_model_sweep(labels, request.model_copy(update={"model": name})) for name in names]
 
 
-def _check_model_sweep(labels: LabelFile, request: SweepRequest) -> SweepRequest:
+def _check_model_sweep(labels: Library, request: SweepRequest) -> SweepRequest:
     """Check one model's sweep: the swept clamp is checked at value 1, and its raw value multiplies all values."""
     place = request.clamp
     clamps = list(request.clamps)
@@ -73,7 +73,7 @@ def _clamp_errors(model: ModelSummary, place: int, clamp: Clamp) -> list[str]:
     return errors
 
 
-def _raw_clamps(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp]) -> list[Clamp]:
+def _raw_clamps(labels: Library, model: ModelSummary, clamps: Sequence[Clamp]) -> list[Clamp]:
     """Clamps with values times the unit of their neuron; a factor (mode scale) has no unit and stays as it is."""
     unit_of = units(labels, model, clamps)
     missing = [
@@ -92,17 +92,15 @@ def _raw_clamps(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp])
     ]
 
 
-def units(labels: LabelFile, model: ModelSummary, clamps: Sequence[Clamp]) -> dict[tuple[Site, int, int], float]:
+def units(labels: Library, model: ModelSummary, clamps: Sequence[Clamp]) -> dict[tuple[Site, int, int], float]:
     """The high end of each clamped neuron's own range by (site, layer, index); unmeasured neurons are left out."""
-    columns = activity.c
+    columns = labels.tables(model.name).activity.c
     neurons = [
         sa.and_(columns.site == clamp.site, columns.layer == clamp.layer, columns.neuron == clamp.index)
         for clamp in clamps
     ]
     if not neurons:
         return {}
-    statement = sa.select(columns.site, columns.layer, columns.neuron, columns.quantiles).where(
-        columns.model == labels.holdings.model_ids[model.name], sa.or_(*neurons)
-    )
+    statement = sa.select(columns.site, columns.layer, columns.neuron, columns.quantiles).where(sa.or_(*neurons))
     with labels.connect() as connection:
         return {(row.site, row.layer, row.neuron): row.quantiles[HIGH] for row in connection.execute(statement)}

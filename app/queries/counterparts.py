@@ -1,20 +1,20 @@
 """The same neuron in the other model of a pair: how far its weights moved, and its label in that model.
 
-Read only for the rows that are shown, by their row numbers, after every limit.
+All of it lies with the pair, and is read only for rows that are shown, by their row numbers, after every limit.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.row_numbers import select_by_number
 from app.labelfile.summary import Pair
-from neuronym.contract import Counterpart, Lens, Side, Token, View
-from neuronym.label_tables import NAMED, drift, label
-
-TokensByLabel = Mapping["LabelKey", list[Token]]
+from neuronym.contract import Counterpart, Lens, Role, Side, Token, View
+from neuronym.label_tables import NAMED
 
 
 class LabelKey(NamedTuple):
@@ -28,64 +28,65 @@ class LabelKey(NamedTuple):
 
 
 def find_counterparts(
-    labels: LabelFile,
-    connection: sa.Connection,
-    keys: Iterable[LabelKey],
-    pair: Pair | None = None,
-    known: TokensByLabel | None = None,
+    labels: Library, keys: Iterable[LabelKey], pair: Pair | None = None
 ) -> dict[LabelKey, Counterpart]:
-    """Find counterparts in `pair`, else in the first pair of each model; keys without a pair are left out.
-
-    `known` are the first top tokens of labels that were read before: often a page has both labels of a pair.
-    """
-    pairs = {name: pair or next(iter(labels.holdings.pairs_of(name)), None) for name in labels.models}
-    paired = {key: paired for key in keys if (paired := pairs[key.model])}
-    drifts = _read_drifts(labels, connection, paired)
-    others = {key: key._replace(model=paired[key].other(key.model)) for key in drifts}
-    known = known or {}
-    tokens = {**known, **read_label_tokens(labels, connection, set(others.values()) - known.keys())}
-    return {
-        key: Counterpart(
-            model=other.model,
-            same_top=drifts[key].same_top,
-            near_tie=drifts[key].near_tie,
-            cosine=drifts[key].cosine,
-            top_tokens=tokens[other],
-        )
-        for key, other in others.items()
-        if other in tokens
-    }
+    """Find counterparts in `pair`, else in the first pair of each model; keys without a pair are left out."""
+    first_pairs = {name: pair or next(iter(labels.holdings.pairs_of(name)), None) for name in labels.models}
+    found = (
+        (key, paired and _find_in_pair(labels, paired, key)) for key in keys for paired in [first_pairs[key.model]]
+    )
+    return {key: counterpart for key, counterpart in found if counterpart}
 
 
-def read_label_tokens(
-    labels: LabelFile, connection: sa.Connection, keys: Iterable[LabelKey], side: Side = Side.top
+def _find_in_pair(labels: Library, pair: Pair, key: LabelKey) -> Counterpart | None:
+    """Find the counterpart of a label of either model of a pair; None where the pair has not this label."""
+    row = labels.row_numbers(labels.pair_tables(pair).drift).find((key.view, key.lens, key.layer, None), key.neuron)
+    if row is None:
+        return None
+    record, other = labels.counterparts(pair).read(row), pair.other(key.model)
+    vocabulary = labels.vocabulary(pair.base)
+    return Counterpart(
+        model=other,
+        same_top=record.same_top,
+        near_tie=record.near_tie,
+        cosine=record.cosine,
+        top_tokens=[vocabulary.token(id_) for id_ in record.tokens[pair.role(other)]],
+    )
+
+
+def first_tokens(row: sa.Row[Any], role: Role) -> list[int]:
+    """The ids of the first top tokens of a label in one model of a pair, from a row of `drift`."""
+    return [id_ for id_ in _first_ids[role](row) if id_ is not None]
+
+
+_first_ids = {role: attrgetter(*(f"{role}_{place}" for place in range(NAMED))) for role in Role}
+
+
+def read_bottom_tokens(
+    labels: Library, connection: sa.Connection, keys: Iterable[LabelKey]
 ) -> dict[LabelKey, list[Token]]:
-    """Read the first tokens at one side of labels."""
-    ids, numbers = labels.holdings.model_ids, labels.row_numbers(label)
-    found = {key: numbers.find((ids[key.model], key.view, key.lens, key.layer), key.neuron) for key in keys}
-    rows = _read_rows(connection, _TOKENS[side], found)
-    return {key: [labels.vocabulary(key.model).token(id_) for id_ in row.ids[:NAMED]] for key, row in rows.items()}
-
-
-def _read_drifts(
-    labels: LabelFile, connection: sa.Connection, pairs: Mapping[LabelKey, Pair]
-) -> dict[LabelKey, sa.Row[Any]]:
-    """Read how far each label moved in its pair."""
-    numbers = labels.row_numbers(drift)
-    found = {key: numbers.find((pair.id, key.view, key.lens, key.layer), key.neuron) for key, pair in pairs.items()}
-    return _read_rows(connection, _DRIFTS, found)
+    """Read the first of the lowest tokens of labels."""
+    found: dict[LabelKey, list[Token]] = {}
+    for model, group in groupby(sorted(keys), key=lambda key: key.model):
+        label, vocabulary = labels.tables(model).label, labels.vocabulary(model)
+        rows = _read_rows(labels, connection, label, group, [label.c[f"{Side.bottom}_ids"].label("ids")])
+        found |= {key: [vocabulary.token(id_) for id_ in row.ids[:NAMED]] for key, row in rows.items()}
+    return found
 
 
 def _read_rows(
-    connection: sa.Connection, statement: sa.Select[Any], numbers: Mapping[LabelKey, int | None]
+    labels: Library,
+    connection: sa.Connection,
+    table: sa.Table,
+    keys: Iterable[LabelKey],
+    columns: list[sa.ColumnElement[Any]],
 ) -> dict[LabelKey, sa.Row[Any]]:
-    """Read the rows with these numbers; keys without one are left out."""
-    asked: Collection[int] = {number for number in numbers.values() if number is not None}
+    """Read columns of the rows of one file's table that have these labels; keys without a row are left out."""
+    numbers = labels.row_numbers(table)
+    found = {key: numbers.find((key.view, key.lens, key.layer, None), key.neuron) for key in keys}
+    asked = sorted({number for number in found.values() if number is not None})
     if not asked:
         return {}
-    rows = {row.number: row for row in connection.execute(statement, {"numbers": sorted(asked)})}
-    return {key: rows[number] for key, number in numbers.items() if number is not None}
-
-
-_DRIFTS = select_by_number(drift, drift.c.cosine, drift.c.same_top, drift.c.near_tie)
-_TOKENS = {side: select_by_number(label, label.c[f"{side}_ids"].label("ids")) for side in Side}
+    statement = labels.statements.get((table.fullname, "by number"), lambda: select_by_number(table, *columns))
+    rows = {row.number: row for row in connection.execute(statement, {"numbers": asked})}
+    return {key: rows[number] for key, number in found.items() if number is not None}

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.vocabulary import VocabularyIndex
 from neuronym.contract import LabelAnswer, LabelEnd, LayerThreshold, Lens, ScoredToken, Side, Strength, View
 
@@ -16,7 +16,7 @@ LabelRow = sa.Row[Any]
 LabelsByView = dict[View, dict[Lens, LabelAnswer]]
 
 
-def label_answers(labels: LabelFile, model: str, rows: list[LabelRow]) -> LabelsByView:
+def label_answers(labels: Library, model: str, rows: list[LabelRow]) -> LabelsByView:
     """The labels of one neuron by view and lens."""
     vocabulary, thresholds = labels.vocabulary(model), labels.holdings.thresholds[model]
     by_view: LabelsByView = {}

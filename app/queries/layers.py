@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import sqlalchemy as sa
 from pydantic import Field
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
+from app.labelfile.tables import FileTables
 from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.labels import end_zs, naming_side, scored_tokens
 from app.queries.lookup import check_layer, check_view, find_model, neuron_ref
@@ -14,7 +15,7 @@ from app.queries.params import Limit, Offset, Question
 from app.queries.ranking import trust
 from app.queries.sql import Number, equal
 from neuronym.contract import Direction, LayerAnswer, LayerNeuron, Lens, Side, Strength, View
-from neuronym.label_tables import NAMED, column_holds, effect, label, label_place
+from neuronym.label_tables import NAMED, column_holds, label_place
 from neuronym.sites import NATURAL_SITE
 
 
@@ -32,16 +33,16 @@ class LayerQuery(Question):
     offset: Offset = 0
 
 
-def layer(labels: LabelFile, model: str, layer: int, query: LayerQuery) -> LayerAnswer:
+def layer(labels: Library, model: str, layer: int, query: LayerQuery) -> LayerAnswer:
     """The neurons of `layer`; NotFound names the models or the range of layers."""
     summary = find_model(labels, model)
     check_layer(summary, layer)
     check_view([summary], query.view, query.lens)
-    model_id = labels.holdings.model_ids[model]
-    conditions = list(_conditions(model_id, layer, query))
+    tables = labels.tables(model)
+    conditions = list(_conditions(tables.label, layer, query))
     with labels.connect() as connection:
-        total = connection.execute(sa.select(sa.func.count()).select_from(label).where(*conditions)).scalar_one()
-        rows = connection.execute(_select_page(model_id, layer, conditions, query)).all()
+        total = connection.execute(sa.select(sa.func.count()).select_from(tables.label).where(*conditions)).scalar_one()
+        rows = connection.execute(_select_page(tables, layer, conditions, query)).all()
     vocabulary = labels.vocabulary(model)
     return LayerAnswer(
         run=labels.run,
@@ -57,8 +58,7 @@ def layer(labels: LabelFile, model: str, layer: int, query: LayerQuery) -> Layer
     )
 
 
-def _conditions(model: int, layer: int, query: LayerQuery) -> Iterator[sa.ColumnElement[bool]]:
-    yield equal(label.c.model, model)
+def _conditions(label: sa.Table, layer: int, query: LayerQuery) -> Iterator[sa.ColumnElement[bool]]:
     yield equal(label.c.view, query.view)
     yield equal(label.c.lens, query.lens)
     yield equal(label.c.layer, layer)
@@ -66,26 +66,29 @@ def _conditions(model: int, layer: int, query: LayerQuery) -> Iterator[sa.Column
         yield equal(label.c.strength, query.strength)
 
 
-def _select_page(model: int, layer: int, conditions: list[sa.ColumnElement[bool]], query: LayerQuery) -> sa.Select[Any]:
+def _select_page(
+    tables: FileTables, layer: int, conditions: list[sa.ColumnElement[bool]], query: LayerQuery
+) -> sa.Select[Any]:
     """Select one page. Narrow columns are sorted first: lists are read only for the neurons that are shown."""
-    narrow = _select_sort_columns(model, layer, conditions, query).cte("layer").prefix_with("MATERIALIZED")
+    label = tables.label
+    narrow = _select_sort_columns(tables, layer, conditions, query).cte("layer").prefix_with("MATERIALIZED")
     page = sa.select(narrow).order_by(*_order(narrow, query)).limit(query.limit).offset(query.offset).cte("page")
     shown = sa.select(label, page.c.effect).join(page, page.c.neuron == label.c.neuron).where(*conditions)
     return shown.order_by(*_order(page, query))
 
 
 def _select_sort_columns(
-    model: int, layer: int, conditions: list[sa.ColumnElement[bool]], query: LayerQuery
+    tables: FileTables, layer: int, conditions: list[sa.ColumnElement[bool]], query: LayerQuery
 ) -> sa.Select[Any]:
     """Select the columns that neurons are sorted by; `effect` is that on the end that names the neuron."""
+    label, effect = tables.label, tables.effect
     intervention: dict[str, Number] = {
-        "model": model,
         "site": NATURAL_SITE[query.view],
         "direction": Direction.high,
         "layer": layer,
     }
     high = (
-        sa.select(effect.c.neuron, *(_end_effect(query, side).label(side) for side in Side))
+        sa.select(effect.c.neuron, *(_end_effect(effect, query, side).label(side) for side in Side))
         .where(*(equal(effect.c[name], value) for name, value in intervention.items()))
         .subquery("high")
     )
@@ -109,7 +112,7 @@ def _select_sort_columns(
 _FIRST, _ZERO = (sa.literal_column(number, sa.Integer) for number in ("1", "0"))
 
 
-def _end_effect(query: LayerQuery, side: Side) -> sa.ColumnElement[float]:
+def _end_effect(effect: sa.Table, query: LayerQuery, side: Side) -> sa.ColumnElement[float]:
     """The measured change of the first token at this end of the label, from the lists of the table `effect`."""
     place = sa.literal_column(str(label_place(query.view, query.lens, side) + 1), sa.Integer)
     return sa.func.list_extract(effect.c.deltas, place, type_=sa.REAL)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from app.errors import NotFound, Unprocessable, clip
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from neuronym.contract import Lens, ModelSummary, NeuronRef, View, name_layers
 from neuronym.neuron_name import NeuronName
@@ -14,14 +14,16 @@ def neuron_ref(model: str, layer: int, index: int) -> NeuronRef:
     return NeuronRef(model=model, neuron=str(NeuronName(layer, index)), layer=layer, index=index)
 
 
-def find_model(labels: LabelFile, name: str) -> ModelSummary:
+def find_model(labels: Library, name: str) -> ModelSummary:
     """Find a mapped model; NotFound names the mapped models."""
+    if ("model", name) in labels.unreadable:
+        raise NotFound(f"The label file of {name} cannot be read: `neuronym doctor` says why.")
     if name not in labels.models:
         raise NotFound(f"No model “{clip(name)}” is mapped. Mapped models: {_join_names(labels.models)}.")
     return labels.models[name]
 
 
-def find_pair(labels: LabelFile, name: str) -> Pair:
+def find_pair(labels: Library, name: str) -> Pair:
     """Find a mapped pair; NotFound names the mapped pairs."""
     pairs = labels.holdings.pairs
     if name not in pairs:

@@ -1,16 +1,16 @@
 """Which models are mapped, with their provenance, their pairs and what was measured on them."""
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.lookup import find_model
 from neuronym.contract import ModelAnswer, ModelsAnswer
 
 
-def models(labels: LabelFile) -> ModelsAnswer:
+def models(labels: Library) -> ModelsAnswer:
     """All mapped models; their measurements are those of whole models, without layers."""
     return ModelsAnswer(run=labels.run, models=list(labels.models.values()))
 
 
-def model(labels: LabelFile, name: str) -> ModelAnswer:
+def model(labels: Library, name: str) -> ModelAnswer:
     """One model with its measurements layer by layer; NotFound names the models that are mapped."""
     summary = find_model(labels, name)
     return ModelAnswer(

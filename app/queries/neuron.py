@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.counterparts import LabelKey, find_counterparts
 from app.queries.labels import LabelsByView, label_answers
@@ -28,21 +28,21 @@ from neuronym.contract import (
     Site,
     View,
 )
-from neuronym.label_tables import QUANTILES, activity, effect, label, label_place, neighbour
+from neuronym.label_tables import QUANTILES, label_place
 from neuronym.neuron_name import NeuronName
 from neuronym.sites import VIEW_OF_SITE
 
 TableRow = sa.Row[Any]
 
 
-def neuron(labels: LabelFile, model: str, layer: int, index: int) -> NeuronAnswer:
+def neuron(labels: Library, model: str, layer: int, index: int) -> NeuronAnswer:
     """A neuron's labels, activity, effect and neighbours; NotFound names the models or the range."""
     summary = find_model(labels, model)
     check_neuron(summary, layer, index)
     ref = neuron_ref(model, layer, index)
     with labels.connect() as connection:
-        rows = {table: _read_rows(labels, connection, table, model, layer, index) for table in _TABLES}
-        views = label_answers(labels, model, rows[label])
+        tables = labels.tables(model)
+        views = label_answers(labels, model, _read_rows(connection, tables.label, layer, index))
         return NeuronAnswer(
             run=labels.run,
             model=ref.model,
@@ -50,21 +50,17 @@ def neuron(labels: LabelFile, model: str, layer: int, index: int) -> NeuronAnswe
             layer=ref.layer,
             index=ref.index,
             views=views,
-            activity=_activity(rows[activity]),
-            effect=effect_answers(rows[effect], summary, labels.vocabulary(model)),
-            neighbours=_neighbours(rows[neighbour], summary, layer, index),
-            counterpart=_counterpart(labels, connection, views, model, layer, index),
+            activity=_activity(_read_rows(connection, tables.activity, layer, index)),
+            effect=effect_answers(
+                _read_rows(connection, tables.effect, layer, index), summary, labels.vocabulary(model)
+            ),
+            neighbours=_neighbours(_read_rows(connection, tables.neighbour, layer, index), summary, layer, index),
+            counterpart=_counterpart(labels, views, model, layer, index),
         )
 
 
-_TABLES = (label, activity, effect, neighbour)
-
-
-def _read_rows(
-    labels: LabelFile, connection: sa.Connection, table: sa.Table, model: str, layer: int, index: int
-) -> list[TableRow]:
-    place = {"model": labels.holdings.model_ids[model], "layer": layer, "neuron": index}
-    conditions = (equal(table.c[name], value) for name, value in place.items())
+def _read_rows(connection: sa.Connection, table: sa.Table, layer: int, index: int) -> list[TableRow]:
+    conditions = (equal(table.c.layer, layer), equal(table.c.neuron, index))
     return list(connection.execute(sa.select(table).where(*conditions)))
 
 
@@ -94,14 +90,12 @@ def _name_at(model: ModelSummary, place: int) -> str | None:
     return str(NeuronName(layer, index)) if layer in model.mapped else None
 
 
-def _counterpart(
-    labels: LabelFile, connection: sa.Connection, views: LabelsByView, model: str, layer: int, index: int
-) -> CounterpartNeuron | None:
+def _counterpart(labels: Library, views: LabelsByView, model: str, layer: int, index: int) -> CounterpartNeuron | None:
     pairs = labels.holdings.pairs_of(model)
     if not pairs or layer not in labels.models[pairs[0].other(model)].mapped:
         return None
     keys = [LabelKey(model, layer, index, view, lens) for view, lenses in views.items() for lens in lenses]
-    counterparts = find_counterparts(labels, connection, keys)
+    counterparts = find_counterparts(labels, keys)
     by_view = {
         view: {key.lens: counterparts[key] for key in keys if key.view == view and key in counterparts}
         for view in views

@@ -23,6 +23,11 @@ def parameter(column: sa.ColumnElement[object], name: str) -> sa.BindParameter[o
     return sa.bindparam(name, type_=column.type, literal_execute=True)
 
 
+def parameters(column: sa.ColumnElement[object], name: str) -> sa.BindParameter[object]:
+    """A list of values like those of `parameter`, for `in_`; its length may differ each time."""
+    return sa.bindparam(name, type_=column.type, literal_execute=True, expanding=True)
+
+
 def equal(column: sa.ColumnElement[object], value: Number) -> sa.ColumnElement[bool]:
     """Whether a column has this value."""
     return column == literal(column, value)

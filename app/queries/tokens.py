@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.errors import NotFound
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.params import Limit, TextQuestion
 from app.queries.search.language import parse
@@ -22,11 +22,9 @@ from app.queries.search.results import (
 from app.queries.search.token_match import describe_tokens, find_tokens
 from app.queries.sql import equal
 from neuronym.contract import SearchResult, TokenAnswer, TokenGroup, TokensAnswer
-from neuronym.label_tables import label_by_token
 
 BEST = 10  # neurons of one group that a token's answer names
 
-hit = label_by_token.c
 _GROUP_COLUMNS = ("model", "view", "lens", "side")
 
 
@@ -37,7 +35,7 @@ class TokensQuery(TextQuestion):
     limit: Limit = 50
 
 
-def tokens(labels: LabelFile, query: TokensQuery) -> TokensAnswer:
+def tokens(labels: Library, query: TokensQuery) -> TokensAnswer:
     """The tokens that match a text, or the pieces it is split into; errors as in `find_vocabulary`."""
     vocabularies = labels.vocabularies(labels.models)
     if query.tokenizer:
@@ -57,15 +55,15 @@ def tokens(labels: LabelFile, query: TokensQuery) -> TokensAnswer:
     )
 
 
-def find_vocabulary(labels: LabelFile, tokenizer: str) -> VocabularyIndex:
-    """Find the vocabulary with this hash; NotFound names the vocabularies of the label file."""
+def find_vocabulary(labels: Library, tokenizer: str) -> VocabularyIndex:
+    """Find the vocabulary with this hash; NotFound names the vocabularies of the library."""
     vocabularies = labels.vocabularies(labels.models)
     if tokenizer not in vocabularies:
         raise NotFound(f"No such tokenizer. There is: {', '.join(vocabularies)}.")
     return vocabularies[tokenizer]
 
 
-def token(labels: LabelFile, tokenizer: str, token_id: int) -> TokenAnswer:
+def token(labels: Library, tokenizer: str, token_id: int) -> TokenAnswer:
     """A token and the neurons with it in their label, grouped by model, view, lens and side.
 
     NotFound names the vocabularies, or the highest token id.
@@ -84,18 +82,27 @@ def token(labels: LabelFile, tokenizer: str, token_id: int) -> TokenAnswer:
     return TokenAnswer(run=labels.run, token=entries[0], groups=groups)
 
 
-def _select_best(labels: LabelFile, tokenizer: str, token_id: int) -> sa.Select[Any]:
+def _select_best(labels: Library, tokenizer: str, token_id: int) -> sa.Select[Any]:
     """Select the best rows of each group, with the size of the group."""
-    id_ = next(id_ for id_, hash_ in labels.holdings.tokenizers.items() if hash_ == tokenizer)
-    group = [hit[name] for name in _GROUP_COLUMNS]
-    rank = sa.func.row_number().over(partition_by=group, order_by=[sa.func.abs(hit.z).desc(), hit.layer, hit.neuron])
-    columns = [hit[name] for name in (*LABEL_KEY, "side", *TOKEN_COLUMNS, *LABEL_COLUMNS)]
+    scans = [
+        _select_best_of_model(labels.tables(name).label_by_token, place, token_id)
+        for place, (name, model) in enumerate(labels.models.items())
+        if model.tokenizer == tokenizer
+    ]
+    rows = sa.union_all(*scans).subquery()
+    return sa.select(rows).order_by(*(rows.c[name] for name in _GROUP_COLUMNS), rows.c.place)
+
+
+def _select_best_of_model(hit: sa.Table, place: int, token_id: int) -> sa.Select[Any]:
+    """Select the best rows of each group of one model, which has this place among all."""
+    group = [hit.c[name] for name in _GROUP_COLUMNS[1:]]
+    order = [sa.func.abs(hit.c.z).desc(), hit.c.layer, hit.c.neuron]
+    rank = sa.func.row_number().over(partition_by=group, order_by=order)
     total = sa.func.count().over(partition_by=group).label("total")
-    conditions = (equal(hit.tokenizer, id_), equal(hit.token, token_id))
-    rows = sa.select(*columns, total, rank.label("place")).where(*conditions).subquery()
-    return (
-        sa.select(rows).where(rows.c.place <= BEST).order_by(*(rows.c[name] for name in _GROUP_COLUMNS), rows.c.place)
-    )
+    model = sa.literal_column(str(place), sa.SmallInteger).label("model")
+    columns = [hit.c[name] for name in (*LABEL_KEY[1:], "side", *TOKEN_COLUMNS, *LABEL_COLUMNS)]
+    rows = sa.select(model, *columns, total, rank.label("place")).where(equal(hit.c.token, token_id)).subquery()
+    return sa.select(rows).where(rows.c.place <= BEST)
 
 
 def _group_key(row: HitRow) -> tuple[Any, ...]:

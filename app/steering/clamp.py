@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.clamps import check_clamps
 from app.steering.worker_client import UNKNOWN, WorkerAway, WorkerClient, parse_answer
 from app.web import auth
@@ -75,7 +75,7 @@ def steering(request: Request) -> Steering:
 Worker = Annotated[Steering, Depends(steering)]
 
 
-async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> ClampAnswer:
+async def clamp(labels: Library, worker: Steering, request: ClampRequest) -> ClampAnswer:
     """Run a clamp to its end.
 
     Raises:
@@ -93,7 +93,7 @@ async def clamp(labels: LabelFile, worker: Steering, request: ClampRequest) -> C
     )
 
 
-async def clamp_events(labels: LabelFile, worker: Steering, request: ClampRequest) -> "ClampStream":
+async def clamp_events(labels: Library, worker: Steering, request: ClampRequest) -> "ClampStream":
     """Open a stream of a clamp's events. All refusals are raised here, before a status line is sent."""
     worker_request = await run_in_threadpool(check_clamps, labels, request.model_copy(update={"stream": True}))
     return ClampStream(await worker.post(_CLAMP, worker_request, stream=True), labels.run)

@@ -5,7 +5,7 @@ The JSON route, the command line and the playground call the same function.
 
 from starlette.concurrency import run_in_threadpool
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.clamps import check_sweep
 from app.steering.clamp import Steering
 from app.steering.worker_client import parse_answer
@@ -15,7 +15,7 @@ from neuronym.neuron_name import NeuronName
 _SWEEP = "/v1/sweep"
 
 
-async def sweep(labels: LabelFile, worker: Steering, request: SweepRequest) -> SweepAnswer:
+async def sweep(labels: Library, worker: Steering, request: SweepRequest) -> SweepAnswer:
     """Run a sweep; return one curve for each model.
 
     Raises:

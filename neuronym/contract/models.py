@@ -41,7 +41,7 @@ class ModelSummary(BaseModel):
     dtype: str
     device: str
     versions: dict[str, str]
-    settings: dict[str, str | int | float | bool | list[str] | list[int] | None]
+    settings: dict[str, str | int | float | bool | list[str] | list[int] | dict[str, str] | None]
     views: list[View]
     lenses: list[Lens]
     mapped_at: str

@@ -8,8 +8,9 @@ metadata = sa.MetaData()
 
 
 def neuron_key() -> tuple[sa.Column[Any], ...]:
-    """New columns `layer` and `neuron`, for one table."""
+    """New columns `layer`, `expert` and `neuron`, for one table; `expert` is null outside mixtures of experts."""
     return (
         sa.Column("layer", sa.SmallInteger, nullable=False),
+        sa.Column("expert", sa.SmallInteger),
         sa.Column("neuron", sa.Integer, nullable=False),
     )

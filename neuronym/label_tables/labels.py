@@ -2,14 +2,13 @@
 
 import sqlalchemy as sa
 
-from neuronym.contract import Lens, Side, Strength, View
+from neuronym.contract import Lens, Side, Site, Strength, View
 from neuronym.label_tables.codes import NAMED, Coded
 from neuronym.label_tables.columns import metadata, neuron_key
 
-label = sa.Table(  # sorted by (model, view, lens, layer, neuron)
+label = sa.Table(  # sorted by (view, lens, layer, expert, neuron)
     "label",
     metadata,
-    sa.Column("model", sa.SmallInteger, nullable=False),
     sa.Column("view", Coded(View), nullable=False),
     sa.Column("lens", Coded(Lens), nullable=False),
     *neuron_key(),
@@ -30,16 +29,15 @@ label = sa.Table(  # sorted by (model, view, lens, layer, neuron)
     sa.Column("strength", Coded(Strength)),  # of the end that stands further out
 )
 
-label_by_token = sa.Table(  # sorted by (tokenizer, token, side, z descending)
+label_by_token = sa.Table(  # sorted by (token, side, z descending)
     "label_by_token",
     metadata,
-    sa.Column("tokenizer", sa.SmallInteger, nullable=False),
     sa.Column("token", sa.Integer, nullable=False),
     sa.Column("side", Coded(Side), nullable=False),
     sa.Column("z", sa.REAL, nullable=False),
-    sa.Column("model", sa.SmallInteger, nullable=False),
     sa.Column("view", Coded(View), nullable=False),
-    sa.Column("lens", Coded(Lens), nullable=False),
+    sa.Column("lens", Coded(Lens)),  # null for names that are measured, which no lens decodes
+    sa.Column("site", Coded(Site)),  # where a name was measured; null for names of weights
     *neuron_key(),
     sa.Column("rank", sa.SmallInteger, nullable=False),
     sa.Column("score", sa.REAL, nullable=False),
@@ -47,23 +45,20 @@ label_by_token = sa.Table(  # sorted by (tokenizer, token, side, z descending)
     sa.Column("layer_z", sa.REAL),
     sa.Column("strength", Coded(Strength)),  # of this end of the label
     sa.Column("effect", sa.REAL),  # on the first token at this end
-    sa.Column("agreement", sa.Boolean),  # same top token as the counterpart in the model's first pair
 )
 
-neighbour = sa.Table(  # sorted by (model, view, layer, neuron): nearest weight vectors of the same layer
+neighbour = sa.Table(  # sorted by (view, layer, expert, neuron): nearest weight vectors of the same layer
     "neighbour",
     metadata,
-    sa.Column("model", sa.SmallInteger, nullable=False),
     sa.Column("view", Coded(View), nullable=False),
     *neuron_key(),
     sa.Column("neurons", sa.ARRAY(sa.Integer), nullable=False),
     sa.Column("cosines", sa.ARRAY(sa.REAL), nullable=False),
 )
 
-drift = sa.Table(  # sorted by (pair, view, lens, layer, neuron)
+drift = sa.Table(  # sorted by (view, lens, layer, expert, neuron)
     "drift",
     metadata,
-    sa.Column("pair", sa.SmallInteger, nullable=False),
     sa.Column("view", Coded(View), nullable=False),
     sa.Column("lens", Coded(Lens), nullable=False),
     *neuron_key(),
@@ -75,14 +70,13 @@ drift = sa.Table(  # sorted by (pair, view, lens, layer, neuron)
     sa.Column("overlap", sa.REAL, nullable=False),  # shared share of the top k
     sa.Column("base_rank", sa.SmallInteger),  # of the instruct top token in the base label; null: not among its top
     sa.Column("instruct_rank", sa.SmallInteger),
-    sa.Column("base_token", sa.Integer, nullable=False),
-    sa.Column("instruct_token", sa.Integer, nullable=False),
+    *(sa.Column(f"base_{place}", sa.Integer) for place in range(NAMED)),  # the first tokens of both labels
+    *(sa.Column(f"instruct_{place}", sa.Integer) for place in range(NAMED)),
 )
 
-agreement = sa.Table(  # one row a pair, view, lens and group: all, a layer, or a strength
+agreement = sa.Table(  # one row a view, lens and group: all, a layer, or a strength
     "agreement",
     metadata,
-    sa.Column("pair", sa.SmallInteger, nullable=False),
     sa.Column("view", Coded(View), nullable=False),
     sa.Column("lens", Coded(Lens), nullable=False),
     sa.Column("layer", sa.SmallInteger),
@@ -97,7 +91,6 @@ agreement = sa.Table(  # one row a pair, view, lens and group: all, a layer, or 
 concept = sa.Table(  # tokens that are the top of more neurons in one model of a pair than in the other
     "concept",
     metadata,
-    sa.Column("pair", sa.SmallInteger, nullable=False),
     sa.Column("view", Coded(View), nullable=False),
     sa.Column("lens", Coded(Lens), nullable=False),
     sa.Column("token", sa.Integer, nullable=False),

@@ -6,10 +6,9 @@ from neuronym.contract import Direction, Site
 from neuronym.label_tables.codes import Coded
 from neuronym.label_tables.columns import metadata, neuron_key
 
-activity = sa.Table(  # sorted by (model, site, layer, neuron)
+activity = sa.Table(  # sorted by (site, layer, expert, neuron)
     "activity",
     metadata,
-    sa.Column("model", sa.SmallInteger, nullable=False),
     sa.Column("site", Coded(Site), nullable=False),
     *neuron_key(),
     sa.Column("quantiles", sa.ARRAY(sa.REAL), nullable=False),  # at QUANTILES
@@ -17,10 +16,9 @@ activity = sa.Table(  # sorted by (model, site, layer, neuron)
     sa.Column("contexts", sa.String),  # JSON: short texts around the strongest positions
 )
 
-effect = sa.Table(  # sorted by (model, site, direction, layer, neuron); lists run over labels, see `label_place`
+effect = sa.Table(  # sorted by (site, direction, layer, expert, neuron); lists run over labels, see `label_place`
     "effect",
     metadata,
-    sa.Column("model", sa.SmallInteger, nullable=False),
     sa.Column("site", Coded(Site), nullable=False),
     sa.Column("direction", Coded(Direction), nullable=False),
     *neuron_key(),
@@ -34,11 +32,9 @@ effect = sa.Table(  # sorted by (model, site, direction, layer, neuron); lists r
     sa.Column("moved_delta", sa.REAL, nullable=False),
 )
 
-measurement = sa.Table(  # a measurement of a model or pair as a whole: settings and result
+measurement = sa.Table(  # a measurement as a whole: settings and result
     "measurement",
     metadata,
-    sa.Column("model", sa.SmallInteger),
-    sa.Column("pair", sa.SmallInteger),
     sa.Column("kind", sa.String, nullable=False),
     sa.Column("settings", sa.String, nullable=False),
     sa.Column("result", sa.String, nullable=False),

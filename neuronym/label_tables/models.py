@@ -1,4 +1,4 @@
-"""Tables of what a label file holds as a whole: the build, models, pairs, and tokenizers with their tokens."""
+"""Tables of what a label file is as a whole: the build, the model or pair, and a model's tokenizer with its tokens."""
 
 import sqlalchemy as sa
 
@@ -14,10 +14,9 @@ build = sa.Table(
     sa.Column("versions", sa.String, nullable=False),  # JSON: package -> version
 )
 
-model = sa.Table(
+model = sa.Table(  # one row in the file of a model, none in that of a pair
     "model",
     metadata,
-    sa.Column("id", sa.SmallInteger, nullable=False),
     sa.Column("name", sa.String, nullable=False),
     sa.Column("source", sa.String, nullable=False),
     sa.Column("revision", sa.String),
@@ -32,38 +31,39 @@ model = sa.Table(
     sa.Column("tied", sa.Boolean, nullable=False),
     sa.Column("chat", sa.Boolean, nullable=False),
     sa.Column("note", sa.String),
-    sa.Column("tokenizer", sa.SmallInteger, nullable=False),
+    sa.Column("tokenizer", sa.String, nullable=False),  # its hash
     sa.Column("dtype", sa.String, nullable=False),
     sa.Column("device", sa.String, nullable=False),
     sa.Column("versions", sa.String, nullable=False),
     sa.Column("settings", sa.String, nullable=False),  # JSON: views, lenses, top_k, bottom_k, gain, precision
     sa.Column("mapped_at", sa.String, nullable=False),
+    sa.Column("mapped_in", sa.String, nullable=False),  # the run that its labels are of; measuring keeps it
     sa.Column("seconds", sa.REAL, nullable=False),
 )
 
-pair = sa.Table(
+pair = sa.Table(  # one row in the file of a pair, none in that of a model
     "pair",
     metadata,
-    sa.Column("id", sa.SmallInteger, nullable=False),
     sa.Column("name", sa.String, nullable=False),
-    sa.Column("base", sa.SmallInteger, nullable=False),
-    sa.Column("instruct", sa.SmallInteger, nullable=False),
+    sa.Column("base", sa.String, nullable=False),  # names of models
+    sa.Column("instruct", sa.String, nullable=False),
+    sa.Column("base_mapped_in", sa.String, nullable=False),  # the runs whose labels are compared
+    sa.Column("instruct_mapped_in", sa.String, nullable=False),
+    sa.Column("tokenizer", sa.String, nullable=False),  # the hash of that of both
     sa.Column("note", sa.String),
 )
 
 tokenizer = sa.Table(
     "tokenizer",
     metadata,
-    sa.Column("id", sa.SmallInteger, nullable=False),
     sa.Column("hash", sa.String, nullable=False),  # of the id -> token list
     sa.Column("vocab", sa.Integer, nullable=False),
     sa.Column("json", sa.String, nullable=False),  # tokenizer.json, read by the `tokenizers` library
 )
 
-token = sa.Table(  # sorted by (tokenizer, id)
+token = sa.Table(  # sorted by id
     "token",
     metadata,
-    sa.Column("tokenizer", sa.SmallInteger, nullable=False),
     sa.Column("id", sa.Integer, nullable=False),
     sa.Column("text", sa.String, nullable=False),
     sa.Column("folded", sa.String, nullable=False),  # by `fold`

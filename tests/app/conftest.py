@@ -7,11 +7,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.labelfile.catalog import Catalog
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.main import create_app
 from neuronym.contract import Lens, View
 from neuronym.settings import Settings
-from tests.app.label_files import Plan, write_label_file
+from tests.app.label_files import Plan, write_library
 from tests.app.pair_files import PairFile, write_pairs
 from tests.checkpoints import make_checkpoint
 from worker.map_run import MapRun
@@ -22,25 +22,25 @@ from worker.mapping.mapping import MapRecipe
 def planted_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with the planted label file."""
     data = tmp_path_factory.mktemp("planted")
-    write_label_file(data)
+    write_library(data)
     return data
 
 
 @pytest.fixture(scope="session")
-def labels(planted_data: Path) -> Iterator[LabelFile]:
+def labels(planted_data: Path) -> Iterator[Library]:
     """The planted label file, open."""
     yield from opened(planted_data)
 
 
 @pytest.fixture(scope="session")
-def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelFile]:
+def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     """A label file without pairs."""
     data = tmp_path_factory.mktemp("unpaired")
-    write_label_file(data, Plan(top={("tiny-chat", View.up, Lens.cosine, 0, 0): [(" dog", 9.0)]}, pairs=False))
+    write_library(data, Plan(top={("tiny-chat", View.up, Lens.cosine, 0, 0): [(" dog", 9.0)]}, pairs=False))
     yield from opened(data)
 
 
-def opened(data: Path) -> Iterator[LabelFile]:
+def opened(data: Path) -> Iterator[Library]:
     """The current label file of a data folder, while it is needed."""
     catalog = Catalog(Settings(data=data))
     yield catalog.current()
@@ -68,13 +68,13 @@ def paired_client(pairs: PairFile) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="session")
-def paired(pairs: PairFile) -> Iterator[LabelFile]:
+def paired(pairs: PairFile) -> Iterator[Library]:
     """The label file of `pairs`, open."""
     yield from opened(pairs.data)
 
 
 @pytest.fixture(scope="session")
-def partly_paired(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelFile]:
+def partly_paired(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     """A pair that is mapped under one view and lens alone."""
     folder = tmp_path_factory.mktemp("partly")
     other = make_checkpoint(folder / "b", seed=1)

@@ -1,4 +1,4 @@
-"""Label files planted by hand, so that every answer is known beforehand.
+"""A library planted by hand, so that every answer is known beforehand.
 
 Four models: `tiny-base`, `tiny-chat` and `tiny-second` share the tokenizer A and are paired (base with chat, then base
 with second); `tiny-gpt` is ungated and has the tokenizer B. Labels without a planted one are drawn from filler tokens.
@@ -19,15 +19,20 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from neuronym.contract import Direction, Kind, Lens, Side, Site, Strength, View
 from neuronym.label_tables import (
+    HEADER,
     LABELS,
+    MAGIC,
     NAMED,
+    NO_TOKEN,
     QUANTILES,
+    RECORD,
     REVISION,
     activity,
     agreement,
     build,
     code,
     concept,
+    counterparts_file,
     drift,
     effect,
     label,
@@ -41,10 +46,13 @@ from neuronym.label_tables import (
     token,
     tokenizer,
 )
+from neuronym.library import Catalogue, LabelFileEntry, label_file, library_folder, read_catalogue, replace_catalogue
+from neuronym.library import Kind as FileKind
 
 LAYERS, NEURONS = 3, 4
+MAPPED_IN = "mapped-1"  # the run that all labels are of
 HASHES = ("a" * 16, "b" * 16)
-MODELS = {"tiny-base": 0, "tiny-chat": 0, "tiny-second": 0, "tiny-gpt": 1}  # name -> tokenizer
+MODELS = {"tiny-base": 0, "tiny-chat": 0, "tiny-second": 0, "tiny-gpt": 1}  # name -> place of its tokenizer in HASHES
 PAIRS = {"tiny-pair": ("tiny-base", "tiny-chat"), "tiny-later": ("tiny-base", "tiny-second")}
 GATED = {name: name != "tiny-gpt" for name in MODELS}
 TOP, BOTTOM = 6, 3
@@ -111,7 +119,7 @@ class Plan:
     effects: dict[Key, float] = field(default_factory=dict)
     changed: set[tuple[str, View, Lens, int, int]] = field(default_factory=set)  # (pair, ...) with another top token
     pairs: bool = True
-    measurements: list[dict[str, Any]] = field(default_factory=list)  # rows of that table
+    measurements: list[dict[str, Any]] = field(default_factory=list)  # rows of that table, each with its model
 
 
 def planted(run: str = "planted-1") -> Plan:
@@ -163,29 +171,73 @@ def measurements(name: str, first: dict[str, str] | None = None) -> list[dict[st
     }
     return [
         {
-            "model": list(MODELS).index(name), "pair": None, "kind": kind, "settings": json.dumps(settings),
+            "model": name, "kind": kind, "settings": json.dumps(settings),
             "result": json.dumps(result), "measured_at": "2026-11-01T01:00:00Z", "seconds": 2.5,
         }
         for kind, (settings, result) in accounts.items()
     ]  # fmt: skip
 
 
-def write_label_file(data: Path, plan: Plan | None = None, *, publish: bool = True) -> Path:
-    """Write `labels-<run>.duckdb` into `data`, and move the link `current` to it."""
+def write_library(data: Path, plan: Plan | None = None, *, publish: bool = True) -> Catalogue:
+    """Write a file for each model and pair, all of the run `plan.run`, and name them in the catalogue."""
     plan = plan or planted()
-    data.mkdir(parents=True, exist_ok=True)
-    path = data / f"labels-{plan.run}.duckdb"
+    tables, entries = dict(_rows(plan)), {}
+    kinds: tuple[FileKind, FileKind] = ("model", "pair")
+    for kind in kinds:
+        names = [row["name"] for row in tables.get(KIND_TABLE[kind], [])]
+        entries[kind] = tuple(LabelFileEntry(name=name, run=plan.run) for name in names)
+        for entry in entries[kind]:
+            _write_file(label_file(data, kind, entry), plan, tables, kind, entry.name)
+    catalogue = Catalogue(run=plan.run, models=entries["model"], pairs=entries["pair"])
+    library_folder(data).mkdir(parents=True, exist_ok=True)
+    if publish:
+        replace_catalogue(data, catalogue)
+    return catalogue
+
+
+def planted_file(data: Path, name: str, kind: FileKind = "model") -> Path:
+    """The path of the current file of a planted model or pair."""
+    entry = read_catalogue(data).find(kind, name)
+    assert entry is not None
+    return label_file(data, kind, entry)
+
+
+Tables = dict[sa.Table, list[dict[str, Any]]]
+KIND_TABLE: dict[FileKind, sa.Table] = {"model": model, "pair": pair}
+BUILT = {"built_at": "2026-11-01T00:00:00Z", "versions": "{}"}
+
+
+def _write_file(
+    path: Path, plan: Plan, tables: dict[sa.Table, list[dict[str, Any]]], kind: FileKind, name: str
+) -> None:
+    """Write the file of one model or pair: the rows that are marked with its name, without the mark."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(sa.URL.create("duckdb", database=str(path)))
     with engine.begin() as connection:
         metadata.create_all(connection)
         connection.execute(sa.text("create table alembic_version (version_num varchar)"))
         connection.execute(sa.text("insert into alembic_version values (:revision)"), {"revision": plan.revision})
-        for table, rows in _rows(plan):
-            _load(connection, table, rows)
+        _load(connection, build, [{"run": plan.run, **BUILT}])
+        for table, rows in tables.items():
+            mark = "name" if table is KIND_TABLE[kind] else kind
+            own = [row for row in rows if row.get(mark) == name]
+            _load(
+                connection,
+                table,
+                [{column: value for column, value in row.items() if column in table.c} for row in own],
+            )
     engine.dispose()
-    if publish:
-        move_link(data, path.name)
-    return path
+    if kind == "pair":
+        _write_counterparts(counterparts_file(path), [row for row in tables[drift] if row["pair"] == name])
+
+
+def _write_counterparts(path: Path, rows: list[dict[str, Any]]) -> None:
+    tokens = [f"{side}_{place}" for side in ("base", "instruct") for place in range(NAMED)]
+    records = [
+        RECORD.pack(row["cosine"], row["same_top"], row["near_tie"], *(row.get(name, NO_TOKEN) for name in tokens))
+        for row in rows
+    ]
+    path.write_bytes(HEADER.pack(MAGIC, len(records)) + b"".join(records))
 
 
 def _load(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
@@ -201,56 +253,36 @@ def _load(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]
     raw.unregister("planted")
 
 
-def move_link(data: Path, target: str) -> None:
-    """Point `current` at `target`, in one step."""
-    fresh = data / ".current-new"
-    fresh.symlink_to(target)
-    fresh.replace(data / "current")
-
-
 def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
-    yield build, [{"run": plan.run, "built_at": "2026-11-01T00:00:00Z", "versions": "{}"}]
+    """The rows of every table, each marked with the name of its model or pair."""
+    yield model, [_model(name) for name in MODELS]
     yield (
         tokenizer,
         [
-            {"id": number, "hash": hash_, "vocab": len(entries(number)), "json": serialised()}
-            for number, hash_ in enumerate(HASHES)
+            {"model": name, "hash": HASHES[number], "vocab": len(entries(number)), "json": serialised()}
+            for name, number in MODELS.items()
         ],
     )
     yield (
         token,
         [
-            {"tokenizer": number, "id": id_, "text": text, "folded": fold(text), "kind": kind}
-            for number in range(len(HASHES))
+            {"model": name, "id": id_, "text": text, "folded": fold(text), "kind": kind}
+            for name, number in MODELS.items()
             for id_, (text, kind) in enumerate(entries(number))
         ],
     )
-    yield model, [_model(name, id_) for id_, name in enumerate(MODELS)]
     labels = list(_labels(plan))
     yield label, [values for _, values in labels]
     yield (
         label_by_token,
         sorted(
             (row for key, values in labels for row in _by_token(plan, key, values)),
-            key=lambda row: (row["tokenizer"], row["token"], list(Side).index(row["side"]), -row["z"]),
+            key=lambda row: (row["token"], list(Side).index(row["side"]), -row["z"]),
         ),
     )
     if plan.pairs:
-        ids = list(MODELS)
-        yield (
-            pair,
-            [
-                {
-                    "id": number,
-                    "name": name,
-                    "note": NOTE if number == 0 else None,
-                    "base": ids.index(base),
-                    "instruct": ids.index(instruct),
-                }
-                for number, (name, (base, instruct)) in enumerate(PAIRS.items())
-            ],
-        )
-        tops = {key: values["top_ids"][0] for key, values in labels}
+        yield pair, [_pair(name, NOTE if place == 0 else None) for place, name in enumerate(PAIRS)]
+        tops = {key: values["top_ids"][:NAMED] for key, values in labels}
         moved = list(_drift(plan, tops))
         yield drift, moved
         yield agreement, list(_agreements(moved))
@@ -274,7 +306,7 @@ def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
 
 
 def _at(name: str, layer: int, neuron: int) -> dict[str, Any]:
-    return {"model": list(MODELS).index(name), "layer": layer, "neuron": neuron}
+    return {"model": name, "layer": layer, "neuron": neuron}
 
 
 def views(name: str) -> list[View]:
@@ -282,13 +314,20 @@ def views(name: str) -> list[View]:
     return [View.up, View.gate, View.down] if GATED[name] else [View.up, View.down]
 
 
-def _model(name: str, id_: int) -> dict[str, Any]:
+def _pair(name: str, note: str | None) -> dict[str, Any]:
+    base, instruct = PAIRS[name]
+    runs = {"base_mapped_in": MAPPED_IN, "instruct_mapped_in": MAPPED_IN}
+    return {"name": name, "base": base, "instruct": instruct, "tokenizer": HASHES[0], "note": note, **runs}
+
+
+def _model(name: str) -> dict[str, Any]:
     settings = {"views": [view.value for view in views(name)], "lenses": ["logit", "cosine"], "top_k": TOP}
     return {
-        "id": id_, "name": name, "source": f"planted/{name}", "revision": None, "source_hash": f"hash-{name}",
+        "name": name, "source": f"planted/{name}", "revision": None, "source_hash": f"hash-{name}",
         "adapter": None, "architecture": "LlamaForCausalLM" if GATED[name] else "GPT2LMHeadModel", "layers": LAYERS,
         "neurons": NEURONS, "width": 8, "vocab": 320, "gated": GATED[name], "tied": True, "chat": name == "tiny-chat",
-        "note": None, "tokenizer": MODELS[name], "dtype": "float32", "device": "cpu", "versions": '{"torch": "2.13.0"}',
+        "note": None, "tokenizer": HASHES[MODELS[name]], "mapped_in": MAPPED_IN,
+        "dtype": "float32", "device": "cpu", "versions": '{"torch": "2.13.0"}',
         "settings": json.dumps(settings), "mapped_at": "2026-11-01T00:00:00Z", "seconds": 1.5,
     }  # fmt: skip
 
@@ -326,41 +365,36 @@ def _label(
 
 
 def _by_token(plan: Plan, key: Key, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    name = key[0]
     first = {place: values["top_ids"][place] for place in range(NAMED)}
     shared = {column: values[column] for column in ("model", "view", "lens", "layer", "neuron", "layer_z", "strength")}
     for side in Side:
         for rank, (id_, score) in enumerate(zip(values[f"{side}_ids"], values[f"{side}_scores"], strict=True)):
             yield {
-                **shared, "tokenizer": MODELS[name], "token": id_, "side": side, "rank": rank, "score": score,
+                **shared, "token": id_, "side": side, "rank": rank, "score": score,
                 "z": (score - 0.1) / 0.5, **{f"top_{place}": id_ for place, id_ in first.items()},
-                "effect": plan.effects.get(key), "agreement": _agreement(plan, key),
+                "effect": plan.effects.get(key),
             }  # fmt: skip
 
 
-def _agreement(plan: Plan, key: Key) -> bool | None:
-    first = next((known for known, names in PAIRS.items() if key[0] in names), None)
-    return None if first is None or not plan.pairs else (first, *key[1:]) not in plan.changed
-
-
-def _drift(plan: Plan, tops: dict[Key, int]) -> Iterator[dict[str, Any]]:
+def _drift(plan: Plan, tops: dict[Key, list[int]]) -> Iterator[dict[str, Any]]:
     """What a pair's top tokens say is planted apart from them: those drawn from the filler never agree."""
     for number, (name, (base, instruct)) in enumerate(PAIRS.items()):
         for view, lens, layer, neuron in product(View, Lens, range(LAYERS), range(NEURONS)):
             place = (view, lens, layer, neuron)
             same_top = (name, *place) not in plan.changed
             yield {
-                "pair": number, "view": view, "lens": lens, "layer": layer, "neuron": neuron,
+                "pair": name, "view": view, "lens": lens, "layer": layer, "neuron": neuron,
                 "cosine": 0.9 - number / 10, "same_top": same_top, "near_tie": False, "base_margin": 0.5,
                 "instruct_margin": 0.5, "overlap": 0.5, "base_rank": 0 if same_top else None,
-                "instruct_rank": 0 if same_top else None, "base_token": tops[base, *place],
-                "instruct_token": tops[base if same_top else instruct, *place],
+                "instruct_rank": 0 if same_top else None,
+                **{f"base_{rank}": token for rank, token in enumerate(tops[base, *place])},
+                **{f"instruct_{rank}": token for rank, token in enumerate(tops[instruct, *place])},
             }  # fmt: skip
 
 
 def _agreements(moved: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Of every pair, view and lens, and of each of their layers."""
-    for group, layer in product(product(range(len(PAIRS)), View, Lens), (None, *range(LAYERS))):
+    for group, layer in product(product(PAIRS, View, Lens), (None, *range(LAYERS))):
         rows = [row for row in moved if (row["pair"], row["view"], row["lens"]) == group]
         rows = [row for row in rows if layer in (None, row["layer"])]
         yield {
@@ -376,7 +410,7 @@ def _concepts(moved: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for side, other in (("base", "instruct"), ("instruct", "base")):
             if not row["same_top"]:
                 where = {name: row[name] for name in ("pair", "view", "lens")}
-                yield {**where, "token": row[f"{side}_token"], f"{side}_neurons": 1, f"{other}_neurons": 0}
+                yield {**where, "token": row[f"{side}_0"], f"{side}_neurons": 1, f"{other}_neurons": 0}
 
 
 def _effects() -> Iterator[dict[str, Any]]:

@@ -4,12 +4,10 @@
 two rows changed places.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,6 +15,7 @@ from neuronym.contract import Lens, Side, Strength, View
 from neuronym.label_tables import code
 from neuronym.settings import Settings
 from tests.checkpoints import make_checkpoint
+from tests.reading import rows
 from worker.map_run import MapRun
 
 NOTE = "This is a stand-in for the base model, made for tests."
@@ -85,17 +84,15 @@ class Label(NamedTuple):
 
 
 class PairFile:
-    """The mapped pairs, read by plain SQL from a copy: one process opens a file in one way only."""
+    """The mapped pairs, read by plain SQL."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
         self._labels: dict[tuple[str, Lens], dict[tuple[View, int, int], Label]] = {}
-        self._copy = shutil.copy((data / "current").resolve(), data / "copy.duckdb")
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """What a statement finds in the label file."""
-        with duckdb.connect(str(self._copy), read_only=True) as connection:
-            return connection.execute(statement).fetchall()
+        """What a statement finds in the library."""
+        return rows(self.data, statement)
 
     def labels(self, model: str, lens: Lens) -> dict[tuple[View, int, int], Label]:
         """All labels of a model under a lens, by view, layer and index."""

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from neuronym.contract import ErrorAnswer
 from neuronym.settings import Settings
-from tests.app.label_files import HASHES, Plan, token_ids, write_label_file
+from tests.app.label_files import HASHES, Plan, token_ids, write_library
 
 QUESTIONS = [
     "/api/v1/models",
@@ -64,10 +64,10 @@ def test_one_who_has_an_older_answer_gets_the_new_one(client: TestClient) -> Non
 
 
 def test_a_newer_label_file_has_another_etag(tmp_path: Path) -> None:
-    write_label_file(tmp_path, Plan("one"))
+    write_library(tmp_path, Plan("one"))
     with TestClient(create_app(Settings(data=tmp_path))) as client:
         had = client.get("/api/v1/models").headers["ETag"]
-        write_label_file(tmp_path, Plan("two"))
+        write_library(tmp_path, Plan("two"))
         response = client.get("/api/v1/models", headers={"If-None-Match": had})
     assert (response.status_code, response.json()["run"]) == (200, "two")
 

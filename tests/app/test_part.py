@@ -1,5 +1,6 @@
 """A model of which only a part is mapped: pages and answers say so, and what is not mapped is refused in a sentence."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from starlette.testclient import TestClient
 from app.cli.doctor import examine
 from app.errors import NotFound
 from app.labelfile.catalog import Catalog
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.main import create_app
 from app.pages.tour import tour
 from app.queries.clamps import check_clamps
@@ -47,7 +48,7 @@ def client(data: Path) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="module")
-def labels(data: Path) -> Iterator[LabelFile]:
+def labels(data: Path) -> Iterator[Library]:
     """That file, open."""
     catalog = Catalog(Settings(data=data))
     yield catalog.current()
@@ -78,7 +79,7 @@ def test_a_layer_the_model_does_not_have_is_still_told_apart(client: TestClient)
     assert (changed.status_code, changed.json()["error"]) == (404, REFUSAL.format(0))
 
 
-def test_one_mapped_layer_is_named_as_one(labels: LabelFile) -> None:
+def test_one_mapped_layer_is_named_as_one(labels: Library) -> None:
     with pytest.raises(NotFound, match="Layer 0 of lone is not mapped, only layer 3 of 4: "):
         check_layer(labels.models["lone"], 0)
 
@@ -120,14 +121,14 @@ def test_no_link_leads_to_what_is_not_mapped(client: TestClient, address: str) -
     assert {link: code for link in links if (code := client.get(link).status_code) != 200} == {}
 
 
-def test_previous_and_next_stay_in_the_part(labels: LabelFile) -> None:
+def test_previous_and_next_stay_in_the_part(labels: Library) -> None:
     first, last = neuron(labels, "before", 1, 0).neighbours, neuron(labels, "before", 2, NEURONS - 1).neighbours
     assert (first.previous, first.next) == (None, "L1N1")
     assert (last.previous, last.next) == (f"L2N{NEURONS - 2}", None)
     assert neuron(labels, "before", 1, NEURONS - 1).neighbours.next == "L2N0"
 
 
-def test_the_tour_stays_in_the_part(labels: LabelFile) -> None:
+def test_the_tour_stays_in_the_part(labels: Library) -> None:
     assert {stop.layer for stop in tour(labels, "lone")} <= {3}
 
 
@@ -142,7 +143,7 @@ def test_a_search_for_an_address_says_why_it_is_not_found(client: TestClient) ->
     assert "There is no neuron L9N7" in " ".join(client.get("/api/v1/search?q=L9N7").json()["notes"])
 
 
-def test_a_neuron_whose_layer_is_not_mapped_can_be_clamped(client: TestClient, labels: LabelFile) -> None:
+def test_a_neuron_whose_layer_is_not_mapped_can_be_clamped(client: TestClient, labels: Library) -> None:
     request = ClampRequest(model="before", prompt="a", clamps=[Clamp(layer=0, index=7, value=3.0)])
     assert check_clamps(labels, request) == request
     page = text(client, "/playground?model=before&prompt=a&clamp=L0N7:up:set:3")
@@ -150,8 +151,7 @@ def test_a_neuron_whose_layer_is_not_mapped_can_be_clamped(client: TestClient, l
 
 
 def test_a_model_that_grew_alone_has_its_pair_in_the_part(tiny_llama: Path, data: Path, tmp_path: Path) -> None:
-    (tmp_path / "labels.duckdb").write_bytes((data / "current").read_bytes())
-    (tmp_path / "current").symlink_to("labels.duckdb")
+    shutil.copytree(data / "library", tmp_path / "library")
     MapRun(Settings(data=tmp_path)).map([str(tiny_llama)], ["before"])
     with TestClient(create_app(Settings(data=tmp_path))) as client:
         alone = client.get("/api/v1/neurons/before/0/7").json()
@@ -165,7 +165,7 @@ def test_a_model_that_grew_alone_has_its_pair_in_the_part(tiny_llama: Path, data
 
 
 def test_the_doctor_tells_of_the_part(data: Path) -> None:
-    (found,) = [check for check in examine(Settings(data=data, port=9)).checks if check.name == "label file"]
+    (found,) = [check for check in examine(Settings(data=data, port=9)).checks if check.name == "library"]
     assert found.state == "ok"
     assert f"before (4 x {NEURONS} neurons, layers 1 to 2 mapped)" in found.says
     assert f"lone (4 x {NEURONS} neurons, layer 3 mapped)" in found.says

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.main import create_app
 from neuronym.settings import Settings
-from tests.app.label_files import write_label_file
+from tests.app.label_files import write_library
 from tests.serving import PATIENCE, served, until
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.serving.runner import Runner
@@ -69,7 +69,7 @@ def clamping(data: Path, model: str, spec: str, others: Mapping[str, Opener] | N
 def planted_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app on the planted label file of the app's tests: pairs, effects and hostile tokens, no worker."""
     data = tmp_path_factory.mktemp("planted-site")
-    write_label_file(data)
+    write_library(data)
     with served(create_app(Settings(data=data))) as address:
         yield address
 

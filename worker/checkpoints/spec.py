@@ -58,6 +58,24 @@ def may_be_adapter_on_hub(spec: str) -> bool:
     return not is_path(spec) and "/" in spec and HUB_ID.match(spec.partition("@")[0]) is not None
 
 
+def without_folders(spec: str, adapter: str | None = None) -> str:
+    """A recorded spec with nothing but the last part of its paths; hub ids and known names stay.
+
+    Args:
+        adapter: the folder of its adapter, where it has one.
+    """
+    if adapter is None:
+        return _last_part(spec)
+    if spec.endswith(f"+{adapter}"):  # a folder may have pluses in its name
+        return f"{_last_part(spec.removesuffix(f'+{adapter}'))}+{_last_part(adapter)}"
+    model, plus, added = spec.rpartition("+")
+    return f"{_last_part(model)}{plus}{_last_part(added)}"
+
+
+def _last_part(spec: str) -> str:
+    return Path(spec).name if is_path(spec) else spec
+
+
 def _is_adapter(spec: str | None) -> bool:
     """Whether an adapter's folder holds one; a model alone needs none."""
     return spec is None or (expand(spec) / "adapter_config.json").exists()

@@ -7,12 +7,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from neuronym.contract import Kind
 from neuronym.label_tables import fold
 from worker.checkpoints.spelling import Spelling
-from worker.errors import CheckpointError
+from worker.errors import CheckpointError, first_line
 
 LARGEST_ID = 2**24  # the largest vocabularies have 2**19 entries
 
@@ -62,6 +63,23 @@ def read_vocabulary(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
     ]
     identity = hashlib.sha256(json.dumps(tokens, ensure_ascii=False).encode()).hexdigest()[:16]
     return Vocabulary(entries, identity, serialised)
+
+
+def parse_vocabulary(tokenizer_json: str) -> Vocabulary:
+    """Read the entries of a tokenizer.json, such as `Vocabulary.json` is.
+
+    Raises:
+        CheckpointError: the tokenizers library cannot read it, or an id is beyond all that models have.
+    """
+    try:
+        tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+            tokenizer_object=Tokenizer.from_str(tokenizer_json)
+        )
+        return read_vocabulary(tokenizer)
+    except (KeyboardInterrupt, SystemExit, CheckpointError):
+        raise
+    except BaseException as error:  # the tokenizers library raises bare Exceptions, and panics as a BaseException
+        raise CheckpointError(f"The tokenizer cannot be read ({first_line(error)[:200]}).") from error
 
 
 def _entry(id_: int, token_bytes: bytes) -> Entry:

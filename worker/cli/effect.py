@@ -8,6 +8,7 @@ import torch
 
 from neuronym.access import bearer
 from neuronym.contract import Site
+from neuronym.library import library_folder
 from neuronym.settings import Settings
 from worker.cli.layer_option import layers_option
 from worker.errors import CheckpointError, LabelFileError
@@ -33,7 +34,7 @@ def _sites(_context: click.Context, _option: click.Parameter, text: str) -> tupl
 @layers_option("Measure the effect of these now; publish when all that are mapped are measured.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Go on where an earlier run was cut off.")
 @click.option("--polite", is_flag=True, help="Stand still while the service at NEURONYM_WORKER_URL runs a clamp.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the library [NEURONYM_DATA, ./data].")
 @click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on standard output.")
 def effect(
     models: tuple[str, ...],
@@ -45,9 +46,9 @@ def effect(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure each neuron of MODEL on text and under clamps, and publish a label file with the results.
+    """Measure each neuron of MODEL on text and under clamps, and publish the results.
 
-    MODEL is a name in the label file; without one, all that are not measured yet, in order. Without --text
+    MODEL is a name in the library; without one, all that are not measured yet, in order. Without --text
     a model is measured on what it writes by itself. Runs at low priority.
     """
     settings = Settings(data=data) if data else Settings()
@@ -63,7 +64,7 @@ def effect(
     try:
         names = models or measurement.unmeasured()
         if not names and not as_json:
-            click.echo(f"Nothing to measure: every model of the label file in {settings.data} is measured.")
+            click.echo(f"Nothing to measure: every model in {settings.data} is measured.")
         for name in names:
             run = measurement.measure(name)
             click.echo(json.dumps({"model": name, "published": run}) if as_json else _outcome(settings, name, run))
@@ -77,4 +78,4 @@ def _outcome(settings: Settings, name: str, run: str | None) -> str:
         return (
             f"{name}: these layers are measured and kept. Run again without --layers to measure the rest and publish."
         )
-    return f"{name}: published {settings.data / f'labels-{run}.duckdb'}"
+    return f"{name}: published in {library_folder(settings.data)} (run {run})"

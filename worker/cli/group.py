@@ -21,6 +21,11 @@ COMMANDS = {
     "effect": "worker.cli.effect",
     "steer-test": "worker.cli.steer_test",
     "trust": "worker.cli.trust",
+    "list": "worker.cli.inventory",
+    "remove": "worker.cli.inventory",
+    "export-file": "worker.cli.export_file",
+    "add": "worker.cli.add",
+    "upgrade": "worker.cli.upgrade",
 }
 
 

@@ -12,6 +12,7 @@ import click
 import torch
 
 from neuronym.contract import Lens, View
+from neuronym.library import library_folder
 from neuronym.settings import Settings
 from worker.checkpoints.sources import DEMO
 from worker.cli.layer_option import layers_option
@@ -29,7 +30,7 @@ from worker.mapping.recipe import MapRecipe
 @click.argument("models", nargs=-1, metavar="[MODEL [MODEL]]")
 @click.option("--pair", "known_pair", help=f"Map a pair known by name: {', '.join(KNOWN_PAIRS)}.")
 @click.option("--pair-name", default="", help="What two models given as BASE INSTRUCT are called as a pair.")
-@click.option("--name", "names", multiple=True, help="Name in the label file; one a model, in order.")
+@click.option("--name", "names", multiple=True, help="Name in the library; one a model, in order.")
 @click.option("--views", default=",".join(View), show_default=True, help="Weight vectors to decode.")
 @click.option("--lenses", default=",".join(Lens), show_default=True, help="Lenses to decode with.")
 @click.option("--top-k", default=20, show_default=True, type=click.IntRange(5, 200), help="Top tokens kept a label.")
@@ -50,8 +51,8 @@ from worker.mapping.recipe import MapRecipe
 )
 @click.option("--ray-address", help="The Ray cluster [RAY_ADDRESS, else one of this machine alone].")
 @layers_option("Map these layers only; mapping the rest later goes on from them.")
-@click.option("--resume/--fresh", default=True, show_default=True, help="Go on where an earlier run was cut off.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
+@click.option("--resume/--fresh", default=True, show_default=True, help="Keep what is mapped, or begin anew.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the library [NEURONYM_DATA, ./data].")
 @click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on standard output.")
 def map_command(
     models: tuple[str, ...],
@@ -70,10 +71,10 @@ def map_command(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Decode every neuron of MODEL, or of a pair BASE INSTRUCT, and publish a label file.
+    """Decode every neuron of MODEL, or of a pair BASE INSTRUCT, and publish their label files.
 
     MODEL is a hub id (org/model or org/model@revision), a folder, a GGUF file, any of these with +ADAPTER (a PEFT
-    LoRA folder or hub id), or `demo`, which is the demo pair; one of the two goes by its name in the label file.
+    LoRA folder or hub id), or `demo`, which is the demo pair; one of the two goes by its name in the library.
     """
     settings = Settings(data=data) if data else Settings()
     if settings.threads:
@@ -100,7 +101,9 @@ def map_command(
                 run = mapping.map(requested.models, names)
     except (CheckpointError, EngineError, LabelFileError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(json.dumps({"published": run}) if as_json else f"Published {settings.data / f'labels-{run}.duckdb'}")
+    click.echo(
+        json.dumps({"published": run}) if as_json else f"Published in {library_folder(settings.data)} (run {run})"
+    )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ def serve(host: str, port: int) -> None:
     """Serve clamps on the models of the current label file."""
     import uvicorn  # only here: mapping needs no web server
 
-    from worker.labelfile.checkpoints import PublishedCheckpoints
+    from worker.library.checkpoints import PublishedCheckpoints
     from worker.serving.service import create_service
 
     settings = Settings()

@@ -1,4 +1,4 @@
-"""`neuronym-worker trust`: write the report on labels of a measured label file, as Markdown with a chart."""
+"""`neuronym-worker trust`: write the report on labels of measured models, as Markdown with a chart."""
 
 from pathlib import Path
 
@@ -22,15 +22,14 @@ CHART = "trust.svg"
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Folder to write into.")
 @click.option("--json", "figures", type=click.Path(path_type=Path), help="Write every figure as JSON here, too.")
 @click.option("--sample", default=128, show_default=True, type=click.IntRange(2), help="Neurons a layer for recipes.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of the label files [NEURONYM_DATA, ./data].")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the library [NEURONYM_DATA, ./data].")
 def trust(models: tuple[str, ...], out: Path, figures: Path | None, sample: int, data: Path | None) -> None:
     """Report how often labels hold, as trust.md and trust.svg.
 
-    MODEL is a name in the label file whose effect is measured (default: all that are). On the first one other recipes
+    MODEL is the name of a mapped model whose effect is measured (default: all that are). On the first one other recipes
     for labels are tried too, on a sample of its neurons.
     """
-    from worker.labelfile.checkpoints import PublishedCheckpoints
-    from worker.labelfile.read import published_measurements
+    from worker.library.published import published_models
     from worker.trust.holding import judge_labels
     from worker.trust.study import try_recipes
 
@@ -38,10 +37,9 @@ def trust(models: tuple[str, ...], out: Path, figures: Path | None, sample: int,
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:
-        measured = published_measurements(settings.data)
-        names = models or [name for name in PublishedCheckpoints(settings.data) if (name, "effect") in measured]
+        names = models or [model.name for model in published_models(settings.data) if "effect" in model.measured]
         if not names:
-            raise CheckpointError(f"No model of the label file in {settings.data} is measured. Run `effect` first.")
+            raise CheckpointError(f"No model in {settings.data} is measured. Run `effect` first.")
         report = TrustReport(
             models=[judge_labels(settings.data, name) for name in names],
             recipes=try_recipes(settings, names[0], sample, _print_progress),

@@ -1,1 +1,1 @@
-"""The label file: build it from shards, derive tables, check it, publish it in one step, and read it back."""
+"""One label file: that of a model or of a pair, built from shards or from another file, checked, and closed."""

@@ -1,4 +1,4 @@
-"""The check that a label file just built is complete: each label of each mapped layer once, each token searchable.
+"""The check that a model's new file is complete: each label of each mapped layer once, each token searchable.
 
 Works on an open connection. Knows tables only.
 """
@@ -13,8 +13,8 @@ from neuronym.contract import mapped_layers
 from worker.errors import LabelFileError
 
 _LABELS = """
-    SELECT count(*), count(DISTINCT (view, lens, layer, neuron)) FILTER (layer BETWEEN :first AND :last)
-    FROM label WHERE model = :id"""
+    SELECT count(*), count(DISTINCT (view, lens, layer, expert, neuron)) FILTER (layer BETWEEN :first AND :last)
+    FROM label"""
 
 
 def check_complete(connection: sa.Connection) -> None:
@@ -23,8 +23,7 @@ def check_complete(connection: sa.Connection) -> None:
     Raises:
         LabelFileError: a label or search row is missing or doubled.
     """
-    for model in connection.execute(sa.select(label_tables.model)).mappings():
-        _check_labels(connection, model)
+    _check_labels(connection, connection.execute(sa.select(label_tables.model)).mappings().one())
     tokens = connection.scalar(sa.text("SELECT coalesce(sum(len(top_ids) + len(bottom_ids)), 0) FROM label"))
     searchable = connection.scalar(sa.text("SELECT count(*) FROM label_by_token"))
     if tokens != searchable:
@@ -35,9 +34,7 @@ def _check_labels(connection: sa.Connection, model: sa.RowMapping) -> None:
     settings: dict[str, Any] = json.loads(model["settings"])
     layers = mapped_layers(settings, model["layers"])
     expected = len(layers) * model["neurons"] * len(settings["views"]) * len(settings["lenses"])
-    loaded, distinct = connection.execute(
-        sa.text(_LABELS), {"id": model["id"], "first": layers[0], "last": layers[-1]}
-    ).one()
+    loaded, distinct = connection.execute(sa.text(_LABELS), {"first": layers[0], "last": layers[-1]}).one()
     if not loaded == distinct == expected:
         raise LabelFileError(
             f"{model['name']} should have {expected:,} labels, but {loaded:,} were loaded, {distinct:,} of them "

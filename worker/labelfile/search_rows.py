@@ -8,28 +8,21 @@ import sqlalchemy as sa
 
 from neuronym.contract import Direction, Lens, Side, View
 from neuronym.label_tables import NAMED, code, label_place
-from worker.labelfile.derived import NATURAL_SITES, strength_of
-
-# A model's agreement is that with its counterpart in the first pair that it belongs to.
-_FIRST_AGREEMENT = """
-    SELECT m.id AS model, d.view, d.lens, d.layer, d.neuron, d.same_top
-    FROM (SELECT id, (SELECT min(p.id) FROM pair p WHERE model.id IN (p.base, p.instruct)) AS pair FROM model) m
-    JOIN drift d ON d.pair = m.pair"""
+from worker.labelfile.derived import NATURAL_SITES, strength_of, thresholds_of
 
 # Deltas of a neuron clamped high at each view's natural site.
 _DELTAS = f"""
-    SELECT model, view, layer, neuron, deltas
+    SELECT view, layer, expert, neuron, deltas
     FROM effect JOIN (VALUES {NATURAL_SITES}) natural_site (view, site) USING (site)
     WHERE direction = {code(Direction.high)}"""
 
 # Values of a label as a whole are joined before its tokens become rows, which are thirty times as many.
 _LABELS = f"""
-    SELECT l.*, m.tokenizer, t.model AS judged, weak_above, strong_above, deltas, same_top
+    SELECT l.*, weak_above, strong_above, deltas
     FROM label l
-    JOIN model m ON m.id = l.model AND m.tokenizer = :tokenizer
-    LEFT JOIN threshold t USING (model, view, lens, layer)
-    LEFT JOIN ({_DELTAS}) x USING (model, view, layer, neuron)
-    LEFT JOIN ({_FIRST_AGREEMENT}) a USING (model, view, lens, layer, neuron)"""
+    LEFT JOIN ({thresholds_of()}) t USING (view, lens, layer)
+    LEFT JOIN ({_DELTAS}) x ON (x.view, x.layer, x.neuron) = (l.view, l.layer, l.neuron)
+        AND x.expert IS NOT DISTINCT FROM l.expert"""
 
 
 def _side_rows(side: Side) -> str:
@@ -44,40 +37,39 @@ def _side_rows(side: Side) -> str:
         for lens in Lens
     )
     return f"""
-        SELECT tokenizer, unnest({side}_ids) AS token, {code(side)} AS side, unnest({side}_scores) AS score, mean, std,
-            model, view, lens, layer, neuron, unnest(range(len({side}_ids))) AS rank,
+        SELECT unnest({side}_ids) AS token, {code(side)} AS side, unnest({side}_scores) AS score, mean, std,
+            view, lens, layer, expert, neuron, unnest(range(len({side}_ids))) AS rank,
             {", ".join(f"top_ids[{place + 1}] AS top_{place}" for place in range(NAMED))}, layer_z,
-            {strength_of("labels", f"{side}_scores", "labels", "judged")} AS strength,
-            deltas[CASE {places} END] AS effect, same_top
+            {strength_of("labels", f"{side}_scores", "labels")} AS strength,
+            deltas[CASE {places} END] AS effect
         FROM labels"""
 
 
 _TOPS = ", ".join(f"top_{place}" for place in range(NAMED))
 
 _INSERT = f"""
-    INSERT INTO label_by_token (tokenizer, token, side, z, model, view, lens, layer, neuron, rank, score,
-        {_TOPS}, layer_z, strength, effect, agreement)
+    INSERT INTO label_by_token (token, side, z, view, lens, layer, expert, neuron, rank, score, {_TOPS}, layer_z,
+        strength, effect)
     WITH labels AS NOT MATERIALIZED ({_LABELS})
-    SELECT tokenizer, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z,
-        model, view, lens, layer, neuron, rank, score, {_TOPS}, layer_z, strength, effect, same_top
+    SELECT token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z, view, lens, layer, expert, neuron,
+        rank, score, {_TOPS}, layer_z, strength, effect
     FROM ({" UNION ALL ".join(_side_rows(side) for side in Side)})
     WHERE token BETWEEN :first AND :last
-    ORDER BY token, side, z DESC, model, view, lens, layer, neuron"""
+    ORDER BY token, side, z DESC, view, lens, layer, expert, neuron"""
 
-_TOKENS = " UNION ALL ".join(f"SELECT model, unnest({side}_ids) AS token FROM label" for side in Side)
+_TOKENS = " UNION ALL ".join(f"SELECT unnest({side}_ids) AS token FROM label" for side in Side)
 
 # Ranges of tokens with about :at_once rows each, or one token with more.
 _RANGES = f"""
-    SELECT tokenizer, min(token) AS first, max(token) AS last
+    SELECT min(token) AS first, max(token) AS last
     FROM (
-        SELECT tokenizer, token, (sum(n) OVER (PARTITION BY tokenizer ORDER BY token) - n) // :at_once AS range
-        FROM (
-            SELECT m.tokenizer, e.token, count(*) AS n FROM ({_TOKENS}) e JOIN model m ON m.id = e.model GROUP BY ALL))
-    GROUP BY tokenizer, range
-    ORDER BY tokenizer, first"""
+        SELECT token, (sum(n) OVER (ORDER BY token) - n) // :at_once AS range
+        FROM (SELECT token, count(*) AS n FROM ({_TOKENS}) GROUP BY token))
+    GROUP BY range
+    ORDER BY first"""
 
 
 def insert_search_rows(connection: sa.Connection, at_once: int) -> None:
-    """Fill `label_by_token`, about `at_once` rows at a time; needs the temporary table `threshold`."""
+    """Fill `label_by_token`, about `at_once` rows at a time."""
     for token_range in connection.execute(sa.text(_RANGES), {"at_once": at_once}).mappings().all():
         connection.execute(sa.text(_INSERT), dict(token_range))

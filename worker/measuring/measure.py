@@ -22,11 +22,12 @@ from neuronym.label_tables import QUANTILES, code
 from neuronym.settings import Settings
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.errors import CheckpointError
-from worker.labelfile.build import Additions, publish
-from worker.labelfile.checkpoints import PublishedCheckpoints
-from worker.labelfile.contents import MeasuredTable
-from worker.labelfile.data_folder import check_data_folder
-from worker.labelfile.read import published_layers, published_measurements, published_tokens
+from worker.labelfile.model_file import MeasuredTable
+from worker.library.checkpoints import PublishedCheckpoints
+from worker.library.data_folder import check_data_folder
+from worker.library.holds import hold
+from worker.library.publish import Additions, publish
+from worker.library.published import published_model, published_models, published_tokens
 from worker.machine.device import choose_device, precision
 from worker.mapping.progress import BUILDING, MeasuringProgress, ReportProgress, TellLine
 from worker.mapping.shards import ShardFolder
@@ -55,37 +56,37 @@ class Measurement:
     tell: TellLine = lambda _: None
 
     def unmeasured(self) -> list[str]:
-        """List the models of the current label file whose effect is not measured, in the order they were mapped.
+        """List the models of the library whose effect is not measured, in the order they were mapped.
 
         Raises:
-            CheckpointError: there is no label file.
+            CheckpointError: there are no models.
         """
-        data = self.settings.data
-        names = list(PublishedCheckpoints(data))
-        if not names:
-            raise CheckpointError(f"There is no label file in {data}. Map a model first.")
-        measured = published_measurements(data)
-        return [name for name in names if (name, "effect") not in measured]
+        models = published_models(self.settings.data)
+        if not models:
+            raise CheckpointError(f"There is no model in {self.settings.data}. Map one first.")
+        return [model.name for model in models if "effect" not in model.measured]
 
     def measure(self, name: str) -> str | None:
-        """Measure one model and publish; return the run id, or None while the effect of a layer is missing.
+        """Measure one model and publish; return the library's run id, or None while the effect of a layer is missing.
 
         Raises:
-            CheckpointError: the model is not in the label file, or cannot be loaded or measured.
-            LabelFileError: the label file cannot be read or built.
+            CheckpointError: the model is not in the library, or cannot be loaded or measured.
+            LabelFileError: another run works on the model, or its label file cannot be read or built.
         """
-        check_data_folder(self.settings.data)
-        published = PublishedCheckpoints(self.settings.data)
-        if name not in published:
-            known = f"There are: {', '.join(published)}." if published else "There are none: map one first."
-            raise CheckpointError(f"There is no model {name!r} in the label file. {known}")
-        steps = _ModelMeasurement(self, name, published[name](), published_layers(self.settings.data)[name])
-        activity = steps.activity()
-        effect = steps.effect(activity)
-        if effect is None:
-            return None
-        self.tell(BUILDING)
-        return publish(Additions(measured=[activity, effect]), self.settings)
+        data = self.settings.data
+        check_data_folder(data)
+        with hold(data, {"model": [name]}):
+            checkpoints, published = PublishedCheckpoints(data), published_model(data, name)
+            if published is None:
+                known = f"There are: {', '.join(checkpoints)}." if checkpoints else "There are none: map one first."
+                raise CheckpointError(f"There is no model {name!r} in the library. {known}")
+            steps = _ModelMeasurement(self, name, checkpoints[name](), published.layers)
+            activity = steps.activity()
+            effect = steps.effect(activity)
+            if effect is None:
+                return None
+            self.tell(BUILDING)
+            return publish(Additions(measured=[activity, effect]), self.settings)
 
 
 class _ModelMeasurement:

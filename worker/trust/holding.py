@@ -1,6 +1,6 @@
-"""Whether the labels of a mapped and measured model hold, read from the label file.
+"""Whether the labels of a mapped and measured model hold, read from its label file.
 
-Counts the trials that the label file's measured effects make. Knows tables; measures nothing itself.
+Counts the trials that the file's measured effects make. Knows tables; measures nothing itself.
 """
 
 import json
@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from neuronym.contract import Lens, Site, Strength, View, mapped_layers, name_layers
 from worker.errors import CheckpointError
-from worker.labelfile.build import current_file
 from worker.labelfile.derived import TRIALS
+from worker.labelfile.label_file import read_file
+from worker.library.current import current_file
 from worker.trust.report import THIRDS, LabelGroup, ModelReport
 
 _GROUPS = f"""
@@ -20,7 +21,7 @@ _GROUPS = f"""
         avg(holds::INT) AS rises, avg(control_holds::INT) AS control_rises, avg(beyond_control::INT) AS beyond_control,
         avg(delta) AS mean, avg(control) AS control_mean,
         median(place_among_all) AS rank
-    FROM (SELECT *, layer * {len(THIRDS)} // :layers AS third FROM trial WHERE model = :id)
+    FROM (SELECT *, layer * {len(THIRDS)} // :layers AS third FROM trial)
     GROUP BY GROUPING SETS (
         (view, lens, site), (view, lens, site, layer), (view, lens, site, third),
         (view, lens, site, strength), (view, lens, site, third, strength))
@@ -28,27 +29,24 @@ _GROUPS = f"""
 
 
 def judge_labels(data: Path, name: str) -> ModelReport:
-    """Report how the labels of one model of the current label file hold.
+    """Report how the labels of one model of the library hold.
 
     Raises:
-        CheckpointError: the model is not in the file or only partly mapped, or its effect is not measured.
+        CheckpointError: the model is only partly mapped, or its effect is not measured.
+        LabelFileError: there is no such model.
     """
-    with current_file(data) as connection:
-        model = connection.execute(
-            sa.text("SELECT id, layers, neurons, note, settings FROM model WHERE name = :name"), {"name": name}
-        ).first()
-        if model is None:
-            raise CheckpointError(f"There is no model {name!r} in the label file.")
+    with read_file(current_file(data, "model", name)) as connection:
+        model = connection.execute(sa.text("SELECT layers, neurons, note, settings FROM model")).one()
         mapped = mapped_layers(json.loads(model.settings), model.layers)
         if len(mapped) < model.layers:  # its thirds would not be those of the model
             raise CheckpointError(f"{name} is mapped in {name_layers(mapped)} of {model.layers} only. Map the rest.")
         connection.execute(sa.text(TRIALS))
-        rows = connection.execute(sa.text(_GROUPS), {"id": model.id, "layers": model.layers}).mappings()
+        rows = connection.execute(sa.text(_GROUPS), {"layers": model.layers}).mappings()
         groups = [_label_group(row) for row in rows]
         if not groups:
             raise CheckpointError(f"The effect of {name} is not measured. Run `neuronym-worker effect {name}` first.")
-        first = _measurement_result(connection, model.id, "effect")["first"]
-        positions = _measurement_result(connection, model.id, "activity").get("positions", 0)
+        first = _measurement_result(connection, "effect")["first"]
+        positions = _measurement_result(connection, "activity").get("positions", 0)
     return ModelReport(
         model=name,
         note=model.note,
@@ -78,8 +76,8 @@ def _label_group(row: sa.RowMapping) -> LabelGroup:
     )
 
 
-def _measurement_result(connection: sa.Connection, model: int, kind: str) -> dict[str, Any]:
-    """Read the result of a measurement of a model."""
-    query = sa.text("SELECT result FROM measurement WHERE model = :id AND kind = :kind")
-    result: dict[str, Any] = json.loads(connection.scalar(query, {"id": model, "kind": kind}) or "{}")
+def _measurement_result(connection: sa.Connection, kind: str) -> dict[str, Any]:
+    """Read the result of a measurement."""
+    query = sa.text("SELECT result FROM measurement WHERE kind = :kind")
+    result: dict[str, Any] = json.loads(connection.scalar(query, {"kind": kind}) or "{}")
     return result

@@ -1,4 +1,4 @@
-"""The trial of recipes on a model of the label file: a sample of neurons of every layer, clamped as in its measurement.
+"""The trial of recipes on a model of the library: a sample of neurons of every layer, clamped as in its measurement.
 
 Knows where models, ranges and weight vectors come from; knows nothing of what a recipe does.
 """
@@ -10,9 +10,9 @@ import torch
 from neuronym.contract import Direction
 from neuronym.settings import Settings
 from worker.errors import CheckpointError
-from worker.labelfile.checkpoints import PublishedCheckpoints
-from worker.labelfile.read import published_ranges
 from worker.lens.exact import Head
+from worker.library.checkpoints import PublishedCheckpoints
+from worker.library.published import published_ranges
 from worker.machine.device import choose_device, precision
 from worker.measuring.effect import SITES, Ranges
 from worker.measuring.measure import ENDS, build_effects
@@ -23,7 +23,7 @@ from worker.trust.trial import RecipeTrial
 
 
 def try_recipes(settings: Settings, name: str, sample: int, tell: Callable[[int, int], None]) -> list[RecipeResult]:
-    """Try every recipe on a model of the current label file whose activity is measured.
+    """Try every recipe on a model of the library whose activity is measured.
 
     Args:
         sample: the number of neurons of each layer.

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from app.errors import Unprocessable
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.playground.state import ClampRow, Composition
 from app.queries.clamps import units
 from app.queries.lookup import find_model
@@ -15,7 +15,7 @@ NEURONS = 4  # that are added for a concept
 UNMEASURED = 4.0  # the value of a clamp whose neuron has no measured range
 
 
-def add_concept(labels: LabelFile, composition: Composition, concept: str) -> Composition:
+def add_concept(labels: Library, composition: Composition, concept: str) -> Composition:
     """The form with clamps for a concept added. Unprocessable: no further neuron of the model is named after it."""
     model = find_model(labels, composition.model)
     if not concept.strip():
@@ -30,7 +30,7 @@ def add_concept(labels: LabelFile, composition: Composition, concept: str) -> Co
     return composition.with_rows([*rows, *_clamp_rows(labels, model.name, new)])
 
 
-def _search(labels: LabelFile, model: str, concept: str, view: Literal["any", View.down]) -> list[SearchResult]:
+def _search(labels: Library, model: str, concept: str, view: Literal["any", View.down]) -> list[SearchResult]:
     """Neurons named after the concept, those with the largest measured effect first, else by z."""
 
     def search_by(sort: Literal["effect", "z"]) -> list[SearchResult]:
@@ -41,7 +41,7 @@ def _search(labels: LabelFile, model: str, concept: str, view: Literal["any", Vi
     return by_effect if any(result.effect is not None for result in by_effect) else search_by("z")
 
 
-def _clamp_rows(labels: LabelFile, model: str, results: list[SearchResult]) -> list[ClampRow]:
+def _clamp_rows(labels: Library, model: str, results: list[SearchResult]) -> list[ClampRow]:
     """Clamps that add each neuron's own unit to it."""
     clamps = [Clamp(layer=result.layer, index=result.index, site=OWN_SITE[result.view], value=0) for result in results]
     own_units = units(labels, find_model(labels, model), clamps)

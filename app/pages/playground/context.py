@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from app.errors import Problem
 from app.html import urls
 from app.html.templates import Fragment, Page
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.charts.sweep import CurveChart
 from app.pages.home import first_model
 from app.pages.neuron_names import Naming, namings
@@ -123,10 +123,10 @@ class ObstaclePart(Fragment):
     obstacle: str | None
 
 
-_by_file: WeakKeyDictionary[LabelFile, dict[str, list[StartingNeuron]]] = WeakKeyDictionary()  # forgotten with its file
+_by_file: WeakKeyDictionary[Library, dict[str, list[StartingNeuron]]] = WeakKeyDictionary()  # forgotten with its file
 
 
-def row_name(labels: LabelFile, model: str, row: ClampRow) -> RowName:
+def row_name(labels: Library, model: str, row: ClampRow) -> RowName:
     """Look up the names of a row's neuron."""
     name = row.neuron_name()
     if name is None:
@@ -138,7 +138,7 @@ def row_name(labels: LabelFile, model: str, row: ClampRow) -> RowName:
         return RowName(problem=str(problem))
 
 
-def fill_page(labels: LabelFile, composition: Composition) -> PlaygroundPage:
+def fill_page(labels: Library, composition: Composition) -> PlaygroundPage:
     """The page with its form filled in; nothing is run yet."""
     return PlaygroundPage(
         run=labels.run,
@@ -153,21 +153,21 @@ def fill_page(labels: LabelFile, composition: Composition) -> PlaygroundPage:
     )
 
 
-def _starting_neurons(labels: LabelFile, model: str) -> list[StartingNeuron]:
-    """Neurons to begin with; looked up once for each label file."""
+def _starting_neurons(labels: Library, model: str) -> list[StartingNeuron]:
+    """Neurons to begin with; looked up once for each state of the library."""
     known = _by_file.setdefault(labels, {})
     if model not in known and model in labels.models:
         known[model] = [_starting_neuron(labels, stop) for stop in tour(labels, model)]
     return known.get(model, [])
 
 
-def _starting_neuron(labels: LabelFile, stop: LayerNeuron) -> StartingNeuron:
+def _starting_neuron(labels: Library, stop: LayerNeuron) -> StartingNeuron:
     row = first_clamp(neuron(labels, stop.model, stop.layer, stop.index), OWN_SITE[stop.view])
     address = urls.playground(model=stop.model, clamp=row.parameter())
     return StartingNeuron(stop.neuron, stop.view, first_word(stop), address)
 
 
-def examples(labels: LabelFile, path: Path = FILE) -> list[PlaygroundExample]:
+def examples(labels: Library, path: Path = FILE) -> list[PlaygroundExample]:
     """The examples whose model is mapped."""
     return [
         PlaygroundExample(example["title"], example["measured"], urls.playground(**example["state"]))

@@ -11,7 +11,7 @@ from app.errors import Problem
 from app.html import urls
 from app.html.templates import VARY, fragment, is_partial, page
 from app.labelfile.catalog import Labels
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.charts.sweep import curve_charts
 from app.pages.home import first_model
 from app.pages.playground.add_concept import add_concept
@@ -64,7 +64,7 @@ async def submitted(request: Request, labels: Labels, worker: Worker) -> Respons
     return await run_in_threadpool(_change_form, request, labels, composition, act)
 
 
-def _add_concept(request: Request, labels: LabelFile, composition: Composition, concept: str) -> Response:
+def _add_concept(request: Request, labels: Library, composition: Composition, concept: str) -> Response:
     """Add the neurons of a concept, or explain beside the field why there are none."""
     try:
         changed = add_concept(labels, composition, concept)
@@ -76,7 +76,7 @@ def _add_concept(request: Request, labels: LabelFile, composition: Composition, 
     return page(request, fill_page(labels, changed), block="clamps")
 
 
-def _change_form(request: Request, labels: LabelFile, composition: Composition, act: str) -> Response:
+def _change_form(request: Request, labels: Library, composition: Composition, act: str) -> Response:
     """Add or remove a row or a turn, look the rows up for another model, or show the names of one row's neuron."""
     verb, _, position = act.partition("-")
     number = int(position) if position.isdecimal() else 0
@@ -104,7 +104,7 @@ def _change(composition: Composition, verb: str, number: int) -> tuple[Compositi
             return composition, "clamps", None
 
 
-async def _run(request: Request, labels: LabelFile, worker: Worker, composition: Composition, act: str) -> Response:
+async def _run(request: Request, labels: Library, worker: Worker, composition: Composition, act: str) -> Response:
     """Run a clamp or a sweep; a problem is shown on the page, in place of the outcome."""
     try:
         if act == "sweep":
@@ -122,7 +122,7 @@ async def _run(request: Request, labels: LabelFile, worker: Worker, composition:
         return page(request, context, block="run", status=problem.status, headers=problem.headers)
 
 
-async def _run_sweep(request: Request, labels: LabelFile, worker: Worker, composition: Composition) -> Response:
+async def _run_sweep(request: Request, labels: Library, worker: Worker, composition: Composition) -> Response:
     sweep_request = to_sweep(composition, await run_in_threadpool(watched_tokens, labels, composition))
     answer = await sweep(labels, worker, sweep_request)
     context = await run_in_threadpool(fill_page, labels, composition)
@@ -157,12 +157,12 @@ def _replace_url(composition: Composition) -> dict[str, str]:
     return {"HX-Replace-Url": link} if len(link) < LONGEST_HEADER else {}
 
 
-def _clamp_request(labels: LabelFile, composition: Composition) -> ClampRequest:
+def _clamp_request(labels: Library, composition: Composition) -> ClampRequest:
     return to_request(composition, watched_tokens(labels, composition))
 
 
 async def _stream(
-    request: Request, labels: LabelFile, worker: Worker, composition: Composition, clamp_request: ClampRequest
+    request: Request, labels: Library, worker: Worker, composition: Composition, clamp_request: ClampRequest
 ) -> Response:
     events = await clamp_events(labels, worker, clamp_request.model_copy(update={"stream": True}))
     response = EventStream(events, RunWriter(clamp_request.baseline, _aside(request, composition, clamp_request)))

@@ -7,7 +7,7 @@ There is no count where the worker is away or has not loaded the model, or the c
 from typing import NamedTuple
 
 from app.errors import Problem
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.playground.requests import to_tokenize
 from app.pages.playground.state import Composition
 from app.steering.clamp import Steering, tokenize
@@ -26,7 +26,7 @@ class TokenCount(NamedTuple):
         return self.tokens + self.new > self.context
 
 
-async def count_tokens(labels: LabelFile, worker: Steering, composition: Composition) -> TokenCount | None:
+async def count_tokens(labels: Library, worker: Steering, composition: Composition) -> TokenCount | None:
     """Count the tokens of the input; None if they cannot be counted."""
     if composition.model not in labels.models:
         return None

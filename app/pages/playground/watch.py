@@ -3,7 +3,7 @@
 import re
 
 from app.errors import Problem
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.neuron_names import naming_tokens
 from app.pages.playground.state import Composition
 from app.queries.neuron import neuron
@@ -15,8 +15,8 @@ ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*))\s*(?:,|$)')
 NAMES = 2  # label tokens of each clamped neuron
 
 
-def watched_tokens(labels: LabelFile, composition: Composition) -> list[int | str]:
-    """Token ids and texts to watch; empty if the model is not in the label file."""
+def watched_tokens(labels: Library, composition: Composition) -> list[int | str]:
+    """Token ids and texts to watch; empty if the model is not mapped."""
     if composition.model not in labels.models:
         return []
     texts = ENTRY.findall(composition.watch)
@@ -25,7 +25,7 @@ def watched_tokens(labels: LabelFile, composition: Composition) -> list[int | st
     return list(dict.fromkeys(entries))[:MAX_WATCH]
 
 
-def _parse_entry(labels: LabelFile, model: str, exact: str, bare: str) -> int | str | None:
+def _parse_entry(labels: Library, model: str, exact: str, bare: str) -> int | str | None:
     """Read a typed entry: `"exact"` as it is, `#12` as an id, a bare word as the token that starts a word."""
     if exact:
         return exact.replace('""', '"')
@@ -38,7 +38,7 @@ def _parse_entry(labels: LabelFile, model: str, exact: str, bare: str) -> int | 
     return by_text.get(f" {bare}", by_text.get(bare, bare))
 
 
-def _name_tokens(labels: LabelFile, composition: Composition) -> list[int | str]:
+def _name_tokens(labels: Library, composition: Composition) -> list[int | str]:
     """The first label tokens of each clamped neuron: of the down view, then of the view its site belongs to."""
     token_ids: list[int | str] = []
     for row in composition.rows:

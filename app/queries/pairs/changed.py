@@ -1,22 +1,18 @@
-"""The neurons whose top token differs between base and instruct: filtered, sorted, one page of them.
+"""The neurons whose top token differs between base and instruct: filtered, sorted, one page of them."""
 
-Rows are sorted by the narrow columns of `drift`; token lists are read only for the rows that are shown.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from pydantic import Field
 
-from app.labelfile.label_file import LabelFile
-from app.labelfile.summary import Pair
-from app.queries.counterparts import LabelKey, read_label_tokens
+from app.labelfile.library import Library
+from app.labelfile.vocabulary import VocabularyIndex
+from app.queries.counterparts import first_tokens
 from app.queries.lookup import check_layer
 from app.queries.pairs.lookup import PairQuery, find_concept_tokens, find_pair_by_models, holds_token, pair_note
 from app.queries.sql import equal
-from neuronym.contract import ChangedAnswer, ChangedNeuron, Drift, Token
-from neuronym.label_tables import drift
+from neuronym.contract import ChangedAnswer, ChangedNeuron, Role
 from neuronym.neuron_name import NeuronName
 
 DriftRow = sa.Row[Any]
@@ -38,17 +34,18 @@ class ChangedQuery(PairQuery):
     ] = "drift"
 
 
-def changed_neurons(labels: LabelFile, base: str, instruct: str, query: ChangedQuery) -> ChangedAnswer:
+def changed_neurons(labels: Library, base: str, instruct: str, query: ChangedQuery) -> ChangedAnswer:
     """The neurons whose top token changed; errors as in `find_pair_by_models`, and NotFound for a missing layer."""
     pair = find_pair_by_models(labels, base, instruct)
     if query.layer is not None:
         check_layer(labels.models[base], query.layer)
     concept_tokens = find_concept_tokens(labels, pair, query)
-    conditions = list(_conditions(pair, query, concept_tokens.ids))
+    drift = labels.pair_tables(pair).drift
+    conditions = list(_conditions(drift, query, concept_tokens.ids))
     with labels.connect() as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(drift).where(*conditions)).scalar_one()
-        rows = connection.execute(_select_page(conditions, query)).all()
-        results = _results(labels, connection, pair, rows)
+        rows = connection.execute(_select_page(drift, conditions, query)).all()
+    vocabulary = labels.vocabulary(pair.base)
     return ChangedAnswer(
         run=labels.run,
         pair=pair.name,
@@ -59,12 +56,11 @@ def changed_neurons(labels: LabelFile, base: str, instruct: str, query: ChangedQ
         total=total,
         limit=query.limit,
         offset=query.offset,
-        results=results,
+        results=[_changed_neuron(row, vocabulary) for row in rows],
     )
 
 
-def _conditions(pair: Pair, query: ChangedQuery, tokens: list[int] | None) -> Iterator[sa.ColumnElement[bool]]:
-    yield equal(drift.c.pair, pair.id)
+def _conditions(drift: sa.Table, query: ChangedQuery, tokens: list[int] | None) -> Iterator[sa.ColumnElement[bool]]:
     yield equal(drift.c.lens, query.lens)
     yield equal(drift.c.same_top, False)
     if query.view != "any":
@@ -74,10 +70,10 @@ def _conditions(pair: Pair, query: ChangedQuery, tokens: list[int] | None) -> It
     if not query.include_near_ties:
         yield equal(drift.c.near_tie, False)
     if tokens is not None:
-        yield holds_token(tokens, drift.c.base_token, drift.c.instruct_token)
+        yield holds_token(tokens, drift.c.base_0, drift.c.instruct_0)
 
 
-def _select_page(conditions: list[sa.ColumnElement[bool]], query: ChangedQuery) -> sa.Select[Any]:
+def _select_page(drift: sa.Table, conditions: list[sa.ColumnElement[bool]], query: ChangedQuery) -> sa.Select[Any]:
     """Select the rows of one page; rows that sort alike are ordered by address, so that pages never overlap."""
     orders: dict[str, list[sa.ColumnElement[Any]]] = {
         "drift": [drift.c.cosine],
@@ -87,7 +83,7 @@ def _select_page(conditions: list[sa.ColumnElement[bool]], query: ChangedQuery) 
     }
     address = (drift.c.layer, drift.c.neuron, drift.c.view)
     return (
-        sa.select(*_SHOWN)
+        sa.select(drift)
         .where(*conditions)
         .order_by(*orders[query.sort], *address)
         .limit(query.limit)
@@ -95,20 +91,7 @@ def _select_page(conditions: list[sa.ColumnElement[bool]], query: ChangedQuery) 
     )
 
 
-_SHOWN = [drift.c[name] for name in ("layer", "neuron", "view", "lens", *Drift.model_fields)]
-
-
-def _results(labels: LabelFile, connection: sa.Connection, pair: Pair, rows: Sequence[DriftRow]) -> list[ChangedNeuron]:
-    base_keys = [LabelKey(pair.base, row.layer, row.neuron, row.view, row.lens) for row in rows]
-    instruct_keys = [LabelKey(pair.instruct, key.layer, key.neuron, key.view, key.lens) for key in base_keys]
-    tokens = read_label_tokens(labels, connection, base_keys + instruct_keys)
-    return [
-        _changed_neuron(row, tokens[before], tokens[after])
-        for row, before, after in zip(rows, base_keys, instruct_keys, strict=True)
-    ]
-
-
-def _changed_neuron(row: DriftRow, before: list[Token], after: list[Token]) -> ChangedNeuron:
+def _changed_neuron(row: DriftRow, vocabulary: VocabularyIndex) -> ChangedNeuron:
     return ChangedNeuron(
         cosine=row.cosine,
         same_top=row.same_top,
@@ -123,6 +106,6 @@ def _changed_neuron(row: DriftRow, before: list[Token], after: list[Token]) -> C
         index=row.neuron,
         view=row.view,
         lens=row.lens,
-        base_tokens=before,
-        instruct_tokens=after,
+        base_tokens=[vocabulary.token(id_) for id_ in first_tokens(row, Role.base)],
+        instruct_tokens=[vocabulary.token(id_) for id_ in first_tokens(row, Role.instruct)],
     )

@@ -7,11 +7,9 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from app.labelfile.label_file import LabelFile
-from app.labelfile.summary import Pair
+from app.labelfile.library import Library
 from app.queries.pairs.concepts import largest_changes
 from app.queries.pairs.lookup import count_top_tokens, find_pair_by_models, pair_note
-from app.queries.sql import equal
 from neuronym.contract import (
     Agreement,
     CompareAnswer,
@@ -22,7 +20,6 @@ from neuronym.contract import (
     TopConcepts,
     View,
 )
-from neuronym.label_tables import agreement
 
 PAPER = PublishedAgreement(
     base="Llama 3.1 8B",
@@ -34,13 +31,14 @@ PAPER = PublishedAgreement(
 )
 
 
-def compare(labels: LabelFile, base: str, instruct: str) -> CompareAnswer:
+def compare(labels: Library, base: str, instruct: str) -> CompareAnswer:
     """The agreement of two models' labels, and the concepts gained and lost; errors as in `find_pair_by_models`."""
     pair = find_pair_by_models(labels, base, instruct)
     with labels.connect() as connection:
-        overall = overall_agreement(connection, pair)
-        by_layer = _layer_agreement(connection, pair)
-        by_strength = _strength_agreement(connection, pair)
+        agreement = labels.pair_tables(pair).agreement
+        overall = overall_agreement(connection, agreement)
+        by_layer = _layer_agreement(connection, agreement)
+        by_strength = _strength_agreement(connection, agreement)
         gained, lost = (largest_changes(labels, connection, pair, direction) for direction in ("gained", "lost"))
     return CompareAnswer(
         run=labels.run,
@@ -58,7 +56,7 @@ def compare(labels: LabelFile, base: str, instruct: str) -> CompareAnswer:
     )
 
 
-def overall_agreement(connection: sa.Connection, pair: Pair) -> list[Agreement]:
+def overall_agreement(connection: sa.Connection, agreement: sa.Table) -> list[Agreement]:
     """The agreement over all neurons, by view and lens."""
     return [
         Agreement(
@@ -70,11 +68,11 @@ def overall_agreement(connection: sa.Connection, pair: Pair) -> list[Agreement]:
             mean_cosine=row.mean_cosine,
             mean_overlap=row.mean_overlap,
         )
-        for row in _read_rows(connection, pair, None)
+        for row in _read_rows(connection, agreement, None)
     ]
 
 
-def _layer_agreement(connection: sa.Connection, pair: Pair) -> list[LayerAgreement]:
+def _layer_agreement(connection: sa.Connection, agreement: sa.Table) -> list[LayerAgreement]:
     return [
         LayerAgreement(
             layer=row.layer,
@@ -86,11 +84,11 @@ def _layer_agreement(connection: sa.Connection, pair: Pair) -> list[LayerAgreeme
             mean_cosine=row.mean_cosine,
             mean_overlap=row.mean_overlap,
         )
-        for row in _read_rows(connection, pair, "layer")
+        for row in _read_rows(connection, agreement, "layer")
     ]
 
 
-def _strength_agreement(connection: sa.Connection, pair: Pair) -> list[StrengthAgreement]:
+def _strength_agreement(connection: sa.Connection, agreement: sa.Table) -> list[StrengthAgreement]:
     return [
         StrengthAgreement(
             strength=row.strength,
@@ -102,19 +100,18 @@ def _strength_agreement(connection: sa.Connection, pair: Pair) -> list[StrengthA
             mean_cosine=row.mean_cosine,
             mean_overlap=row.mean_overlap,
         )
-        for row in _read_rows(connection, pair, "strength")
+        for row in _read_rows(connection, agreement, "strength")
     ]
 
 
 def _read_rows(
-    connection: sa.Connection, pair: Pair, grouped_by: Literal["layer", "strength"] | None
+    connection: sa.Connection, agreement: sa.Table, grouped_by: Literal["layer", "strength"] | None
 ) -> list[sa.Row[Any]]:
     """Read the rows of one grouping (None: over all neurons), in the order of group, view and lens."""
     columns = agreement.c
     groups = [columns[name] for name in ("layer", "strength")]
     statement = (
         sa.select(agreement)
-        .where(equal(columns.pair, pair.id))
         .where(*(group.is_not(None) if group.name == grouped_by else group.is_(None) for group in groups))
         .order_by(*groups, columns.view, columns.lens)
     )

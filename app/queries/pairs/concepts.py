@@ -5,12 +5,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from app.queries.pairs.lookup import PairQuery, find_concept_tokens, find_pair_by_models, holds_token, pair_note
 from app.queries.sql import equal
 from neuronym.contract import ConceptChange, ConceptsAnswer, Lens
-from neuronym.label_tables import concept
 
 LARGEST = 8  # tokens that the overview names in each direction
 
@@ -23,7 +22,7 @@ class ConceptsQuery(PairQuery):
     direction: ChangeDirection = "any"
 
 
-def concepts(labels: LabelFile, base: str, instruct: str, query: ConceptsQuery) -> ConceptsAnswer:
+def concepts(labels: Library, base: str, instruct: str, query: ConceptsQuery) -> ConceptsAnswer:
     """The tokens whose number of neurons changed; errors as in `find_pair_by_models`."""
     pair = find_pair_by_models(labels, base, instruct)
     concept_tokens = find_concept_tokens(labels, pair, query)
@@ -44,7 +43,7 @@ def concepts(labels: LabelFile, base: str, instruct: str, query: ConceptsQuery) 
 
 
 def largest_changes(
-    labels: LabelFile, connection: sa.Connection, pair: Pair, direction: ChangeDirection
+    labels: Library, connection: sa.Connection, pair: Pair, direction: ChangeDirection
 ) -> list[ConceptChange]:
     """The tokens that changed most in one direction, under cosine where the pair has it."""
     lenses = labels.models[pair.base].lenses
@@ -54,11 +53,12 @@ def largest_changes(
 
 
 def _read_page(
-    labels: LabelFile, connection: sa.Connection, pair: Pair, query: ConceptsQuery, tokens: list[int] | None
+    labels: Library, connection: sa.Connection, pair: Pair, query: ConceptsQuery, tokens: list[int] | None
 ) -> tuple[int, list[ConceptChange]]:
     """How many tokens meet the query, and one page of them; `tokens` None lets all pass."""
+    concept = labels.pair_tables(pair).concept
     change = (concept.c.instruct_neurons - concept.c.base_neurons).label("change")
-    chosen = sa.select(concept, change).where(*_conditions(pair, query, change, tokens)).cte("chosen")
+    chosen = sa.select(concept, change).where(*_conditions(concept, query, change, tokens)).cte("chosen")
     columns = chosen.c
     order = (sa.func.abs(columns.change).desc(), columns.change.desc(), columns.view, columns.token)
     page = sa.select(chosen).order_by(*order).limit(query.limit).offset(query.offset)
@@ -79,9 +79,8 @@ def _read_page(
 
 
 def _conditions(
-    pair: Pair, query: ConceptsQuery, change: sa.ColumnElement[int], tokens: list[int] | None
+    concept: sa.Table, query: ConceptsQuery, change: sa.ColumnElement[int], tokens: list[int] | None
 ) -> Iterator[sa.ColumnElement[Any]]:
-    yield equal(concept.c.pair, pair.id)
     yield equal(concept.c.lens, query.lens)
     if query.view != "any":
         yield equal(concept.c.view, query.view)

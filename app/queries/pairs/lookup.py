@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import Field
 
 from app.errors import Conflict, NotFound, clip
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from app.queries.lookup import check_view
 from app.queries.params import MAX_QUERY, Limit, Offset, Question
@@ -21,7 +21,7 @@ from neuronym.contract import Lens, ModelSummary, View
 FACTS = ("architecture", "layers", "neurons", "width", "tokenizer")  # equal in the two models of a pair
 
 
-def find_pair_by_models(labels: LabelFile, base: str, instruct: str) -> Pair:
+def find_pair_by_models(labels: Library, base: str, instruct: str) -> Pair:
     """Find the pair of two models.
 
     NotFound names the mapped pairs; Conflict says what differs between the models, or how to map them as a pair.
@@ -36,17 +36,17 @@ def find_pair_by_models(labels: LabelFile, base: str, instruct: str) -> Pair:
     return pair
 
 
-def pair_note(labels: LabelFile, pair: Pair) -> str | None:
+def pair_note(labels: Library, pair: Pair) -> str | None:
     """The note of a pair; where it has none, the note of its base or else of its instruct model."""
-    return pair.note or labels.models[pair.base].note or labels.models[pair.instruct].note
+    return pair.dated(pair.note or labels.models[pair.base].note or labels.models[pair.instruct].note)
 
 
-def count_top_tokens(labels: LabelFile, pair: Pair) -> int:
+def count_top_tokens(labels: Library, pair: Pair) -> int:
     """How many top tokens a label of this pair has: what `overlap` is a share of."""
     return min(int(str(labels.models[name].settings["top_k"])) for name in (pair.base, pair.instruct))
 
 
-def _mapped_pairs(labels: LabelFile) -> str:
+def _mapped_pairs(labels: Library) -> str:
     """A sentence that names the mapped pairs, or how to map one."""
     pairs = [f"{pair.base} with {pair.instruct}" for pair in labels.holdings.pairs.values()]
     if not pairs:
@@ -54,7 +54,7 @@ def _mapped_pairs(labels: LabelFile) -> str:
     return f"Mapped pairs: {', '.join(pairs)}."
 
 
-def _explain_no_pair(labels: LabelFile, base: ModelSummary, instruct: ModelSummary) -> str:
+def _explain_no_pair(labels: Library, base: ModelSummary, instruct: ModelSummary) -> str:
     """Explain why two mapped models are not a pair, and what to do."""
     if base.name == instruct.name:
         return f"{base.name} is one model. Name a base and an instruct model. {_mapped_pairs(labels)}"
@@ -94,7 +94,7 @@ class ConceptTokens:
     notes: list[str] = field(default_factory=list)
 
 
-def find_concept_tokens(labels: LabelFile, pair: Pair, query: PairQuery) -> ConceptTokens:
+def find_concept_tokens(labels: Library, pair: Pair, query: PairQuery) -> ConceptTokens:
     """Find the tokens of a query's concept; Unprocessable when the pair was not mapped under its view or lens."""
     base = labels.models[pair.base]
     check_view([base], base.views[0] if query.view == "any" else query.view, query.lens)

@@ -4,20 +4,19 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from app.queries.lookup import check_neuron
 from app.queries.neuron import neuron
 from app.queries.pairs.lookup import find_pair_by_models, pair_note
 from app.queries.sql import equal
 from neuronym.contract import DriftAnswer, LabelAnswer, Lens, RankedToken, SideBySideAnswer, Sides, View
-from neuronym.label_tables import drift
 from neuronym.neuron_name import NeuronName
 
 DriftRow = sa.Row[Any]
 
 
-def side_by_side(labels: LabelFile, base: str, instruct: str, layer: int, index: int) -> SideBySideAnswer:
+def side_by_side(labels: Library, base: str, instruct: str, layer: int, index: int) -> SideBySideAnswer:
     """A neuron in both models; errors as in `find_pair_by_models`, and NotFound for a missing neuron."""
     pair = find_pair_by_models(labels, base, instruct)
     check_neuron(labels.models[base], layer, index)
@@ -36,9 +35,9 @@ def side_by_side(labels: LabelFile, base: str, instruct: str, layer: int, index:
     )
 
 
-def _read_rows(labels: LabelFile, pair: Pair, layer: int, index: int) -> list[DriftRow]:
-    values = (("pair", pair.id), ("layer", layer), ("neuron", index))
-    statement = sa.select(drift).where(*(equal(drift.c[name], value) for name, value in values))
+def _read_rows(labels: Library, pair: Pair, layer: int, index: int) -> list[DriftRow]:
+    drift = labels.pair_tables(pair).drift
+    statement = sa.select(drift).where(equal(drift.c.layer, layer), equal(drift.c.neuron, index))
     with labels.connect() as connection:
         return list(connection.execute(statement.order_by(drift.c.view, drift.c.lens)))
 
@@ -46,8 +45,9 @@ def _read_rows(labels: LabelFile, pair: Pair, layer: int, index: int) -> list[Dr
 def _views(rows: list[DriftRow], sides: Sides) -> dict[View, dict[Lens, DriftAnswer]]:
     by_view: dict[View, dict[Lens, DriftAnswer]] = {}
     for row in rows:
-        before, after = (side.views[row.view][row.lens] for side in (sides.base, sides.instruct))
-        by_view.setdefault(row.view, {})[row.lens] = _drift_answer(row, compare_tokens(before, after))
+        both = [side.views.get(row.view, {}).get(row.lens) for side in (sides.base, sides.instruct)]
+        if both[0] and both[1]:  # else one was mapped again without it since the two were compared
+            by_view.setdefault(row.view, {})[row.lens] = _drift_answer(row, compare_tokens(both[0], both[1]))
     return by_view
 
 

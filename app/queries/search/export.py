@@ -3,7 +3,7 @@
 This builds the statements that read the rows; it knows nothing of files or of HTTP.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,23 +11,24 @@ import sqlalchemy as sa
 from pydantic import Field
 
 from app.errors import Unprocessable
-from app.labelfile.label_file import LabelFile
-from app.labelfile.summary import Pair
+from app.labelfile.library import Library
 from app.queries.params import TextQuestion
 from app.queries.ranking import trust
-from app.queries.search.filters import Filters, conditions, find_models, find_pair_to_join
+from app.queries.search.filters import Filters, conditions, find_counterpart_pair, find_models, same_label
 from app.queries.search.language import parse
 from app.queries.search.results import LABEL_KEY
 from app.queries.search.token_match import find_tokens
 from app.queries.sql import equal, literal
-from neuronym.contract import Lens, Side, Strength, View
-from neuronym.label_tables import column_holds, drift, label_by_token, model, outwards, token, tokenizer
+from neuronym.contract import Lens, ModelSummary, Side, Strength, View
+from neuronym.label_tables import column_holds, outwards
 from neuronym.neuron_name import FORMAT
 
-hit = label_by_token.c
 _SAME, _CHANGED = (sa.literal_column(f"'{word}'", sa.String) for word in ("same", "changed"))
-_ROW_ADDRESS = [hit[name] for name in (*LABEL_KEY, "side", "token")]
+_STORED = (*LABEL_KEY[1:], "side", "token", "rank", "score", "z", "strength", "layer_z", "effect")
+_ADDRESS = (*LABEL_KEY, "side", "token")
 STRETCH = 250_000  # rows, roughly, that one statement reads when no token is searched
+
+Condition = Callable[[ModelSummary, sa.Table], sa.ColumnElement[bool]]
 
 
 class ExportQuery(Filters, TextQuestion):
@@ -38,61 +39,120 @@ class ExportQuery(Filters, TextQuestion):
     ] = ""
 
 
-def export(labels: LabelFile, query: ExportQuery, *, as_json: bool = False) -> Iterator[sa.Select[Any]]:
+def export(labels: Library, query: ExportQuery, *, as_json: bool = False) -> Iterator[sa.Select[Any]]:
     """Statements that read the rows in order, by column, or with `as_json` each as a line of JSON.
 
     NotFound and Unprocessable, as in `search`, are raised before the first statement.
     """
-    models = find_models(labels, query)
-    names = [summary.name for summary in models]
-    pair = find_pair_to_join(labels, query, names)
-    shown = columns(pair)
+    names = [summary.name for summary in find_models(labels, query)]
+    if query.q.strip():
+        return iter([_select_rows(labels, query, names, _find_tokens(labels, query, names), as_json=as_json)])
+    if query.sort != "z":
+        raise Unprocessable(f"sort: {query.sort} needs `q`. All rows come by token, side and z; leave sort out.")
+    return _statements_by_token(labels, query, names, as_json=as_json)
+
+
+def _statements_by_token(
+    labels: Library, query: ExportQuery, names: Sequence[str], *, as_json: bool
+) -> Iterator[sa.Select[Any]]:
+    """Statements for some tokens each, in their order: a single one would sort more than fits in memory."""
+    by_tokenizer: dict[str, list[str]] = {}
+    for name in names:
+        by_tokenizer.setdefault(labels.models[name].tokenizer, []).append(name)
+    for models in by_tokenizer.values():
+        rows = sum(_count_rows(labels.models[name]) for name in models)
+        tokens = labels.vocabulary(models[0]).highest + 1
+        stretch = max(1, STRETCH * tokens // max(rows, 1))
+        for first in range(0, tokens, stretch):
+            yield _select_rows(labels, query, models, _is_between(first, first + stretch), as_json=as_json)
+
+
+def _count_rows(model: ModelSummary) -> int:
+    """The number of search rows that a model has, nearly: the tokens of all its labels."""
+    listed = sum(int(str(model.settings.get(name, 0))) for name in ("top_k", "bottom_k"))
+    return len(model.mapped) * model.neurons * len(model.views) * len(model.lenses) * listed
+
+
+def _is_between(first: int, end: int) -> Condition:
+    """Whether a row is of a token from `first` on, below `end`."""
+
+    def condition(_: ModelSummary, hit: sa.Table) -> sa.ColumnElement[bool]:
+        token = hit.c.token
+        return sa.and_(token >= literal(token, first), token < literal(token, end))
+
+    return condition
+
+
+def _find_tokens(labels: Library, query: ExportQuery, names: list[str]) -> Condition:
+    """Whether a row is of a token that `q` names; Unprocessable when `q` names no token or too many words."""
+    parsed = parse(query.q)
+    vocabularies = labels.vocabularies(names)
+    matches = find_tokens(parsed.alternatives, vocabularies, most=None)
+    if parsed.notes or not any(matches.tokens.values()):
+        neuron_note = ["q: a neuron's labels are at /neurons; ask for tokens here."] if parsed.neurons else []
+        raise Unprocessable(*(parsed.notes + matches.notes + neuron_note))
+
+    def condition(model: ModelSummary, hit: sa.Table) -> sa.ColumnElement[bool]:
+        ids = matches.tokens.get(model.tokenizer, [])
+        return hit.c.token.in_(sa.select(sa.func.unnest(sa.literal_column(str(ids)), type_=sa.Integer)))
+
+    return condition
+
+
+def _select_rows(
+    labels: Library, query: ExportQuery, names: Sequence[str], wanted: Condition, *, as_json: bool
+) -> sa.Select[Any]:
+    """Select the rows of several models that the filters and `wanted` leave, in order."""
+    selected = [_select_rows_of_model(labels, query, name, wanted) for name in names]
+    rows = sa.union_all(*selected).subquery("rows")
+    shown = columns(rows)
     values = [_json_line(shown)] if as_json else [column.label(name) for name, column in shown.items()]
-    rows = sa.select(*values).select_from(_join_tables(pair)).where(*conditions(labels, query, names))
-    if pair and query.agreement:
-        rows = rows.where(equal(drift.c.same_top, query.agreement == "same"))
-    if not query.q.strip():
-        if query.sort != "z":
-            raise Unprocessable(f"sort: {query.sort} needs `q`. All rows come by token, side and z; leave sort out.")
-        return _statements_by_token(labels, rows)
-    return iter([rows.where(_is_searched_token(labels, query, names)).order_by(*_order(query))])
+    return sa.select(*values).order_by(*_order(query, rows))
 
 
-def _statements_by_token(labels: LabelFile, rows: sa.Select[Any]) -> Iterator[sa.Select[Any]]:
-    """Statements for some tokens each, in the order of the file: a single one would sort more than fits in memory."""
-    order = [hit.token, hit.side, outwards(hit.z, hit.side).desc(), *_ROW_ADDRESS]
-    with labels.connect() as connection:
-        total = connection.execute(sa.select(sa.func.count()).select_from(label_by_token)).scalar_one()
-        vocabularies = connection.execute(sa.select(tokenizer.c.id, tokenizer.c.vocab).order_by(tokenizer.c.id)).all()
-    tokens = sum(vocabulary.vocab for vocabulary in vocabularies)
-    stretch = max(1, STRETCH * tokens // max(total, 1))
-    for vocabulary in vocabularies:
-        vocabulary_rows = rows.where(equal(hit.tokenizer, vocabulary.id))
-        for first in range(0, vocabulary.vocab, stretch):
-            in_stretch = hit.token >= literal(hit.token, first), hit.token < literal(hit.token, first + stretch)
-            yield vocabulary_rows.where(*in_stretch).order_by(*order)
+def _select_rows_of_model(labels: Library, query: ExportQuery, name: str, wanted: Condition) -> sa.Select[Any]:
+    """Select the stored columns of a model's rows, with its place and name, the token's text, and the agreement."""
+    tables, model = labels.tables(name), labels.models[name]
+    hit, token = tables.label_by_token, tables.token
+    pair = find_counterpart_pair(labels, query, name)
+    same_top: sa.ColumnElement[Any] = sa.null()
+    source: sa.FromClause = hit.join(token, token.c.id == hit.c.token)
+    if pair:
+        drift = labels.pair_tables(pair).drift
+        source, same_top = source.outerjoin(drift, same_label(drift, hit)), drift.c.same_top
+    rows = sa.select(
+        sa.literal_column(str(list(labels.models).index(name)), sa.SmallInteger).label("model"),
+        sa.literal(name, literal_execute=True).label("name"),
+        *(hit.c[column] for column in _STORED),
+        token.c.text,
+        sa.cast(same_top, sa.Boolean).label("same_top"),
+    )
+    rows = rows.select_from(source).where(wanted(model, hit), *conditions(query, hit))
+    if not query.agreement:
+        return rows
+    return rows.where(equal(same_top, query.agreement == "same") if pair else sa.false())
 
 
-def columns(pair: Pair | None = None) -> dict[str, sa.ColumnElement[Any]]:
-    """The columns by name. `agreement` is with the counterpart in `pair`, else in the model's first pair."""
-    same_top = drift.c.same_top if pair else hit.agreement
+def columns(rows: sa.FromClause) -> dict[str, sa.ColumnElement[Any]]:
+    """The columns of an export by name, of rows that `_select_rows_of_model` selects."""
+    stored = rows.c
     return {
-        "model": model.c.name,
-        "neuron": sa.func.format(FORMAT, hit.layer, hit.neuron, type_=sa.String),
-        "layer": hit.layer,
-        "index": hit.neuron,
-        "view": _spell_out(hit.view, View),
-        "lens": _spell_out(hit.lens, Lens),
-        "side": _spell_out(hit.side, Side),
-        "rank": hit.rank,
-        "token_id": hit.token,
-        "token": token.c.text,
-        "score": hit.score,
-        "z": hit.z,
-        "strength": _spell_out(hit.strength, Strength),
-        "layer_z": hit.layer_z,
-        "effect": hit.effect,
-        "agreement": sa.case((same_top.is_(True), _SAME), (same_top.is_(False), _CHANGED)),
+        "model": stored.name,
+        "neuron": sa.func.format(FORMAT, stored.layer, stored.neuron, type_=sa.String),
+        "layer": stored.layer,
+        "index": stored.neuron,
+        "view": _spell_out(stored.view, View),
+        "lens": _spell_out(stored.lens, Lens),
+        "side": _spell_out(stored.side, Side),
+        "rank": stored.rank,
+        "token_id": stored.token,
+        "token": stored.text,
+        "score": stored.score,
+        "z": stored.z,
+        "strength": _spell_out(stored.strength, Strength),
+        "layer_z": stored.layer_z,
+        "effect": stored.effect,
+        "agreement": sa.case((stored.same_top.is_(True), _SAME), (stored.same_top.is_(False), _CHANGED)),
     }
 
 
@@ -119,46 +179,19 @@ def _spell_out(column: sa.ColumnElement[Any], words: type[StrEnum]) -> sa.Column
     return sa.func.list_extract(word_list, place, type_=sa.String)
 
 
-def _join_tables(pair: Pair | None) -> sa.Join:
-    same_token = sa.and_(token.c.tokenizer == hit.tokenizer, token.c.id == hit.token)
-    rows = label_by_token.join(model, model.c.id == hit.model).join(token, same_token)
-    if pair is None:
-        return rows
-    same_label = (drift.c[name] == hit[name] for name in ("layer", "neuron", "view", "lens"))
-    return rows.outerjoin(drift, sa.and_(equal(drift.c.pair, pair.id), *same_label))
-
-
-def _is_searched_token(labels: LabelFile, query: ExportQuery, names: list[str]) -> sa.ColumnElement[bool]:
-    """Whether a row is of a token that `q` names; Unprocessable when `q` names no token or too many words."""
-    parsed = parse(query.q)
-    vocabularies = labels.vocabularies(names)
-    matches = find_tokens(parsed.alternatives, vocabularies, most=None)
-    if parsed.notes or not any(matches.tokens.values()):
-        neuron_note = ["q: a neuron's labels are at /neurons; ask for tokens here."] if parsed.neurons else []
-        raise Unprocessable(*(parsed.notes + matches.notes + neuron_note))
-    ids = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
-    return sa.or_(
-        *(
-            sa.and_(equal(hit.tokenizer, ids[hash_]), hit.token.in_(_select_ids(tokens)))
-            for hash_, tokens in matches.tokens.items()
-        )
-    )
-
-
-def _select_ids(ids: list[int]) -> sa.Select[Any]:
-    return sa.select(sa.func.unnest(sa.literal_column(str(ids)), type_=sa.Integer))
-
-
-def _order(query: ExportQuery) -> Sequence[sa.ColumnElement[Any]]:
-    """The order of a search's labels, for single rows."""
-    side = hit.side if query.side == "any" else query.side
+def _order(query: ExportQuery, rows: sa.FromClause) -> Sequence[sa.ColumnElement[Any]]:
+    """The order of a search's labels, for single rows; without a text that of tokens, then sides."""
+    stored = rows.c
+    address = [stored[name] for name in _ADDRESS]
+    side = stored.side if query.side == "any" else query.side
+    nearest = outwards(stored.z, side).desc()
+    if not query.q.strip():
+        return [stored.token, stored.side, nearest, *address]
     orders: dict[str, list[sa.ColumnElement[Any]]] = {
         "z": [],
-        "trust": [trust(hit.strength, column_holds(hit.effect, side), hit.rank).desc()],
-        "score": [outwards(hit.score, side).desc()],
-        "effect": [outwards(hit.effect, side).desc().nulls_last()],
-        "layer_z": [hit.layer_z.desc().nulls_last()],
+        "trust": [trust(stored.strength, column_holds(stored.effect, side), stored.rank).desc()],
+        "score": [outwards(stored.score, side).desc()],
+        "effect": [outwards(stored.effect, side).desc().nulls_last()],
+        "layer_z": [stored.layer_z.desc().nulls_last()],
     }
-    return (
-        _ROW_ADDRESS if query.sort == "neuron" else [*orders[query.sort], outwards(hit.z, side).desc(), *_ROW_ADDRESS]
-    )
+    return address if query.sort == "neuron" else [*orders[query.sort], nearest, *address]

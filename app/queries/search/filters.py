@@ -3,23 +3,22 @@
 The text of a search is no filter: it is known to `app.queries.search.language`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from pydantic import Field, FiniteFloat
 
 from app.errors import Unprocessable
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from app.queries.lookup import check_view, find_model, find_pair
 from app.queries.params import Limit, Offset, Question
-from app.queries.sql import equal, literal, one_of
+from app.queries.sql import equal, literal
 from neuronym.contract import Lens, ModelSummary, Side, Strength, View
-from neuronym.label_tables import drift, label_by_token, outwards
+from neuronym.label_tables import outwards
 
 SearchOrder = Literal["z", "trust", "score", "effect", "layer_z", "neuron"]
-hit = label_by_token.c
 
 
 class Filters(Question):
@@ -63,7 +62,7 @@ class PagedFilters(Filters):
     offset: Offset = 0
 
 
-def find_models(labels: LabelFile, filters: Filters) -> list[ModelSummary]:
+def find_models(labels: Library, filters: Filters) -> list[ModelSummary]:
     """Find the models to search.
 
     NotFound for a model or pair that is not mapped; Unprocessable for a model outside the pair, a range of layers that
@@ -85,38 +84,49 @@ def find_models(labels: LabelFile, filters: Filters) -> list[ModelSummary]:
     return models
 
 
-def conditions(labels: LabelFile, filters: Filters, models: Sequence[str]) -> Iterator[sa.ColumnElement[bool]]:
-    """The conditions on rows; agreement in the pair of `find_pair_to_join` is left to `filter_by_agreement`."""
+def conditions(filters: Filters, hit: sa.FromClause) -> Iterator[sa.ColumnElement[bool]]:
+    """The conditions on the rows `hit` of one model; agreement is left to `filter_by_agreement`."""
+    columns = hit.c
     if filters.side != "any":
-        yield equal(hit.side, filters.side)
+        yield equal(columns.side, filters.side)
     if filters.lens != "any":
-        yield equal(hit.lens, filters.lens)
-    if len(models) < len(labels.models):
-        yield one_of(hit.model, (labels.holdings.model_ids[name] for name in models))
+        yield equal(columns.lens, filters.lens)
     if filters.view != "any":
-        yield equal(hit.view, filters.view)
+        yield equal(columns.view, filters.view)
     if filters.layer_min is not None:
-        yield hit.layer >= literal(hit.layer, filters.layer_min)
+        yield columns.layer >= literal(columns.layer, filters.layer_min)
     if filters.layer_max is not None:
-        yield hit.layer <= literal(hit.layer, filters.layer_max)
+        yield columns.layer <= literal(columns.layer, filters.layer_max)
     if filters.min_z is not None:
-        yield outwards(hit.z, hit.side if filters.side == "any" else filters.side) >= literal(hit.z, filters.min_z)
+        side = columns.side if filters.side == "any" else filters.side
+        yield outwards(columns.z, side) >= literal(columns.z, filters.min_z)
     if filters.strength:
-        yield equal(hit.strength, filters.strength)
-    if filters.agreement and find_pair_to_join(labels, filters, models) is None:
-        yield equal(hit.agreement, filters.agreement == "same")
+        yield equal(columns.strength, filters.strength)
 
 
-def find_pair_to_join(labels: LabelFile, filters: Filters, models: Sequence[str]) -> Pair | None:
-    """Find the pair to join for its agreement; None where rows carry it, as for the first pair of their model."""
-    pair = labels.holdings.pairs.get(filters.pair or "")
-    if pair is None or all(labels.holdings.pairs_of(name)[0] == pair for name in models):
+def find_counterpart_pair(labels: Library, filters: Filters, model: str) -> Pair | None:
+    """Find the pair whose counterparts count for a model: that of the filters, else the model's first, if any."""
+    if filters.pair:
+        return labels.holdings.pairs[filters.pair]
+    return next(iter(labels.holdings.pairs_of(model)), None)
+
+
+def same_label(drift: sa.Table, hit: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether a row of `drift` and a search row are of one label."""
+    names = ("view", "lens", "layer", "neuron")
+    return sa.and_(*(drift.c[name] == hit.c[name] for name in names), drift.c.expert.is_not_distinct_from(hit.c.expert))
+
+
+def filter_by_agreement(labels: Library, filters: Filters, model: str) -> sa.FromClause | None:
+    """The search rows of a model, joined with their counterparts where the filters ask for agreement.
+
+    None where they do and the model is in no pair: nothing is left then.
+    """
+    hit = labels.tables(model).label_by_token
+    if not filters.agreement:
+        return hit
+    pair = find_counterpart_pair(labels, filters, model)
+    if pair is None:
         return None
-    return pair
-
-
-def filter_by_agreement(rows: sa.CTE, pair: Pair, same_top: bool) -> sa.CTE:
-    """Keep the rows whose label has the same top token in both models of `pair`, or with `same_top` False another."""
-    same_label = [drift.c[name] == rows.c[name] for name in ("layer", "neuron", "view", "lens")]
-    in_pair = sa.and_(equal(drift.c.pair, pair.id), equal(drift.c.same_top, same_top), *same_label)
-    return sa.select(rows).join(drift, in_pair).cte("agreeing")
+    drift = labels.pair_tables(pair).drift
+    return hit.join(drift, sa.and_(same_label(drift, hit), equal(drift.c.same_top, filters.agreement == "same")))

@@ -10,15 +10,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from app.labelfile.vocabulary import VocabularyIndex
-from app.queries.counterparts import LabelKey, find_counterparts, read_label_tokens
+from app.queries.counterparts import LabelKey, find_counterparts, read_bottom_tokens
 from app.queries.lookup import neuron_ref
 from neuronym.contract import Counterpart, SearchResult, Side, Token
 from neuronym.label_tables import NAMED
 
-LABEL_KEY = ("model", "layer", "neuron", "view", "lens")  # which label a row belongs to
+LABEL_KEY = ("model", "layer", "neuron", "view", "lens")  # which label a row belongs to; `model` is its place
 LABEL_COLUMNS = ("layer_z", "strength", *(f"top_{place}" for place in range(NAMED)))  # equal in all rows of a label
 TOKEN_COLUMNS = (
     "token",
@@ -57,18 +57,18 @@ def read_matched_token(row: HitRow) -> MatchedToken:
 
 
 def search_results(
-    labels: LabelFile, connection: sa.Connection, matched_labels: Sequence[MatchedLabel], pair: Pair | None = None
+    labels: Library, connection: sa.Connection, matched_labels: Sequence[MatchedLabel], pair: Pair | None = None
 ) -> list[SearchResult]:
     """One result for each label; counterparts are those in `pair`, else in the model's first pair."""
-    names = {id_: name for name, id_ in labels.holdings.model_ids.items()}
+    names = list(labels.models)
     keys = [_label_key(names, matched.row) for matched in matched_labels]
     top_tokens = {
         key: _top_tokens(labels.vocabulary(key.model), matched.row)
         for key, matched in zip(keys, matched_labels, strict=True)
     }
-    counterparts = find_counterparts(labels, connection, keys, pair, top_tokens)
+    counterparts = find_counterparts(labels, keys, pair)
     from_bottom = [key for key, matched in zip(keys, matched_labels, strict=True) if matched.side is Side.bottom]
-    bottom_tokens = read_label_tokens(labels, connection, from_bottom, Side.bottom)  # rows carry only the top tokens
+    bottom_tokens = read_bottom_tokens(labels, connection, from_bottom)  # rows carry only the top tokens
     return [
         _search_result(
             labels.vocabulary(key.model), key, matched, top_tokens[key], bottom_tokens.get(key), counterparts.get(key)
@@ -77,7 +77,7 @@ def search_results(
     ]
 
 
-def _label_key(names: dict[int, str], row: HitRow) -> LabelKey:
+def _label_key(names: Sequence[str], row: HitRow) -> LabelKey:
     return LabelKey(names[row.model], row.layer, row.neuron, row.view, row.lens)
 
 

@@ -1,11 +1,12 @@
 """Reads the labels that hold given tokens from the database: one page of them, and how many there are.
 
-`label_by_token` is sorted by (tokenizer, token, side, z) and carries all that a result shows or is sorted by, so no
-table with a row for each neuron is joined before the limit. Every token is its own scan: DuckDB skips rows of a sorted
-table by its zone maps for an equality, not for a list of values.
+Each model's `label_by_token` is sorted by (token, side, z) and carries all that a result shows or is sorted by, so no
+table with a row for each neuron is joined before the limit, but for a filter by agreement. Every model is one scan for
+all tokens: DuckDB skips the rows of a sorted table whose zone maps hold none of a list of values, and two hundred scans
+of one token each take five times as long.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -13,9 +14,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.ranking import trust
-from app.queries.search.filters import PagedFilters, conditions, filter_by_agreement, find_pair_to_join
+from app.queries.search.filters import PagedFilters, conditions, filter_by_agreement
 from app.queries.search.results import (
     LABEL_COLUMNS,
     LABEL_KEY,
@@ -25,18 +26,17 @@ from app.queries.search.results import (
     read_matched_token,
     search_results,
 )
-from app.queries.sql import equal, literal, one_of, parameter
+from app.queries.sql import parameter, parameters
 from neuronym.contract import SearchResult, Side
-from neuronym.label_tables import column_holds, label_by_token, outwards
+from neuronym.label_tables import column_holds, outwards
 
-hit = label_by_token.c
-_COLUMNS = [hit[name] for name in (*LABEL_KEY, *TOKEN_COLUMNS, *LABEL_COLUMNS)]
+_COLUMNS = (*LABEL_KEY[1:], *TOKEN_COLUMNS, *LABEL_COLUMNS)
 _LIMIT, _OFFSET = (parameter(sa.column(name, sa.Integer), name) for name in ("limit", "offset"))
 _GROUP_KEY = ("family", *LABEL_KEY[1:])  # what a page counts once: a label, or the same label in all models of a family
 
 
 def read_page(
-    labels: LabelFile,
+    labels: Library,
     filters: PagedFilters,
     models: Sequence[str],
     tokens: dict[str, list[int]],
@@ -50,15 +50,13 @@ def read_page(
     """
     if not any(tokens.values()):
         return 0, []
-    tokenizers = {hash_: id_ for id_, hash_ in labels.holdings.tokenizers.items()}
-    scans = [(tokenizers[hash_], token) for hash_, token_ids in tokens.items() for token in token_ids]
-    scanned = [tokenizer for tokenizer, _ in scans]
+    scanned = [model for model in models if tokens.get(labels.models[model].tokenizer)]
     statements: PageStatements = labels.statements.get(
-        (filters.model_dump_json(exclude=_PARAMETERS), *models, folded, *scanned),
-        lambda: _build_statements(labels, filters, models, scanned, folded=folded),
+        (filters.model_dump_json(exclude=_PARAMETERS), folded, *scanned),
+        lambda: _build_statements(labels, filters, scanned, folded=folded),
     )
-    values = {"limit": filters.limit, "offset": filters.offset}
-    values |= {_token_name(place): token for place, (_, token) in enumerate(scans)}
+    values: dict[str, int | list[int]] = {"limit": filters.limit, "offset": filters.offset}
+    values |= {_tokens_name(hash_): ids for hash_, ids in tokens.items() if ids}
     pair = labels.holdings.pairs[filters.pair] if filters.pair else None
     with labels.connect() as connection:
         rows = connection.execute(statements.page, values).all()
@@ -78,51 +76,47 @@ _PARAMETERS = {"q", "limit", "offset"}  # what a kept statement takes as paramet
 
 
 def _build_statements(
-    labels: LabelFile, filters: PagedFilters, models: Sequence[str], tokenizers: Sequence[int], *, folded: bool
+    labels: Library,
+    filters: PagedFilters,
+    models: Sequence[str],
+    *,
+    folded: bool,
 ) -> PageStatements:
-    """Build the statements for one token of each of these `tokenizers`, with repetitions."""
-    row_conditions = list(conditions(labels, filters, models))
-    hits = _select_hits(tokenizers, row_conditions, *_family_columns(labels, models if folded else ()))
-    if filters.agreement and (pair_to_join := find_pair_to_join(labels, filters, models)):
-        hits = filter_by_agreement(hits, pair_to_join, filters.agreement == "same")
+    """Build the statements for the tokens of these models."""
+    families = labels.holdings.families(models) if folded else {}
+    hits = _select_hits(labels, filters, models, families)
     best = _select_best(hits, filters)
     return PageStatements(_select_page(hits, best, filters), _count_groups(best))
 
 
-def _token_name(place: int) -> str:
-    """The name of the parameter for the token of a scan."""
-    return f"token_{place}"
+def _tokens_name(tokenizer: str) -> str:
+    """The name of the parameter for the tokens of a vocabulary."""
+    return f"tokens_{tokenizer}"
 
 
-def _family_columns(labels: LabelFile, models: Sequence[str]) -> tuple[sa.ColumnElement[int], sa.ColumnElement[bool]]:
-    """Two columns: the model that stands for the family of a row's model, and whether the row's model leads the family.
+def _select_hits(labels: Library, filters: PagedFilters, models: Sequence[str], families: Mapping[str, str]) -> sa.CTE:
+    """Select the rows that meet the filters, of each model.
 
-    A family is the models that pairs connect; those that are the base of no pair lead it.
+    Three columns are made for each row: the place of its model; that of the model that stands for its family, which
+    are the models that pairs connect; and whether its model leads the family, as the base of no pair does.
     """
-    ids = labels.holdings.model_ids
-    heads = {name: head for name, head in labels.holdings.families(models).items() if name != head}
-    if not heads:
-        return hit.model, sa.true()
-    family = sa.case(
-        *((equal(hit.model, ids[name]), literal(hit.model, ids[head])) for name, head in heads.items()), else_=hit.model
-    )
-    return family, ~one_of(hit.model, (ids[name] for name in labels.holdings.bases))
-
-
-def _select_hits(
-    tokenizers: Sequence[int],
-    row_conditions: list[sa.ColumnElement[bool]],
-    family: sa.ColumnElement[int],
-    leads: sa.ColumnElement[bool],
-) -> sa.CTE:
-    """Select the rows that meet the conditions, of one token of each of these tokenizers."""
-    scans = [
-        sa.select(*_COLUMNS, family.label("family"), leads.label("leads")).where(
-            equal(hit.tokenizer, tokenizer), hit.token == parameter(hit.token, _token_name(place)), *row_conditions
+    places = {name: place for place, name in enumerate(labels.models)}
+    bases = labels.holdings.bases
+    selected = []
+    for model in models:
+        hit = labels.tables(model).label_by_token
+        rows = filter_by_agreement(labels, filters, model)
+        tokens = parameters(hit.c.token, _tokens_name(labels.models[model].tokenizer))
+        own = [
+            sa.literal_column(str(places[model]), sa.SmallInteger).label("model"),
+            sa.literal_column(str(places[families.get(model, model)]), sa.SmallInteger).label("family"),
+            (sa.false() if families and model in bases else sa.true()).label("leads"),
+        ]
+        select = sa.select(*(hit.c[name] for name in _COLUMNS), *own).where(
+            hit.c.token.in_(tokens), *conditions(filters, hit)
         )
-        for place, tokenizer in enumerate(tokenizers)
-    ]
-    return sa.union_all(*scans).cte("hits")
+        selected.append(select.where(sa.false()) if rows is None else select.select_from(rows))
+    return sa.union_all(*selected).cte("hits")
 
 
 def _select_best(hits: sa.CTE, filters: PagedFilters) -> sa.Select[Any]:

@@ -4,7 +4,7 @@ The text is read by `app.queries.search.language`, its tokens are found by `app.
 `app.queries.search.rows` reads the database.
 """
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.lookup import has_neuron, neuron_ref
 from app.queries.params import TextQuestion
 from app.queries.search.filters import PagedFilters, find_models
@@ -19,7 +19,7 @@ class SearchQuery(PagedFilters, TextQuestion):
     """The parameters of a search: a text, filters, an order and a page."""
 
 
-def search(labels: LabelFile, query: SearchQuery, *, folded: bool = False) -> SearchAnswer:
+def search(labels: Library, query: SearchQuery, *, folded: bool = False) -> SearchAnswer:
     """Find the neurons whose label holds a token of the text `q`; errors as in `find_models`.
 
     `folded` counts the same label in paired models once, as the page for people shows it.

@@ -15,12 +15,12 @@ from starlette.testclient import TestClient
 import app.cli.doctor
 from app.cli.commands import main
 from app.cli.tables import listing
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.main import create_app
 from app.queries.search.search import SearchQuery, search
 from neuronym.contract import Side, Strength
 from neuronym.settings import Settings
-from tests.app.label_files import Plan, write_label_file
+from tests.app.label_files import Plan, planted_file, write_library
 from tests.serving import served, until
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.serving.service import create_service
@@ -71,7 +71,7 @@ def test_a_terminal_lists_trusted_labels_first_and_a_program_gets_the_order_of_t
     ],
 )
 def test_a_terminal_says_of_each_end_whether_it_holds(
-    labels: LabelFile, side: Side, effect: float, sentence: str
+    labels: Library, side: Side, effect: float, sentence: str
 ) -> None:
     answer = search(labels, SearchQuery(q="California", model="tiny-chat", limit=1))
     result = answer.results[0].model_copy(update={"side": side, "effect": effect, "strength": Strength.weak})
@@ -101,7 +101,7 @@ def test_no_token_reaches_the_terminal_raw(tmp_path: Path) -> None:
     from neuronym.contract import Lens, View
 
     hostile = {("tiny-chat", View.up, Lens.cosine, 0, 0): [("\x07", 9.0), ("\u202e", 8.0), ("\n", 7.0)]}
-    write_label_file(tmp_path, Plan(top=hostile))
+    write_library(tmp_path, Plan(top=hostile))
     output = run(tmp_path, "search", '"\x07"').output
     assert r"'\x07' '\u202e' '\n'" in output
     assert not set(output) & {"\x07", "\u202e"}
@@ -146,11 +146,11 @@ def test_the_doctor_finds_nothing_wrong(planted_data: Path) -> None:
         "app": "ok",
         "worker parts": "ok",
         "pages": "ok",
-        "label file": "ok",
+        "library": "ok",
         "disk": "ok",
         "worker": "note",
     }
-    assert "tiny-chat (3 x 4 neurons)" in report["label file"]["says"]
+    assert "tiny-chat (3 x 4 neurons)" in report["library"]["says"]
     assert "neuronym serve" in report["worker"]["says"]
 
 
@@ -162,11 +162,19 @@ def test_the_doctor_as_text_has_a_line_each(planted_data: Path) -> None:
 
 def test_the_doctor_names_the_mend_for_a_label_file(tmp_path: Path) -> None:
     report = checks(run(tmp_path / "not" / "there", "doctor", "--json", NEURONYM_PORT="9"))
-    assert report["label file"]["state"] == "wrong"
-    assert "make map" in report["label file"]["says"]
+    assert report["library"]["state"] == "wrong"
+    assert "make map" in report["library"]["says"]
     assert not (tmp_path / "not").exists()  # it looks, and changes nothing
-    write_label_file(tmp_path, Plan(revision="0000"))
-    assert "schema revision 0000" in checks(run(tmp_path, "doctor", "--json", NEURONYM_PORT="9"))["label file"]["says"]
+    write_library(tmp_path, Plan(revision="0000"))
+    assert "schema revision 0000" in checks(run(tmp_path, "doctor", "--json", NEURONYM_PORT="9"))["library"]["says"]
+
+
+def test_the_doctor_names_the_file_that_cannot_be_read(tmp_path: Path) -> None:
+    write_library(tmp_path)
+    planted_file(tmp_path, "tiny-gpt").write_bytes(b"no database at all" * 1000)
+    report = checks(run(tmp_path, "doctor", "--json", NEURONYM_PORT="9"))
+    assert report["library"]["state"] == "wrong"
+    assert report["library"]["says"].startswith("The model tiny-gpt cannot be read: ")
 
 
 def test_the_doctor_asks_the_worker_that_is_named(planted_data: Path) -> None:

@@ -20,14 +20,14 @@ import app.export.download
 from app.cli.commands import main
 from app.export.download import AT_ONCE, Download, Export, save
 from app.export.formats import Format
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.main import create_app
 from app.queries.search.export import ExportQuery
 from app.queries.search.search import SearchQuery, search
 from neuronym.contract import Lens, View
 from neuronym.settings import Settings
 from tests.app.conftest import opened
-from tests.app.label_files import BOTTOM, LAYERS, NEURONS, TOP, Plan, write_label_file
+from tests.app.label_files import BOTTOM, LAYERS, NEURONS, TOP, Plan, planted_file, write_library
 from tests.serving import served, until
 
 COLUMNS = [
@@ -47,7 +47,7 @@ def table(body: bytes, form: Format) -> list[dict[str, Any]]:
     return list(pq.read_table(io.BytesIO(body)).to_pylist())
 
 
-def rows(labels: LabelFile, **query: Any) -> list[dict[str, Any]]:
+def rows(labels: Library, **query: Any) -> list[dict[str, Any]]:
     """The rows of an export as Parquet."""
     return table(b"".join(Export(labels, ExportQuery.model_validate(query), Format.parquet)), Format.parquet)
 
@@ -77,7 +77,7 @@ def test_without_a_text_every_row_is_exported(client: TestClient, form: Format) 
     assert client.get(f"/api/v1/export/labels.{form}?lens=any&side=any").content == answer.content
 
 
-def test_all_rows_come_by_token_and_side_best_first(labels: LabelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_rows_come_by_token_and_side_best_first(labels: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.queries.search.export.STRETCH", 50)  # rows a statement: many statements, one order
     exported = rows(labels, side="any")
     order = [(row["model"] == "tiny-gpt", row["token_id"], row["side"] == "bottom", -abs(row["z"])) for row in exported]
@@ -100,7 +100,7 @@ FILTERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("filters", FILTERS)
-def test_an_export_is_what_a_search_is_a_page_of(labels: LabelFile, filters: dict[str, Any]) -> None:
+def test_an_export_is_what_a_search_is_a_page_of(labels: Library, filters: dict[str, Any]) -> None:
     answer = search(labels, SearchQuery.model_validate({"q": "California", "limit": 500, **filters}))
     matches = [
         (result.model, result.neuron, result.view, id_)
@@ -112,14 +112,14 @@ def test_an_export_is_what_a_search_is_a_page_of(labels: LabelFile, filters: dic
 
 
 @pytest.mark.parametrize("sort", ["z", "trust", "score", "effect", "layer_z", "neuron"])
-def test_rows_of_a_text_come_in_the_order_of_the_search(labels: LabelFile, sort: str) -> None:
+def test_rows_of_a_text_come_in_the_order_of_the_search(labels: Library, sort: str) -> None:
     parameters = {"q": '" California"', "sort": sort}
     answer = search(labels, SearchQuery.model_validate(parameters))
     neurons = [(result.model, result.neuron, result.view) for result in answer.results]
     assert [(row["model"], row["neuron"], row["view"]) for row in rows(labels, **parameters)] == neurons
 
 
-def test_agreement_is_told_in_the_pair_that_is_asked_for(labels: LabelFile) -> None:
+def test_agreement_is_told_in_the_pair_that_is_asked_for(labels: Library) -> None:
     parameters = {"q": '" California"', "model": "tiny-base", "view": "up"}
     assert [row["agreement"] for row in rows(labels, **parameters)] == ["same"]
     assert [row["agreement"] for row in rows(labels, **parameters, pair="tiny-later")] == ["changed"]
@@ -129,7 +129,7 @@ def test_more_tokens_than_a_page_looks_up_are_exported(tmp_path: Path) -> None:
     plan = Plan()
     for place in range(0, 250, 50):
         plan.top["tiny-chat", View.up, Lens.cosine, 0, place // 50 % 4] = [(f" calico{place:03}", 5.0)]
-    write_label_file(tmp_path, plan)
+    write_library(tmp_path, plan)
     for planted in opened(tmp_path):
         assert {row["token"] for row in rows(planted, q="calico*")} >= {" calico200"}
 
@@ -143,7 +143,7 @@ def test_hostile_tokens_are_exact(tmp_path: Path, form: Format) -> None:
             ("tiny-chat", View.up, Lens.cosine, 0, 1): [(text, 20.0 - place) for place, text in enumerate(texts[6:])],
         }
     )
-    write_label_file(tmp_path, plan)
+    write_library(tmp_path, plan)
     for labels in opened(tmp_path):
         query = ExportQuery(model="tiny-chat", min_z=10)
         exported = table(b"".join(Export(labels, query, form)), form)
@@ -210,7 +210,7 @@ def test_a_page_of_results_leads_to_its_files(client: TestClient) -> None:
     assert [link["href"] for link in everything] == [f"/export/labels.{form}?lens=any&side=any" for form in Format]
 
 
-def test_only_a_few_run_at_once(labels: LabelFile, client: TestClient) -> None:
+def test_only_a_few_run_at_once(labels: Library, client: TestClient) -> None:
     running = [Download(labels, ExportQuery(q="dog"), Format.csv) for _ in range(AT_ONCE)]
     refused = client.get("/api/v1/export/labels.csv?q=dog")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "30")
@@ -223,8 +223,8 @@ def test_only_a_few_run_at_once(labels: LabelFile, client: TestClient) -> None:
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A label file whose whole export is some hundred megabytes."""
     data = tmp_path_factory.mktemp("large")
-    path = write_label_file(data)
-    with duckdb.connect(str(path)) as connection:
+    write_library(data)
+    with duckdb.connect(str(planted_file(data, "tiny-chat"))) as connection:
         connection.execute("create table few as from label_by_token limit 2000")
         connection.execute(f"insert into label_by_token select few.* from few, range({MANY // 2000})")
         connection.execute("drop table few")
@@ -235,7 +235,7 @@ def test_a_client_that_leaves_stops_the_query(large: Path, monkeypatch: pytest.M
     begun: list[Export] = []
 
     class Watched(Export):
-        def __init__(self, labels: LabelFile, query: ExportQuery, form: Format) -> None:
+        def __init__(self, labels: Library, query: ExportQuery, form: Format) -> None:
             super().__init__(labels, query, form)
             begun.append(self)
 
@@ -263,9 +263,7 @@ def test_an_export_that_takes_too_long_breaks_off(large: Path, monkeypatch: pyte
         read_slowly(f"{site}/export/labels.csv?side=any&lens=any")
 
 
-def test_saving_writes_the_whole_file_or_none(
-    labels: LabelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_saving_writes_the_whole_file_or_none(labels: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "some.csv"
     path.write_text("what was there before")
     monkeypatch.setattr(app.export.download, "SECONDS", 0.0)

@@ -1,11 +1,14 @@
-"""Opening, refusing and swapping label files; which statements an open one refuses."""
+"""Opening, refusing and swapping states of the library; which statements an open one refuses."""
 
 import gzip
 import logging
+import os
+import re
+import shutil
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -15,11 +18,13 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from app.labelfile.catalog import Catalog
+from app.labelfile.database import Database, QueryLimitExceeded
 from app.labelfile.deadline import Deadline
-from app.labelfile.label_file import LabelFile, NoLabelFile, QueryLimitExceeded
+from app.labelfile.library import Library, NoLabelFile
 from neuronym.label_tables import REVISION
+from neuronym.library import Catalogue, catalogue_file, replace_catalogue
 from neuronym.settings import ROOT, Settings
-from tests.app.label_files import Plan, move_link, write_label_file
+from tests.app.label_files import Plan, planted_file, write_library
 
 # An empty database, written by DuckDB 2.0.0.
 NEWER_DUCKDB = (
@@ -55,55 +60,72 @@ def test_a_relative_data_folder_is_named_in_full(tmp_path: Path, monkeypatch: py
         Catalog(Settings(data=Path("data"))).current()
 
 
-def test_a_copy_without_its_link_says_how_to_make_it(catalog: Catalog, tmp_path: Path) -> None:
-    write_label_file(tmp_path, Plan("one"))
-    name = (tmp_path / "current").readlink()
-    (tmp_path / "current").unlink()
-    (tmp_path / "current").write_bytes((tmp_path / name).read_bytes())
-    with pytest.raises(NoLabelFile, match=r"should be a link .*`ln -sf labels-RUN\.duckdb current`"):
+def test_a_folder_of_an_earlier_version_names_the_command(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "labels-one.duckdb").touch()
+    (tmp_path / "current").symlink_to("labels-one.duckdb")
+    with pytest.raises(NoLabelFile, match=r"is of an earlier version. Run `neuronym-worker upgrade` once"):
         catalog.current()
-    (tmp_path / "current").unlink()
-    (tmp_path / "current").symlink_to(name)
+    write_library(tmp_path, Plan("one"))
     assert catalog.current().run == "one"
 
 
 def test_a_file_that_appears_later_is_served(catalog: Catalog, tmp_path: Path) -> None:
     with pytest.raises(NoLabelFile):
         catalog.current()
-    write_label_file(tmp_path, Plan("one"))
+    write_library(tmp_path, Plan("one"))
     assert catalog.current().run == "one"
     assert catalog.current() is catalog.current()
 
 
-def test_a_newer_file_is_served_and_running_requests_finish_on_the_old(catalog: Catalog, tmp_path: Path) -> None:
-    write_label_file(tmp_path, Plan("one"))
+RUN = "select run from model_0.build"
+
+
+def test_a_newer_state_is_served_and_running_requests_finish_on_the_old(catalog: Catalog, tmp_path: Path) -> None:
+    write_library(tmp_path, Plan("one"))
     older = catalog.current()
     with older.connect() as running:
-        write_label_file(tmp_path, Plan("two"))
+        write_library(tmp_path, Plan("two"))
         newer = catalog.current()
+        for kind in ("models", "pairs"):
+            shutil.rmtree(tmp_path / "library" / kind)  # as publishing deletes what is current no more
         assert (newer.run, older.run) == ("two", "one")
-        assert running.execute(sa.text("select run from build")).scalar() == "one"
+        assert running.execute(sa.text(RUN)).scalar() == "one"
         with newer.connect() as connection:
-            assert connection.execute(sa.text("select run from build")).scalar() == "two"
-        assert running.execute(sa.text("select run from build")).scalar() == "one"
+            assert connection.execute(sa.text(RUN)).scalar() == "two"
+        assert running.execute(sa.text(RUN)).scalar() == "one"
     assert len(older.vocabulary("tiny-chat")) > 0  # read after the swap by a request that began before it
 
 
-def test_a_swap_lets_go_of_the_old_file(catalog: Catalog, tmp_path: Path) -> None:
-    path = write_label_file(tmp_path, Plan("one"))
+def test_a_swap_lets_go_of_the_old_files(catalog: Catalog, tmp_path: Path) -> None:
+    write_library(tmp_path, Plan("one"))
+    path = planted_file(tmp_path, "tiny-chat")
     with catalog.current().connect():
-        write_label_file(tmp_path, Plan("two"))
+        write_library(tmp_path, Plan("two"))
         catalog.current()
-    duckdb.connect(str(path)).close()  # to write: refused while this process has the file open to read
+    opened = {os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir()}
+    assert str(path) not in opened and str(planted_file(tmp_path, "tiny-chat")) in opened
 
 
-def test_going_back_to_the_former_file(catalog: Catalog, tmp_path: Path) -> None:
-    first = write_label_file(tmp_path, Plan("one"))
+def test_going_back_to_the_former_state(catalog: Catalog, tmp_path: Path) -> None:
+    first = write_library(tmp_path, Plan("one"))
     catalog.current()
-    write_label_file(tmp_path, Plan("two"))
+    write_library(tmp_path, Plan("two"))
     assert catalog.current().run == "two"
-    move_link(tmp_path, first.name)
+    replace_catalogue(tmp_path, first)
     assert catalog.current().run == "one"
+
+
+def test_what_was_read_of_files_that_stay_is_kept(catalog: Catalog, tmp_path: Path) -> None:
+    """Adding a model makes no other model slow: its vocabulary and row numbers are not read again."""
+    whole = write_library(tmp_path, Plan("one"))
+    replace_catalogue(tmp_path, whole.model_copy(update={"run": "less", "models": whole.models[:3]}))
+    older = catalog.current()
+    vocabulary, numbers = older.vocabulary("tiny-chat"), older.row_numbers(older.tables("tiny-chat").label)
+    replace_catalogue(tmp_path, whole.model_copy(update={"run": "more"}))
+    newer = catalog.current()
+    assert (older.run, newer.run, list(newer.models)[3:]) == ("less", "more", ["tiny-gpt"])
+    assert newer.vocabulary("tiny-chat") is vocabulary
+    assert newer.row_numbers(newer.tables("tiny-chat").label) is numbers
 
 
 def _garbage(path: Path) -> None:
@@ -111,8 +133,7 @@ def _garbage(path: Path) -> None:
 
 
 def _cut_short(path: Path) -> None:
-    write_label_file(path.parent, Plan("whole"), publish=False)
-    whole = (path.parent / "labels-whole.duckdb").read_bytes()
+    whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 3])
 
 
@@ -121,62 +142,104 @@ def _of_newer_duckdb(path: Path) -> None:
 
 
 def _without_tables(path: Path) -> None:
+    path.unlink()
     duckdb.connect(str(path)).close()
 
 
+def _without_its_model(path: Path) -> None:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("delete from model")
+
+
 def _older_schema(path: Path) -> None:
-    write_label_file(path.parent, Plan("broken", revision="0000"), publish=False)
+    _set_revision(path, "0000")
 
 
 def _newer_schema(path: Path) -> None:
-    write_label_file(path.parent, Plan("broken", revision="9999"), publish=False)
+    _set_revision(path, "9999")
 
 
-BROKEN = {
-    _garbage: "cannot be read.*Map a model with `make map`",
-    _cut_short: "cannot be read.*Map a model with `make map`",
-    _of_newer_duckdb: "written by another version of DuckDB than.*Map a model with `make map`",
-    _without_tables: "cannot be read.*alembic_version.*Map a model with `make map`",
-    _older_schema: f"schema revision 0000; this version reads {REVISION}. Map a model with `make map`",
+def _set_revision(path: Path, revision: str) -> None:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update alembic_version set version_num = ?", [revision])
+
+
+def _missing(path: Path) -> None:
+    path.unlink()
+
+
+BROKEN: dict[Callable[[Path], None], str] = {
+    _garbage: "The model tiny-chat cannot be read: .*not a valid DuckDB database file",
+    _cut_short: "The model tiny-chat cannot be read",
+    _of_newer_duckdb: "written by another version of DuckDB than",
+    _without_tables: "The model tiny-chat cannot be read: it is no label file",
+    _without_its_model: "The model tiny-chat cannot be read: it is damaged. Map it again",
+    _older_schema: f"schema revision 0000; this version reads {REVISION}. Map it again",
     _newer_schema: f"schema revision 9999; this version reads {REVISION}. Update Neuronym",
+    _missing: "The model tiny-chat cannot be read: .*does not exist",
 }
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__[1:])
-def test_a_broken_file_is_refused_with_the_mend(
-    catalog: Catalog, tmp_path: Path, broken: object, caplog: pytest.LogCaptureFixture
+def test_a_broken_file_is_left_out_and_the_others_are_served(
+    catalog: Catalog, tmp_path: Path, broken: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert callable(broken)
-    sentence = BROKEN[broken]
-    write_label_file(tmp_path, Plan("good"))
-    catalog.current()
-    broken(tmp_path / "labels-broken.duckdb")
-    move_link(tmp_path, "labels-broken.duckdb")
+    whole = write_library(tmp_path, Plan("one"))
+    broken(planted_file(tmp_path, "tiny-chat"))
     with caplog.at_level(logging.ERROR):
-        assert catalog.current().run == "good"
-        assert catalog.current().run == "good"
+        assert list(catalog.current().models) == ["tiny-base", "tiny-second", "tiny-gpt"]
+        assert list(catalog.current().holdings.pairs) == ["tiny-later"]  # the other one lacks a model
     assert len(caplog.records) == 1  # logged once, not at each request
-    assert "labels-good.duckdb is served on" in caplog.text
+    assert re.search(BROKEN[broken], catalog.current().unreadable["model", "tiny-chat"])
+    only = tuple(entry for entry in whole.models if entry.name == "tiny-chat")
+    replace_catalogue(tmp_path, Catalogue(run="alone", models=only))
+    assert catalog.current().run == "one"  # served on: nothing of the newer state can be read
     alone = Catalog(Settings(data=tmp_path))
-    with pytest.raises(NoLabelFile, match=sentence):
-        alone.current()
-    with pytest.raises(NoLabelFile, match=sentence):
-        alone.current()
-    write_label_file(tmp_path, Plan("mended"))
+    for _ in range(2):
+        with pytest.raises(NoLabelFile, match=f"{BROKEN[broken]}.*Map a model with `make map`"):
+            alone.current()
+    write_library(tmp_path / "other", Plan("mended"))
+    shutil.rmtree(tmp_path / "library")
+    (tmp_path / "other" / "library").rename(tmp_path / "library")
     assert catalog.current().run == alone.current().run == "mended"
     alone.close()
 
 
-def test_a_link_to_nothing_leaves_the_good_one_served(catalog: Catalog, tmp_path: Path) -> None:
-    write_label_file(tmp_path, Plan("good"))
+def test_no_catalogue_any_more_leaves_the_good_state_served(catalog: Catalog, tmp_path: Path) -> None:
+    write_library(tmp_path, Plan("good"))
     catalog.current()
-    move_link(tmp_path, "labels-gone.duckdb")
-    assert catalog.current().run == "good"
-    (tmp_path / "current").unlink()
+    catalogue_file(tmp_path).unlink()
     assert catalog.current().run == "good"
     alone = Catalog(Settings(data=tmp_path))
     with pytest.raises(NoLabelFile, match="No model is mapped yet"):
         alone.current()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"run": "x", "models": [{"name": "../../etc", "run": "passwd"}]}'])
+def test_a_catalogue_that_is_none_is_named(catalog: Catalog, tmp_path: Path, content: str) -> None:
+    write_library(tmp_path, Plan("good"))
+    catalogue_file(tmp_path).write_text(content)
+    with pytest.raises(NoLabelFile, match=r"catalogue.json cannot be read: it is no catalogue of this version"):
+        catalog.current()
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalogue was read, then another run published and deleted the file of before."""
+    write_library(tmp_path, Plan("one"))
+    attach = Database.attach
+
+    def publish_first(self: Database, path: Path, alias: str) -> None:
+        if "/one.duckdb" in str(path) and path.exists():
+            write_library(tmp_path, Plan("two"))
+            for old in (tmp_path / "library").rglob("one.duckdb"):
+                old.unlink()
+        attach(self, path, alias)
+
+    monkeypatch.setattr(Database, "attach", publish_first)
+    assert catalog.current().run == "two"
+    assert len(catalog.current().models) == 4
 
 
 @pytest.mark.parametrize(
@@ -186,24 +249,23 @@ def test_a_link_to_nothing_leaves_the_good_one_served(catalog: Catalog, tmp_path
         "set enable_external_access = true",
         "select * from read_csv('/etc/hostname')",
         "select * from glob('/*')",
-        "copy build to '/tmp/neuronym-must-not-be.csv'",
+        "copy model_0.build to '/tmp/neuronym-must-not-be.csv'",
         "attach '/tmp/neuronym-must-not-be.duckdb'",
         "install fts",
         "load fts",
-        "delete from build",
-        "create table more (one integer)",
+        "delete from model_0.build",
+        "create table model_0.more (one integer)",
     ],
 )
-def test_an_open_file_is_locked_down(labels: LabelFile, statement: str) -> None:
+def test_an_open_library_is_locked_down(labels: Library, statement: str) -> None:
     with labels.connect() as connection, pytest.raises(sa.exc.DBAPIError):
         connection.exec_driver_sql(statement)
     assert not Path("/tmp/neuronym-must-not-be.csv").exists()
 
 
 def test_a_question_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    path = write_label_file(tmp_path)
-    deadline = Deadline(0.3)
-    labels = LabelFile(path, 1_000_000_000, deadline)
+    catalogue, deadline = write_library(tmp_path), Deadline(0.3)
+    labels = Library(tmp_path, catalogue, 1_000_000_000, deadline)
     began = time.monotonic()
     with pytest.raises(QueryLimitExceeded, match=r"longer than 0.3 seconds"), labels.connect() as connection:
         connection.exec_driver_sql("select sum(a.range * b.range) from range(10000000) a, range(10000000) b")
@@ -215,13 +277,13 @@ def test_a_question_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_question_that_needs_too_much_memory_is_ended(tmp_path: Path) -> None:
-    labels = LabelFile(write_label_file(tmp_path), 30_000_000, Deadline(20))
+    labels = Library(tmp_path, write_library(tmp_path), 40_000_000, Deadline(20))
     with pytest.raises(QueryLimitExceeded, match="NEURONYM_MEMORY_LIMIT"), labels.connect() as connection:
         connection.exec_driver_sql("select list(range) from range(100000000)").all()
     labels.close()
 
 
-def test_many_threads_each_get_their_own_answer(labels: LabelFile) -> None:
+def test_many_threads_each_get_their_own_answer(labels: Library) -> None:
     wrong: list[tuple[int, object]] = []
 
     def ask(number: int) -> None:
@@ -239,8 +301,8 @@ def test_many_threads_each_get_their_own_answer(labels: LabelFile) -> None:
     assert not wrong
 
 
-def test_swaps_under_load_answer_every_request_from_one_whole_file(catalog: Catalog, tmp_path: Path) -> None:
-    write_label_file(tmp_path, Plan("run-0"))
+def test_swaps_under_load_answer_every_request_from_one_state(catalog: Catalog, tmp_path: Path) -> None:
+    write_library(tmp_path, Plan("run-0"))
     catalog.current()
     answered: list[tuple[str, str]] = []
     ended = threading.Event()
@@ -249,13 +311,13 @@ def test_swaps_under_load_answer_every_request_from_one_whole_file(catalog: Cata
         while not ended.is_set():
             labels = catalog.current()
             with labels.connect() as connection:
-                answered.append((labels.run, str(connection.execute(sa.text("select run from build")).scalar())))
+                answered.append((labels.run, str(connection.execute(sa.text(RUN)).scalar())))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     for number in range(1, 6):
-        write_label_file(tmp_path, Plan(f"run-{number}"))
+        write_library(tmp_path, Plan(f"run-{number}"))
         time.sleep(0.1)
     ended.set()
     for thread in threads:

@@ -8,14 +8,14 @@ from bs4 import BeautifulSoup, Tag
 from starlette.testclient import TestClient
 
 from app.html.text import percent
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.main import create_app
 from app.pages.charts.layers import agreement_charts
 from app.queries.search.search import SearchQuery, search
 from neuronym.contract import LayerAgreement, Lens, View
 from neuronym.settings import Settings
 from tests.app.label_files import NOTE as PLANTED_NOTE
-from tests.app.label_files import Plan, write_label_file
+from tests.app.label_files import Plan, write_library
 from tests.app.pages.test_pages import PARTIAL, soup
 from tests.app.pair_files import NOTE, PairFile
 
@@ -38,7 +38,7 @@ def test_compare_leads_to_the_first_pair(client: TestClient) -> None:
 
 
 def test_without_a_pair_compare_says_how_to_make_one(tmp_path: Path) -> None:
-    write_label_file(tmp_path, Plan(pairs=False))
+    write_library(tmp_path, Plan(pairs=False))
     with TestClient(create_app(Settings(data=tmp_path))) as client:
         page = soup(client, "/compare")
         assert "neuronym-worker map BASE INSTRUCT" in page.text
@@ -233,7 +233,7 @@ def test_home_shows_agreement_at_a_glance(paired_client: TestClient) -> None:
     ]
 
 
-def test_the_counterpart_of_a_result_is_what_the_other_label_says(paired: LabelFile, pairs: PairFile) -> None:
+def test_the_counterpart_of_a_result_is_what_the_other_label_says(paired: Library, pairs: PairFile) -> None:
     """Check all results of every token text, in the first pair of each model and in a pair that the query names."""
     every = ",".join(f'"{text}"' for (text,) in pairs.rows("SELECT DISTINCT text FROM token") if '"' not in text)
     for pair in (None, "second"):
@@ -255,20 +255,18 @@ def test_the_counterpart_of_a_result_is_what_the_other_label_says(paired: LabelF
 
 
 @pytest.mark.parametrize("pair", ["planted", "second"])
-def test_agreement_filters_a_search_in_the_pair_that_is_asked_for(
-    paired: LabelFile, pairs: PairFile, pair: str
-) -> None:
+def test_agreement_filters_a_search_in_the_pair_that_is_asked_for(paired: Library, pairs: PairFile, pair: str) -> None:
     instruct = {"planted": "after", "second": "later"}[pair]
     moved = pairs.moved(instruct, Lens.cosine)
     texts = {place: pairs.labels("before", Lens.cosine)[place].top_ids[0] for place in moved}
     for place, token in texts.items():
-        ((text,),) = pairs.rows(f"SELECT text FROM token WHERE tokenizer = 0 AND id = {token}")
+        ((text,),) = pairs.rows(f"SELECT text FROM token WHERE model = 0 AND id = {token}")
         query = SearchQuery(q='"' + text.replace('"', '""') + '"', pair=pair, agreement="changed", limit=500)
         places = {(result.view, result.layer, result.index) for result in search(paired, query).results}
         assert place in places and places <= moved
 
 
-def test_a_pair_is_one_row_however_it_is_paged(paired_client: TestClient, paired: LabelFile) -> None:
+def test_a_pair_is_one_row_however_it_is_paged(paired_client: TestClient, paired: Library) -> None:
     """Every label of the family is in exactly one row of one page."""
     results = search(paired, SearchQuery(q="dog, cat"))
     rows = search(paired, SearchQuery(q="dog, cat"), folded=True)
@@ -289,7 +287,7 @@ def test_a_pair_is_one_row_however_it_is_paged(paired_client: TestClient, paired
 def test_a_row_shows_both_names_only_where_they_differ(paired_client: TestClient, pairs: PairFile) -> None:
     place = (View.gate, 1, 3)
     (token, *_) = pairs.labels("before", Lens.cosine)[place].top_ids
-    ((text,),) = pairs.rows(f"SELECT text FROM token WHERE tokenizer = 0 AND id = {token}")
+    ((text,),) = pairs.rows(f"SELECT text FROM token WHERE model = 0 AND id = {token}")
     page = soup(paired_client, f"/search?q=%22{text}%22&pair=planted&view=gate&limit=500")
     for row in page.select("table.found tbody tr"):
         renamed = "renamed" in only(row, "a.compared").text

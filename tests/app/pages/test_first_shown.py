@@ -13,7 +13,7 @@ from app.pages.tour import first_word, tour
 from neuronym.contract import Lens, Strength, View
 from neuronym.settings import Settings
 from tests.app.conftest import opened
-from tests.app.label_files import Plan, measurements, write_label_file
+from tests.app.label_files import Plan, measurements, write_library
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         ("tiny-chat", View.down, Lens.logit, 2, 1): [(" California", 9.0)],
         ("tiny-chat", View.down, Lens.cosine, 2, 1): [(" king", 9.0)],
     }
-    write_label_file(data, plan)
+    write_library(data, plan)
     with TestClient(create_app(Settings(data=data))) as client:
         yield client
 
@@ -76,7 +76,7 @@ def test_a_tour_begins_with_labels_that_can_be_trusted(tmp_path: Path) -> None:
         plan.top[key] = [(text, z)]
         if strength:
             plan.strength[key] = strength
-    write_label_file(tmp_path, plan)
+    write_library(tmp_path, plan)
     for labels in opened(tmp_path):
         assert {first_word(stop) for stop in tour(labels, "tiny-chat")} >= {"puppy", "Dogs"}
         assert "california" not in {first_word(stop) for stop in tour(labels, "tiny-chat")}

@@ -6,7 +6,7 @@ from starlette.testclient import TestClient
 
 from app.html.templates import templates
 from app.html.text import ordinal
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.neuron_effects import changes, clamped_ends, clamps, measured_clamp
 from app.queries.layers import LayerQuery, layer
 from app.queries.neuron import neuron
@@ -17,7 +17,7 @@ environment = templates.env
 
 
 @pytest.fixture(scope="module")
-def answer(labels: LabelFile) -> NeuronAnswer:
+def answer(labels: Library) -> NeuronAnswer:
     """L2N1 of tiny-chat, whose planted effects are the `label_place` of each label."""
     return neuron(labels, "tiny-chat", 2, 1)
 
@@ -81,7 +81,7 @@ def test_the_names_of_all_views_and_every_change(answer: NeuronAnswer) -> None:
     assert all(end.deltas == [label_place(end.view, end.lens, end.side)] * 4 for end in ends)
 
 
-def test_what_was_not_measured_is_not_told(labels: LabelFile) -> None:
+def test_what_was_not_measured_is_not_told(labels: Library) -> None:
     other = neuron(labels, "tiny-gpt", 0, 2)
     assert measured_clamp(other, View.down, Lens.cosine, Direction.high, 320) is None
     assert (clamped_ends(other, Lens.cosine, 320), clamps(other), changes(other)) == ([], [], [])
@@ -122,7 +122,7 @@ def test_the_bottom_of_a_label_is_shown_where_it_was_searched(client: TestClient
     assert [mark.text for mark in row.select("mark")] == ["dog"]
 
 
-def test_a_layer_by_trust_names_neurons_by_the_end_that_stands_out(labels: LabelFile, client: TestClient) -> None:
+def test_a_layer_by_trust_names_neurons_by_the_end_that_stands_out(labels: Library, client: TestClient) -> None:
     first, second, *_ = layer(labels, "tiny-chat", 1, LayerQuery(sort="trust")).results
     assert (first.neuron, first.named_by) == ("L1N1", Side.bottom)
     assert first.named_z == pytest.approx(-7, abs=1e-5)

@@ -1,13 +1,16 @@
 """Pages: each shows what its JSON twin says, is safe without trusting a vocabulary, and works without a script."""
 
 from collections import deque
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
-from tests.app.label_files import HASHES, token_ids
+from app.main import create_app
+from neuronym.settings import Settings
+from tests.app.label_files import HASHES, planted_file, token_ids, write_library
 
 TOKENS = token_ids(0)
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -252,3 +255,14 @@ def test_a_mistake_in_the_form_keeps_what_was_typed(client: TestClient) -> None:
 def test_another_site_cannot_run_the_playground(client: TestClient) -> None:
     answer = client.post("/playground", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
+
+
+def test_what_cannot_be_read_is_named_without_a_path(tmp_path: Path) -> None:
+    write_library(tmp_path)
+    planted_file(tmp_path, "tiny-chat").write_bytes(b"")
+    with TestClient(create_app(Settings(data=tmp_path))) as client:
+        pages = [client.get(address).text for address in ("/models", "/models/tiny-chat")]
+    text = " ".join(BeautifulSoup(page, "html.parser").get_text(" ", strip=True) for page in pages)
+    assert "Left out, for their label files cannot be read: tiny-chat." in text
+    assert "The label file of tiny-chat cannot be read" in text
+    assert str(tmp_path) not in text

@@ -8,7 +8,7 @@ from app.pages.tour import first_word, tour
 from neuronym.contract import Lens, View
 from tests.app import label_files
 from tests.app.conftest import opened
-from tests.app.label_files import Plan, write_label_file
+from tests.app.label_files import Plan, write_library
 
 LAYERS = 6
 FRUIT = (
@@ -50,7 +50,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     plan = Plan()
     for place, (view, layer, neuron, word, _) in enumerate(PLANTED):
         plan.top["tiny-chat", view, Lens.cosine, layer, neuron] = [(word, 40.0 - place)]
-    write_label_file(tmp_path, plan)
+    write_library(tmp_path, plan)
     return tmp_path
 
 

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from starlette.testclient import TestClient
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.main import create_app
 from app.pages.charts.layers import strong_charts, threshold_charts
 from app.queries.models import model, models
@@ -16,7 +16,7 @@ from app.queries.neuron import neuron
 from neuronym.contract import Lens, Side, Strength, View
 from neuronym.settings import Settings
 from tests.app.conftest import opened
-from tests.app.label_files import CHANCE, LAYERS, RULE, STRONG_ABOVE, WEAK_ABOVE, Plan, measurements, write_label_file
+from tests.app.label_files import CHANCE, LAYERS, RULE, STRONG_ABOVE, WEAK_ABOVE, Plan, measurements, write_library
 
 
 def soup(client: TestClient, address: str) -> BeautifulSoup:
@@ -28,7 +28,7 @@ def folded_text(element: Tag) -> str:
     return " ".join(element.get_text(" ").split())
 
 
-def test_a_list_of_models_tells_each_measurement_as_a_whole(labels: LabelFile) -> None:
+def test_a_list_of_models_tells_each_measurement_as_a_whole(labels: Library) -> None:
     measurements_of = {row.name: row.measurements for row in models(labels).models}
     control = measurements_of["tiny-chat"].control
     assert control is not None
@@ -44,7 +44,7 @@ def test_a_list_of_models_tells_each_measurement_as_a_whole(labels: LabelFile) -
     assert measurements_of["tiny-gpt"].model_dump() == {"control": None, "activity": None, "effect": None}
 
 
-def test_a_model_by_itself_has_every_layer(labels: LabelFile, client: TestClient) -> None:
+def test_a_model_by_itself_has_every_layer(labels: Library, client: TestClient) -> None:
     answer = model(labels, "tiny-chat")
     assert answer.measurements.control is not None
     layers = answer.measurements.control.result.layers
@@ -69,7 +69,7 @@ def test_an_account_that_cannot_be_read_is_left_out_and_said(tmp_path: Path, cap
     rows[0]["result"] = json.dumps({"views": "many"})
     rows[1]["settings"] = "{"
     rows.append(rows[2] | {"kind": "weather"})
-    write_label_file(tmp_path, Plan(measurements=rows))
+    write_library(tmp_path, Plan(measurements=rows))
     with caplog.at_level(logging.WARNING):
         for labels in opened(tmp_path):
             measured = model(labels, "tiny-chat").measurements
@@ -124,7 +124,7 @@ def test_a_strength_says_what_it_means(client: TestClient, address: str) -> None
     assert STRONG in titles
 
 
-def test_charts_of_strength_by_layer(labels: LabelFile) -> None:
+def test_charts_of_strength_by_layer(labels: Library) -> None:
     control = labels.holdings.measurements["tiny-chat"].control
     assert control is not None and control.result.layers
     layers = [
@@ -142,7 +142,7 @@ def test_charts_of_strength_by_layer(labels: LabelFile) -> None:
     assert threshold_charts([]) == []
 
 
-def test_ends_of_a_label_have_their_own_strength(labels: LabelFile) -> None:
+def test_ends_of_a_label_have_their_own_strength(labels: Library) -> None:
     label = neuron(labels, "tiny-chat", 2, 1).views[View.up][Lens.cosine]
     assert (label.named_by, label.false_share) == (Side.top, CHANCE)
     assert label.ends[Side.top].model_dump() == {"z": label.z, "strength": Strength.strong}

@@ -5,7 +5,7 @@ from math import exp
 import pytest
 
 from app.errors import NotFound, Unprocessable
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.layers import LayerQuery, layer
 from app.queries.models import models
 from app.queries.neuron import neuron
@@ -17,7 +17,7 @@ from tests.app.label_files import FILLER, HASHES, token_ids
 A, B = HASHES
 
 
-def test_models_have_provenance_and_pairs(labels: LabelFile) -> None:
+def test_models_have_provenance_and_pairs(labels: Library) -> None:
     base, chat, second, gpt = models(labels).models
     assert [(pair.name, pair.role, pair.other) for pair in base.pairs] == [
         ("tiny-pair", Role.base, "tiny-chat"),
@@ -29,7 +29,7 @@ def test_models_have_provenance_and_pairs(labels: LabelFile) -> None:
     assert (chat.versions, chat.settings["top_k"], chat.tokenizer) == ({"torch": "2.13.0"}, 6, A)
 
 
-def test_labels_by_view_and_lens(labels: LabelFile) -> None:
+def test_labels_by_view_and_lens(labels: Library) -> None:
     answer = neuron(labels, "tiny-chat", 2, 1)
     assert (answer.neuron, answer.model, answer.layer, answer.index, answer.run) == (
         *("L2N1", "tiny-chat", 2, 1, "planted-1"),
@@ -43,17 +43,17 @@ def test_labels_by_view_and_lens(labels: LabelFile) -> None:
     assert (label.strength, label.logsumexp, label.probability) == (Strength.strong, None, None)
 
 
-def test_the_papers_probability_is_the_softmax_share_of_the_top_token(labels: LabelFile) -> None:
+def test_the_papers_probability_is_the_softmax_share_of_the_top_token(labels: Library) -> None:
     label = neuron(labels, "tiny-chat", 1, 3).views[View.down][Lens.logit]
     assert label.top_tokens[0].text == " California"
     assert label.probability == pytest.approx(exp(0.1 + 12 / 2 - 7.0), rel=1e-5)
 
 
-def test_an_ungated_model_has_no_gate(labels: LabelFile) -> None:
+def test_an_ungated_model_has_no_gate(labels: Library) -> None:
     assert list(neuron(labels, "tiny-gpt", 0, 2).views) == [View.up, View.down]
 
 
-def test_activity_and_effect_where_they_are_measured(labels: LabelFile) -> None:
+def test_activity_and_effect_where_they_are_measured(labels: Library) -> None:
     answer = neuron(labels, "tiny-chat", 2, 1)
     assert answer.activity is not None
     assert list(answer.activity) == [Site.up, Site.act]
@@ -65,7 +65,7 @@ def test_activity_and_effect_where_they_are_measured(labels: LabelFile) -> None:
     assert (high.token.text, high.value, high.kl, high.moved.text) == (" California", 3.0, 0.5, "Los")
 
 
-def test_the_effect_of_a_site_is_told_by_the_cosine_label_of_its_view(labels: LabelFile) -> None:
+def test_the_effect_of_a_site_is_told_by_the_cosine_label_of_its_view(labels: Library) -> None:
     """The planted lists run over up-logit, up-cosine, gate-logit, ... and hold their own place."""
     effect = neuron(labels, "tiny-chat", 2, 1).effect
     assert effect is not None
@@ -73,7 +73,7 @@ def test_the_effect_of_a_site_is_told_by_the_cosine_label_of_its_view(labels: La
     assert effect[Site.act][Direction.low].delta == 5
 
 
-def test_what_is_not_measured_is_null(labels: LabelFile) -> None:
+def test_what_is_not_measured_is_null(labels: Library) -> None:
     answer = neuron(labels, "tiny-gpt", 0, 0)
     assert (answer.activity, answer.effect, answer.counterpart, answer.neighbours.similar) == (None, None, None, [])
 
@@ -83,19 +83,19 @@ def test_what_is_not_measured_is_null(labels: LabelFile) -> None:
     [((0, 0), None, "L0N1"), ((0, 3), "L0N2", "L1N0"), ((1, 0), "L0N3", "L1N1"), ((2, 3), "L2N2", None)],
 )
 def test_previous_and_next_cross_layers(
-    labels: LabelFile, place: tuple[int, int], previous: str | None, following: str | None
+    labels: Library, place: tuple[int, int], previous: str | None, following: str | None
 ) -> None:
     neighbours = neuron(labels, "tiny-chat", *place).neighbours
     assert (neighbours.previous, neighbours.next) == (previous, following)
 
 
-def test_similar_neurons(labels: LabelFile) -> None:
+def test_similar_neurons(labels: Library) -> None:
     similar = neuron(labels, "tiny-chat", 2, 1).neighbours.similar
     neighbours = [(neighbour.neuron, neighbour.view, neighbour.cosine) for neighbour in similar]
     assert neighbours == [("L2N3", View.up, 0.75), ("L2N0", View.up, 0.5)]
 
 
-def test_the_counterpart_by_view_and_lens(labels: LabelFile) -> None:
+def test_the_counterpart_by_view_and_lens(labels: Library) -> None:
     counterpart = neuron(labels, "tiny-chat", 0, 0).counterpart
     assert counterpart is not None
     assert (counterpart.model, counterpart.pair, counterpart.role) == ("tiny-base", "tiny-pair", Role.base)
@@ -114,12 +114,12 @@ def test_the_counterpart_by_view_and_lens(labels: LabelFile) -> None:
         ("tiny-chat", (0, 10**30), "its neurons are 0 to 3"),
     ],
 )
-def test_a_neuron_that_is_not_there(labels: LabelFile, model: str, place: tuple[int, int], message: str) -> None:
+def test_a_neuron_that_is_not_there(labels: Library, model: str, place: tuple[int, int], message: str) -> None:
     with pytest.raises(NotFound, match=message):
         neuron(labels, model, *place)
 
 
-def test_a_layer_lists_the_most_specialised_first(labels: LabelFile) -> None:
+def test_a_layer_lists_the_most_specialised_first(labels: Library) -> None:
     answer = layer(labels, "tiny-chat", 2, LayerQuery())
     assert [neuron.neuron for neuron in answer.results] == ["L2N1", "L2N0", "L2N2", "L2N3"]
     assert (answer.total, answer.layers, answer.view, answer.lens) == (4, 3, View.up, Lens.cosine)
@@ -127,7 +127,7 @@ def test_a_layer_lists_the_most_specialised_first(labels: LabelFile) -> None:
     assert len(answer.results[0].top_tokens) == 5
 
 
-def test_a_layer_is_filtered_sorted_and_paged(labels: LabelFile) -> None:
+def test_a_layer_is_filtered_sorted_and_paged(labels: Library) -> None:
     by_place = layer(labels, "tiny-chat", 2, LayerQuery(sort="neuron", limit=2, offset=1))
     assert [neuron.neuron for neuron in by_place.results] == ["L2N1", "L2N2"]
     assert by_place.total == 4
@@ -137,14 +137,14 @@ def test_a_layer_is_filtered_sorted_and_paged(labels: LabelFile) -> None:
     assert layer(labels, "tiny-chat", 2, LayerQuery(sort="margin")).results[0].neuron == "L2N1"
 
 
-def test_a_layer_that_is_not_there(labels: LabelFile) -> None:
+def test_a_layer_that_is_not_there(labels: Library) -> None:
     with pytest.raises(NotFound, match="its layers are 0 to 2"):
         layer(labels, "tiny-chat", 3, LayerQuery())
     with pytest.raises(Unprocessable, match="its views are up, down"):
         layer(labels, "tiny-gpt", 0, LayerQuery(view=View.gate))
 
 
-def test_tokens_that_match(labels: LabelFile) -> None:
+def test_tokens_that_match(labels: Library) -> None:
     answer = tokens(labels, TokensQuery(q="dog", tokenizer=B))
     assert [(entry.text, entry.kind, entry.tokenizer) for entry in answer.tokens] == [
         ("dog", Kind.continuation, B),
@@ -153,18 +153,18 @@ def test_tokens_that_match(labels: LabelFile) -> None:
     assert len(tokens(labels, TokensQuery(q="dog")).tokens) == 4
 
 
-def test_tokens_are_cut_and_it_is_said(labels: LabelFile) -> None:
+def test_tokens_are_cut_and_it_is_said(labels: Library) -> None:
     answer = tokens(labels, TokensQuery(q="calico*", tokenizer=A, limit=8))
     assert [entry.text for entry in answer.tokens] == [f" calico00{place}" for place in range(8)]
     assert answer.notes[-1] == "200 tokens match; the first 8 are listed."
 
 
-def test_tokens_of_no_token_are_its_pieces(labels: LabelFile) -> None:
+def test_tokens_of_no_token_are_its_pieces(labels: Library) -> None:
     answer = tokens(labels, TokensQuery(q="New York", tokenizer=A))
     assert [piece.text for piece in answer.pieces] == ["New", " York"]
 
 
-def test_a_token_and_the_neurons_that_name_it(labels: LabelFile) -> None:
+def test_a_token_and_the_neurons_that_name_it(labels: Library) -> None:
     answer = token(labels, A, token_ids(0)[" California"])
     assert (answer.token.text, answer.token.kind) == (" California", Kind.word)
     groups = {(group.model, group.view, group.lens, group.side): group for group in answer.groups}
@@ -176,7 +176,7 @@ def test_a_token_and_the_neurons_that_name_it(labels: LabelFile) -> None:
     assert len(groups) == len(answer.groups) == 6
 
 
-def test_a_group_names_its_best_and_counts_them_all(labels: LabelFile) -> None:
+def test_a_group_names_its_best_and_counts_them_all(labels: Library) -> None:
     groups = [group for text in FILLER for group in token(labels, A, token_ids(0)[text]).groups]
     assert sum(group.total for group in groups) == 3 * 72 * 9 - 19  # every place of every label but the planted
     assert max(len(group.neurons) for group in groups) <= BEST
@@ -185,7 +185,7 @@ def test_a_group_names_its_best_and_counts_them_all(labels: LabelFile) -> None:
     assert distances == sorted(distances, reverse=True)
 
 
-def test_a_token_that_is_not_there(labels: LabelFile) -> None:
+def test_a_token_that_is_not_there(labels: Library) -> None:
     with pytest.raises(NotFound, match=f"There is: {A}, {B}"):
         token(labels, "c" * 16, 0)
     with pytest.raises(NotFound, match="its highest id is"):

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +14,7 @@ from neuronym.contract import Lens, Strength, View
 from neuronym.label_tables import code
 from neuronym.settings import ROOT, Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
+from tests.reading import rows
 from worker.errors import LabelFileError
 from worker.lens.decoder import Decoder
 from worker.lens.exact import Head
@@ -38,15 +38,10 @@ def layer_rows(neurons: int = 400, width: int = 64, seed: int = 0) -> Tensor:
     return (rows + 0.7) * torch.rand(neurons, 1, generator=generator).add(0.1)
 
 
-def rows_of(data: Path, statement: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str((data / "current").resolve()), read_only=True) as connection:
-        return connection.execute(statement).fetchall()
-
-
 def control_of(data: Path, model: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
     """The one measurement of the model's control: its settings and result."""
     kind = f"SELECT settings, result FROM measurement WHERE kind = 'control' AND model = {model}"
-    ((settings, result),) = rows_of(data, kind)
+    ((settings, result),) = rows(data, kind)
     return json.loads(settings), json.loads(result)
 
 
@@ -131,15 +126,15 @@ def test_a_planted_neuron_is_strong_at_the_end_it_was_planted(tiny_llama: Path, 
     data = mapped_with(plant, tiny_llama, tmp_path)
     condition = f"view = {code(View.down)} AND layer = 2"
     label = f"SELECT top_ids[1], bottom_ids[1], strength FROM label WHERE {condition} AND lens = 1 AND neuron = "
-    ((top, _, strength),) = rows_of(data, f"{label}{writes}")
+    ((top, _, strength),) = rows(data, f"{label}{writes}")
     assert (top, strength) == (token, STRONG)
-    ((_, bottom, strength),) = rows_of(data, f"{label}{suppresses}")
+    ((_, bottom, strength),) = rows(data, f"{label}{suppresses}")
     assert (bottom, strength) == (token, STRONG)
     hit = f"SELECT side, neuron FROM label_by_token WHERE {condition} AND token = {token} AND rank = 0"
-    assert set(rows_of(data, f"{hit} AND strength = {STRONG} AND lens = 1")) >= {(0, writes), (1, suppresses)}
+    assert set(rows(data, f"{hit} AND strength = {STRONG} AND lens = 1")) >= {(0, writes), (1, suppresses)}
     ends = f"SELECT side, max(strength) FROM label_by_token WHERE {condition} AND lens = 1 AND neuron = "
-    assert dict(rows_of(data, f"{ends}{writes} GROUP BY side"))[1] < STRONG  # what it suppresses is chance
-    assert dict(rows_of(data, f"{ends}{suppresses} GROUP BY side"))[0] < STRONG
+    assert dict(rows(data, f"{ends}{writes} GROUP BY side"))[1] < STRONG  # what it suppresses is chance
+    assert dict(rows(data, f"{ends}{suppresses} GROUP BY side"))[0] < STRONG
 
 
 def test_the_stronger_end_is_the_labels_strength(data_folder: Path) -> None:
@@ -147,12 +142,12 @@ def test_the_stronger_end_is_the_labels_strength(data_folder: Path) -> None:
         SELECT count(DISTINCT l.strength) AS one, max(s.strength) <> any_value(l.strength) AS wrong
         FROM label_by_token s JOIN label l USING (model, view, lens, layer, neuron)
         GROUP BY s.model, s.view, s.lens, s.layer, s.neuron) WHERE NOT wrong"""
-    assert rows_of(data_folder, wrong) == [(LAYERS * NEURONS * 3 * 2, 0)]
+    assert rows(data_folder, wrong) == [(LAYERS * NEURONS * 3 * 2, 0)]
 
 
 def test_random_weights_are_mostly_noise(data_folder: Path) -> None:
     """The tiny model's rows are white noise, and so is its control."""
-    ((strong, beyond, labels),) = rows_of(
+    ((strong, beyond, labels),) = rows(
         data_folder, f"SELECT sum((strength = {STRONG})::INT), sum((strength > {NOISE})::INT), count(*) FROM label"
     )
     assert 0 < strong <= 0.05 * labels
@@ -163,7 +158,7 @@ def test_the_account_of_the_control_can_be_printed(data_folder: Path) -> None:
     settings, result = control_of(data_folder)
     assert settings == {"rule": RULE, "controls": CONTROLS, "rates": {"weak": 0.05, "strong": 0.02}}
     assert [(row["view"], row["lens"]) for row in result["views"]] == [(v, n) for v in View for n in Lens]
-    counted = rows_of(
+    counted = rows(
         data_folder,
         "SELECT view, lens, strength, count(*) FROM label GROUP BY ALL ORDER BY ALL",
     )
@@ -207,9 +202,9 @@ def test_an_ungated_model_and_a_layer_of_zeros(tmp_path: Path) -> None:
     silent = [row for row in result["layers"] if (row["view"], row["layer"]) == ("down", 1)]
     assert [(row["noise"], row["strong_above"], row["false_share"]) for row in silent] == [(NEURONS, 0, 0)] * 2
     of_zeros = f"SELECT DISTINCT strength FROM label WHERE view = {code(View.down)} AND layer = 1"
-    assert rows_of(tmp_path / "data", of_zeros) == [(NOISE,)]
+    assert rows(tmp_path / "data", of_zeros) == [(NOISE,)]
     in_search = f"SELECT DISTINCT strength FROM label_by_token WHERE view = {code(View.down)} AND layer = 1"
-    assert rows_of(tmp_path / "data", in_search) == [(NOISE,)]
+    assert rows(tmp_path / "data", in_search) == [(NOISE,)]
 
 
 def test_the_documented_rule_is_the_rule() -> None:

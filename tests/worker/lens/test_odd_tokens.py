@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import duckdb
 import torch
 
 from neuronym.contract import Kind
 from neuronym.label_tables import code
+from tests.reading import rows
 from worker.checkpoints.vocabulary import Entry, Vocabulary
 from worker.lens.exact import Head
 from worker.lens.odd_tokens import odd_share, odd_tokens
@@ -44,10 +44,12 @@ def test_a_vocabulary_without_special_tokens_has_rare_ones_still() -> None:
 
 def test_the_label_file_holds_the_share_of_odd_tokens(data_folder: Path) -> None:
     odd = f"(t.kind IN ({code(Kind.special)}, {code(Kind.bytes)}))"
-    with duckdb.connect(str((data_folder / "current").resolve()), read_only=True) as connection:
-        wrong = connection.execute(f"""SELECT count(*) FROM (
+    wrong = rows(
+        data_folder,
+        f"""SELECT count(*) FROM (
             SELECT any_value(odd_share) AS share, avg({odd}::INT) AS least
             FROM (SELECT *, unnest(top_ids) AS token FROM label) l JOIN token t ON t.id = l.token
             GROUP BY l.model, view, lens, layer, neuron)
-        WHERE share IS NULL OR share < least - 1e-6 OR share > 1""").fetchall()
+        WHERE share IS NULL OR share < least - 1e-6 OR share > 1""",
+    )
     assert wrong == [(0,)]

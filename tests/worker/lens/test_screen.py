@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from neuronym.contract import Lens
 from neuronym.settings import Settings
+from tests.reading import rows
 from tests.worker.comparison import same
 from worker.lens import decoder as decoder_module
 from worker.lens.decoder import Decoder, Precision
@@ -220,8 +220,8 @@ def test_what_was_done_is_recorded(tiny_llama: Path, tmp_path: Path) -> None:
 
     MapRun(Settings(data=tmp_path), MapRecipe(precision="certified"), report=look).map([str(tiny_llama)], ["tiny"])
     assert b"account" in seen["metadata"]  # type: ignore[operator]
-    with duckdb.connect(str((tmp_path / "current").resolve()), read_only=True) as connection:
-        row = connection.execute(
-            "SELECT settings->>'precision', settings->>'rows', settings->>'checked', settings->>'differed' FROM model"
-        ).fetchone()
+    statement = (
+        "SELECT settings->>'precision', settings->>'rows', settings->>'checked', settings->>'differed' FROM model"
+    )
+    (row,) = rows(tmp_path, statement)
     assert row == ("certified", "576", "48", "0")

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from neuronym.contract import View
+from neuronym.library import read_catalogue
 from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
@@ -86,7 +87,7 @@ def test_progress_as_json_lines(tiny_llama: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["layers_done"] for line in lines[:-1]] == list(range(1, LAYERS + 1))
     assert lines[-2]["neurons_done"] == LAYERS * NEURONS
-    assert (tmp_path / f"labels-{lines[-1]['published']}.duckdb").exists()
+    assert read_catalogue(tmp_path).run == lines[-1]["published"]
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,14 @@ def test_models_of_the_same_neurons(tiny_llama: Path, tmp_path: Path) -> None:
     ]
     assert rows(data, "SELECT count(*) FROM drift") == [(LAYERS * NEURONS * 3 * 2,)]
     assert rows(data, "FROM concept") == []
-    assert rows(data, "SELECT DISTINCT agreement FROM label_by_token") == [(True,)]
-    assert rows(data, "SELECT name, base, instruct FROM pair") == [("planted", 1, 0)]
+    assert rows(data, "SELECT DISTINCT same_top FROM drift") == [(True,)]
+    ends = ", ".join(f"{side}_{place}" for place in range(5) for side in ("base", "instruct"))
+    first = ", ".join(f"top_ids[{place}], top_ids[{place}]" for place in range(1, 6))
+    order = "ORDER BY view, lens, layer, neuron"
+    assert rows(data, f"SELECT {ends} FROM drift {order}") == rows(
+        data, f"SELECT {first} FROM label WHERE model = 1 {order}"
+    )
+    assert rows(data, "SELECT name, base, instruct FROM pair") == [("planted", "before", "after")]
 
 
 def test_scaled_rows_change_no_cosine_label(tiny_llama: Path, tmp_path: Path) -> None:
@@ -122,17 +128,17 @@ def test_a_permuted_layer_and_ranks(tiny_llama: Path, tmp_path: Path) -> None:
     labels = dict(rows(data, "SELECT neuron, top_ids FROM label WHERE model=1 AND view=0 AND lens=0 AND layer=1"))
     drift = rows(
         data,
-        """SELECT neuron, same_top, overlap, base_rank, instruct_rank, base_token, instruct_token FROM drift
+        """SELECT neuron, same_top, overlap, base_rank, instruct_rank, base_0, instruct_0 FROM drift
         WHERE view = 0 AND lens = 0 AND layer = 1""",
     )
     assert len(drift) == NEURONS
-    for neuron, same_top, overlap, base_rank, instruct_rank, base_token, instruct_token in drift:
+    for neuron, same_top, overlap, base_rank, instruct_rank, base_0, instruct_0 in drift:
         before, after = list(labels[neuron]), list(labels[int(order[neuron])])
         assert same_top == (before[0] == after[0])
         assert overlap == pytest.approx(len(set(before) & set(after)) / len(before))
         assert base_rank == (before.index(after[0]) if after[0] in before else None)
         assert instruct_rank == (after.index(before[0]) if before[0] in after else None)
-        assert (base_token, instruct_token) == (before[0], after[0])
+        assert (base_0, instruct_0) == (before[0], after[0])
     agreements = rows(data, "SELECT min(agreement) FROM agreement WHERE layer IS NOT NULL AND NOT (layer=1 AND view=0)")
     assert agreements == [(1,)]
 

@@ -1,4 +1,4 @@
-"""A part of a model: its layers alone are mapped, the label file says so, and the rest goes on from them."""
+"""A part of a model: its layers alone are mapped, its label file says so, and the rest goes on from them."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.reading import rows
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.cli.group import main
 from worker.errors import CheckpointError
-from worker.labelfile.read import published_layers
+from worker.library.published import published_models
 from worker.map_run import MapRun
 from worker.mapping.mapping import MapRecipe, Progress
 
@@ -23,6 +23,11 @@ PART = MapRecipe(layers=range(1, 3))
 def settings_of(data: Path, name: str = "tiny") -> dict[str, object]:
     settings: dict[str, object] = json.loads(rows(data, f"SELECT settings FROM model WHERE name = '{name}'")[0][0])
     return settings
+
+
+def layers_of(data: Path) -> dict[str, range]:
+    """The layers that are mapped of each model."""
+    return {model.name: model.layers for model in published_models(data)}
 
 
 def shards(data: Path) -> dict[str, int]:
@@ -49,8 +54,8 @@ def test_settings_name_layers_only_where_they_are_a_part(tiny_llama: Path, data_
     assert part.pop("layers") == [1, 2]
     assert list(part) == list(whole)
     assert part["rows"] == NEURONS * 3 * 2
-    assert published_layers(tmp_path) == {"tiny": range(1, 3)}
-    assert published_layers(data_folder) == {"tiny": range(LAYERS)}
+    assert layers_of(tmp_path) == {"tiny": range(1, 3)}
+    assert layers_of(data_folder) == {"tiny": range(LAYERS)}
     checkpoint = open_checkpoint(str(tiny_llama))
     assert MapRecipe(layers=range(LAYERS)).fitted_to(checkpoint) == MapRecipe()
     assert PART.layer_record() == MapRecipe().layer_record() == MapRecipe().record()
@@ -89,7 +94,7 @@ def test_layers_that_are_mapped_are_not_lost(tiny_llama: Path, tmp_path: Path) -
         MapRun(run.settings, MapRecipe(layers=range(1))).map([str(tiny_llama)], ["tiny"])
     assert rows(tmp_path, "SELECT run FROM build") == published
     MapRun(run.settings, MapRecipe(layers=range(3))).map([str(tiny_llama)], ["tiny"])
-    assert published_layers(tmp_path) == {"tiny": range(3)}
+    assert layers_of(tmp_path) == {"tiny": range(3)}
 
 
 def test_layers_that_the_model_does_not_have(tiny_llama: Path, tmp_path: Path) -> None:
@@ -113,7 +118,7 @@ def test_a_pair_is_mapped_in_the_same_layers(tiny_llama: Path, tmp_path: Path) -
     other = make_checkpoint(tmp_path / "other", seed=1)
     data = tmp_path / "data"
     MapRun(Settings(data=data), PART).map_pair(str(tiny_llama), str(other), ["before", "after"])
-    assert published_layers(data) == {"after": range(1, 3), "before": range(1, 3)}
+    assert layers_of(data) == {"after": range(1, 3), "before": range(1, 3)}
     assert rows(data, "SELECT DISTINCT layer FROM drift ORDER BY 1") == [(1,), (2,)]
     MapRun(Settings(data=data)).map([str(tiny_llama)], ["before"])  # one alone: the pair stays what it was
     assert rows(data, "SELECT DISTINCT layer FROM drift ORDER BY 1") == [(1,), (2,)]

@@ -18,6 +18,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
+from neuronym.library import read_catalogue
 from tests.checkpoints import LAYERS, make_checkpoint
 from tests.reading import rows
 from tests.serving import PATIENCE
@@ -108,7 +109,7 @@ def test_what_a_task_finds_wrong_is_a_sentence_here(tmp_path: Path, address: str
     assert code == 1
     assert output.splitlines()[-1].startswith("Error: model.layers.2.mlp.up_proj holds values that are not finite")
     assert "Traceback" not in output
-    assert not (tmp_path / "data" / "current").exists()
+    assert not read_catalogue(tmp_path / "data").models
 
 
 def test_a_cluster_that_is_not_there(tiny_llama: Path, tmp_path: Path) -> None:

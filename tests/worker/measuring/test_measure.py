@@ -231,7 +231,7 @@ def test_kill_and_go_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             pass
         os.kill(process.pid, signal.SIGKILL)
     assert rows(data, "SELECT count(*) FROM effect") == [(0,)]
-    assert f"tiny: published {data}" in invoke(monkeypatch, "--data", str(data)).output
+    assert f"tiny: published in {data / 'library'} (run " in invoke(monkeypatch, "--data", str(data)).output
     assert len(rows(data, "SELECT DISTINCT site, direction, layer, neuron FROM effect")) == LAYERS * NEURONS * 4
     assert len(rows(data, "FROM effect")) == LAYERS * NEURONS * 4
     assert "Nothing to measure" in invoke(monkeypatch, "--data", str(data)).output
@@ -262,7 +262,7 @@ def test_the_command_runs_at_low_priority_on_a_text(data: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nope"], "There is no model 'nope' in the label file. There are: tiny."),
+        (["nope"], "There is no model 'nope' in the library. There are: tiny."),
         (["--sites", "gate"], "choose from act, up"),
         (["--layers", "3-1"], "give a layer or the first and the last"),
         (["--layers", "x"], "give a layer or the first and the last"),
@@ -280,9 +280,9 @@ def test_what_cannot_be_measured_is_said(
     assert "Traceback" not in result.output
 
 
-def test_without_a_label_file_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_model_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = invoke(monkeypatch, "--data", str(tmp_path))
-    assert (result.exit_code, "Map a model first" in result.output) == (1, True)
+    assert (result.exit_code, "Map one first" in result.output) == (1, True)
 
 
 def test_layers_are_measured_in_parts(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.checkpoints import LAYERS, NEURONS, WIDTH
 from tests.reading import rows
 from worker.cli.group import main
 from worker.cli.trust import render
-from worker.errors import CheckpointError
+from worker.errors import CheckpointError, LabelFileError
 from worker.map_run import MapRun
 from worker.measuring.measure import Measurement
 from worker.trust.chart import chart
@@ -158,7 +158,7 @@ def test_the_command_writes_the_report(data: Path, tmp_path: Path) -> None:
 
 
 def test_strong_labels_of_a_recipe_are_those_that_were_mapped(data: Path, whole: TrustReport) -> None:
-    """On a sample of all neurons the plain recipes count what the label file does."""
+    """On a sample of all neurons the plain recipes count what the label files do."""
     for lens, recipe in PLAIN.items():
         for view, site in TRIED:
             held = strong_ends(data, view, lens, site)
@@ -213,7 +213,7 @@ def strong_ends(data: Path, view: View, lens: Lens, site: Site) -> list[float]:
         for (deltas,) in rows(
             data,
             f"""SELECT deltas FROM effect JOIN label_by_token USING (model, layer, neuron)
-            WHERE view = {code(view)} AND lens = {code(lens)} AND site = {code(site)} AND side = {code(side)}
+            WHERE view = {code(view)} AND lens = {code(lens)} AND effect.site = {code(site)} AND side = {code(side)}
             AND direction = {code(direction)} AND rank = 0 AND strength = {code(Strength.strong)}""",
         )
     ]
@@ -222,7 +222,7 @@ def strong_ends(data: Path, view: View, lens: Lens, site: Site) -> list[float]:
 def test_a_model_that_is_not_measured_is_refused(data_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="effect tiny"):
         judge_labels(data_folder, "tiny")
-    with pytest.raises(CheckpointError, match="no model 'other'"):
+    with pytest.raises(LabelFileError, match="no model 'other'"):
         judge_labels(data_folder, "other")
     done = CliRunner().invoke(main, ["trust", "--data", str(data_folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 1 and "Run `effect` first" in done.output

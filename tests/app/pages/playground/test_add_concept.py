@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
 from app.errors import Unprocessable
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.playground.add_concept import NEURONS, add_concept
 from app.pages.playground.state import ClampRow, Composition
 from app.queries.search.search import SearchQuery, search
@@ -15,7 +15,7 @@ from app.queries.search.search import SearchQuery, search
 FORM = {"model": "tiny-chat", "kind": "prompt", "text": "x", "act": "concept"}
 
 
-def test_the_neurons_are_those_a_search_gives(labels: LabelFile) -> None:
+def test_the_neurons_are_those_a_search_gives(labels: Library) -> None:
     rows = add_concept(labels, Composition(model="tiny-chat"), "dog").rows
     query = SearchQuery.model_validate({"q": "dog", "model": "tiny-chat"})
     assert {row.neuron for row in rows} <= {result.neuron for result in search(labels, query).results}
@@ -24,7 +24,7 @@ def test_the_neurons_are_those_a_search_gives(labels: LabelFile) -> None:
     assert all(float(row.value) for row in rows)
 
 
-def test_rows_that_are_there_stay_and_come_once(labels: LabelFile) -> None:
+def test_rows_that_are_there_stay_and_come_once(labels: Library) -> None:
     composition = add_concept(
         labels, Composition(model="tiny-chat", rows=(ClampRow("L0N3", "up", "set", "2"), ClampRow())), "dog"
     )
@@ -34,7 +34,7 @@ def test_rows_that_are_there_stay_and_come_once(labels: LabelFile) -> None:
 
 
 @pytest.mark.parametrize("word", ["", "nowhere"])
-def test_a_word_that_no_neuron_writes_is_refused(labels: LabelFile, word: str) -> None:
+def test_a_word_that_no_neuron_writes_is_refused(labels: Library, word: str) -> None:
     with pytest.raises(Unprocessable):
         add_concept(labels, Composition(model="tiny-chat"), word)
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import QueryParams
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.playground.context import FILE, examples
 from app.pages.playground.requests import to_request
 from app.pages.playground.state import from_address
@@ -20,7 +20,7 @@ def test_each_example_is_a_request() -> None:
         assert 0 < len(example["state"]["clamp"]) <= MAX_CLAMPS
 
 
-def test_an_example_is_shown_where_its_model_is_mapped(labels: LabelFile, tmp_path: Path) -> None:
+def test_an_example_is_shown_where_its_model_is_mapped(labels: Library, tmp_path: Path) -> None:
     assert examples(labels) == []
     state = json.loads(FILE.read_text())[0]["state"] | {"model": "tiny-chat"}
     file = tmp_path / "examples.json"

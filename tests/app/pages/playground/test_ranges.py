@@ -6,7 +6,7 @@ import pytest
 from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.playground.ranges import OwnRange, first_clamp, own_range
 from app.pages.playground.state import ClampRow
 from app.queries.neuron import neuron
@@ -17,7 +17,7 @@ SET = ClampRow("L2N1", "up", "set", "18")
 
 
 @pytest.fixture
-def measured(labels: LabelFile) -> NeuronAnswer:
+def measured(labels: Library) -> NeuronAnswer:
     """A neuron whose quantiles are planted as their indices, so that its unit is 9, at the sites up and act."""
     return neuron(labels, "tiny-chat", 2, 1)
 
@@ -33,7 +33,7 @@ def test_where_there_is_no_unit(measured: NeuronAnswer, row: ClampRow) -> None:
     assert own_range(measured, row) is None
 
 
-def test_a_neuron_of_which_nothing_is_measured(labels: LabelFile) -> None:
+def test_a_neuron_of_which_nothing_is_measured(labels: Library) -> None:
     nobody = neuron(labels, "tiny-chat", 0, 0)
     assert own_range(nobody, SET) is None
     assert first_clamp(nobody) == ClampRow("L0N0", "up", "set", "20")

@@ -8,7 +8,7 @@ from starlette.datastructures import FormData, QueryParams, UploadFile
 
 from app.errors import Unprocessable
 from app.html import urls
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.pages.playground.requests import reword_refusal, to_request
 from app.pages.playground.state import ClampRow, Composition, from_address, from_form, pack
 from app.pages.playground.watch import watched_tokens
@@ -19,19 +19,19 @@ LINK = (
 )
 
 
-def read(query: str, labels: LabelFile) -> Composition:
+def read(query: str, labels: Library) -> Composition:
     """The state an address holds."""
     return from_address(QueryParams(query), labels.models)
 
 
-def test_an_address_comes_back_as_itself(labels: LabelFile) -> None:
+def test_an_address_comes_back_as_itself(labels: Library) -> None:
     composition = read(LINK, labels)
     again = read(urlsplit(composition.address()).query, labels)
     assert again == composition
     assert composition.rows == (ClampRow("L2N1", "act", "add", "-1.5"), ClampRow("L1N0", "up", "set", "20"))
 
 
-def test_a_form_says_what_its_address_says(labels: LabelFile) -> None:
+def test_a_form_says_what_its_address_says(labels: Library) -> None:
     fields: list[tuple[str, str | UploadFile]] = [
         ("model", "tiny-chat"),
         ("kind", "prompt"),
@@ -44,7 +44,7 @@ def test_a_form_says_what_its_address_says(labels: LabelFile) -> None:
     assert from_form(FormData(fields)) == read(LINK, labels)
 
 
-def test_a_request_carries_the_clamps(labels: LabelFile) -> None:
+def test_a_request_carries_the_clamps(labels: Library) -> None:
     request = to_request(read(LINK, labels), [])
     assert request.prompt == "A dog\n"
     assert request.messages is None
@@ -54,7 +54,7 @@ def test_a_request_carries_the_clamps(labels: LabelFile) -> None:
     ]
 
 
-def test_a_chat_with_a_system_message_becomes_messages(labels: LabelFile) -> None:
+def test_a_chat_with_a_system_message_becomes_messages(labels: Library) -> None:
     request = to_request(read("model=tiny-chat&chat=Hi&system=Be+brief", labels), [])
     assert request.messages is not None
     assert [(message.role, message.content) for message in request.messages] == [("system", "Be brief"), ("user", "Hi")]
@@ -63,7 +63,7 @@ def test_a_chat_with_a_system_message_becomes_messages(labels: LabelFile) -> Non
 CHAT = "model=tiny-chat&chat=Hi&chat=Hello.%0AYes?&chat=&system=Be%20brief"
 
 
-def test_a_chat_of_several_turns_is_held_by_its_address(labels: LabelFile) -> None:
+def test_a_chat_of_several_turns_is_held_by_its_address(labels: Library) -> None:
     chat = read(CHAT, labels)
     assert (chat.earlier, chat.text) == (("Hi", "Hello.\nYes?"), "")
     assert chat.address() == f"/playground?{CHAT}"
@@ -77,13 +77,13 @@ def test_a_chat_of_several_turns_is_held_by_its_address(labels: LabelFile) -> No
     ]
 
 
-def test_a_chat_that_ends_with_an_answer_waits_for_the_next_turn(labels: LabelFile) -> None:
+def test_a_chat_that_ends_with_an_answer_waits_for_the_next_turn(labels: Library) -> None:
     assert read("model=tiny-chat&chat=Hi&chat=Hello", labels) == read(
         "model=tiny-chat&chat=Hi&chat=Hello&chat=", labels
     )
 
 
-def test_a_form_of_several_turns_says_what_its_address_says(labels: LabelFile) -> None:
+def test_a_form_of_several_turns_says_what_its_address_says(labels: Library) -> None:
     fields: list[tuple[str, str | UploadFile]] = [
         ("model", "tiny-chat"),
         ("kind", "chat"),
@@ -103,18 +103,18 @@ def test_turns_come_and_go() -> None:
     assert chat.without_turn(7) == chat
 
 
-def test_plain_text_leaves_the_turns_out(labels: LabelFile) -> None:
+def test_plain_text_leaves_the_turns_out(labels: Library) -> None:
     plain = replace(read(CHAT, labels), kind="prompt", text="Once")
     assert to_request(plain, []).prompt == "Once"
     assert "Hello" not in plain.address()
 
 
-def test_a_model_without_a_template_starts_with_plain_text(labels: LabelFile) -> None:
+def test_a_model_without_a_template_starts_with_plain_text(labels: Library) -> None:
     assert read("model=tiny-base", labels).kind == "prompt"
     assert read("model=tiny-chat", labels).kind == "chat"
 
 
-def test_empty_rows_are_no_clamps(labels: LabelFile) -> None:
+def test_empty_rows_are_no_clamps(labels: Library) -> None:
     assert to_request(read("model=tiny-chat&clamp=", labels), []).clamps == []
 
 
@@ -129,7 +129,7 @@ def test_empty_rows_are_no_clamps(labels: LabelFile) -> None:
         ("clamp=L1N1:up:set:nan", "clamps.0.value should be a finite number, not nan."),
     ],
 )
-def test_a_mistake_is_named_by_its_field(labels: LabelFile, query: str, sentence: str) -> None:
+def test_a_mistake_is_named_by_its_field(labels: Library, query: str, sentence: str) -> None:
     with pytest.raises(Unprocessable, match=f"^{sentence}"):
         to_request(read(f"model=tiny-chat&{query}", labels), [])
 
@@ -161,23 +161,23 @@ def test_rows_come_and_go() -> None:
     assert Composition(rows=(ClampRow("L1N1"),)).without_row(0).rows == (ClampRow(),)
 
 
-def watch_texts(labels: LabelFile, query: str) -> list[str]:
+def watch_texts(labels: Library, query: str) -> list[str]:
     """The watched tokens of an address, as texts."""
     vocabulary = labels.vocabulary("tiny-chat")
     entries = watched_tokens(labels, read(f"model=tiny-chat&{query}", labels))
     return [entry if isinstance(entry, str) else vocabulary.token(entry).text for entry in entries]
 
 
-def test_a_word_to_watch_is_the_token_that_starts_a_word(labels: LabelFile) -> None:
+def test_a_word_to_watch_is_the_token_that_starts_a_word(labels: Library) -> None:
     assert watch_texts(labels, 'watch=dog, "dog", nowhere') == [" dog", "dog", "nowhere"]
 
 
-def test_unless_told_the_names_of_the_clamped_neurons_are_watched(labels: LabelFile) -> None:
+def test_unless_told_the_names_of_the_clamped_neurons_are_watched(labels: Library) -> None:
     assert watch_texts(labels, "clamp=L2N1:up:set:20")[-2:] == [" California", " dog"]
     assert watch_texts(labels, "clamp=L9N9:up:set:20") == []
 
 
-def test_a_long_state_is_packed_and_comes_back(labels: LabelFile) -> None:
+def test_a_long_state_is_packed_and_comes_back(labels: Library) -> None:
     long = Composition(model="tiny-chat", kind="prompt", text="Hunde & Katzen, schöne Tiere\n" * 500)
     link = long.link()
     assert len(long.address()) > urls.LONGEST > len(link)
@@ -186,7 +186,7 @@ def test_a_long_state_is_packed_and_comes_back(labels: LabelFile) -> None:
 
 
 @pytest.mark.parametrize("packed", ["x", "eJwr", pack("/?" + "a" * 3_000_000), "€"])
-def test_a_link_that_was_cut_is_refused(labels: LabelFile, packed: str) -> None:
+def test_a_link_that_was_cut_is_refused(labels: Library, packed: str) -> None:
     with pytest.raises(Unprocessable, match="this link is not whole"):
         from_address(QueryParams({"packed": packed}), labels.models)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from app.errors import Conflict, NotFound, Unprocessable
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.pairs.changed import ChangedQuery, changed_neurons
 from app.queries.pairs.compare import compare
 from app.queries.pairs.concepts import ConceptsQuery, concepts
@@ -20,7 +20,7 @@ ALL_NEURONS = LAYERS * NEURONS
 LabelPlace = tuple[View, int, int]
 
 
-def ask_changed(labels: LabelFile, instruct: str = "after", **filters: Any) -> ChangedAnswer:
+def ask_changed(labels: Library, instruct: str = "after", **filters: Any) -> ChangedAnswer:
     return changed_neurons(labels, "before", instruct, ChangedQuery(**filters))
 
 
@@ -29,7 +29,7 @@ def places(answer: ChangedAnswer) -> list[LabelPlace]:
 
 
 def text_of(pairs: PairFile, token: int) -> str:
-    ((text,),) = pairs.rows(f"SELECT text FROM token WHERE tokenizer = 0 AND id = {token}")
+    ((text,),) = pairs.rows(f"SELECT text FROM token WHERE model = 0 AND id = {token}")
     return str(text)
 
 
@@ -44,7 +44,7 @@ def test_what_was_planted_is_what_moved(pairs: PairFile) -> None:
     assert pairs.moved("later", Lens.cosine) == pairs.moved("later", Lens.logit) == SWAPPED
 
 
-def test_agreement_is_the_share_of_top_tokens_that_stayed(paired: LabelFile, pairs: PairFile) -> None:
+def test_agreement_is_the_share_of_top_tokens_that_stayed(paired: Library, pairs: PairFile) -> None:
     answer = compare(paired, "before", "after")
     assert (answer.pair, answer.base, answer.instruct, answer.note) == ("planted", "before", "after", NOTE)
     assert answer.top_k == 20
@@ -66,7 +66,7 @@ def find_agreement(agreements: list[Agreement], view: View, lens: Lens) -> Agree
     return next(figures for figures in agreements if (figures.view, figures.lens) == (view, lens))
 
 
-def test_agreement_by_layer(paired: LabelFile, pairs: PairFile) -> None:
+def test_agreement_by_layer(paired: Library, pairs: PairFile) -> None:
     layers = compare(paired, "before", "after").by_layer
     assert [figures.layer for figures in layers] == [layer for layer in range(LAYERS) for _ in range(6)]
     for figures in layers:
@@ -77,7 +77,7 @@ def test_agreement_by_layer(paired: LabelFile, pairs: PairFile) -> None:
         assert figures.neurons == NEURONS
 
 
-def test_agreement_by_strength_follows_the_base_label(paired: LabelFile, pairs: PairFile, labels: LabelFile) -> None:
+def test_agreement_by_strength_follows_the_base_label(paired: Library, pairs: PairFile, labels: Library) -> None:
     """There is no agreement by strength where no strength was measured."""
     assert compare(labels, "tiny-base", "tiny-chat").by_strength == []
     groups: dict[tuple[Strength, View, Lens], list[bool]] = {}
@@ -94,7 +94,7 @@ def test_agreement_by_strength_follows_the_base_label(paired: LabelFile, pairs: 
         assert figures.agreement == pytest.approx(sum(unmoved) / len(unmoved))
 
 
-def test_a_near_tie_is_counted_apart(paired: LabelFile, pairs: PairFile) -> None:
+def test_a_near_tie_is_counted_apart(paired: Library, pairs: PairFile) -> None:
     overall = compare(paired, "before", "after").overall
     ties = pairs.moved("after", Lens.logit) - CHANGED
     assert {view for view, *_ in ties} >= {View.up}
@@ -103,7 +103,7 @@ def test_a_near_tie_is_counted_apart(paired: LabelFile, pairs: PairFile) -> None
         assert figures.near_ties == pytest.approx(expected / ALL_NEURONS)
 
 
-def test_the_papers_figure_is_named_as_its_own(paired: LabelFile) -> None:
+def test_the_papers_figure_is_named_as_its_own(paired: Library) -> None:
     paper = compare(paired, "before", "after").paper
     assert paper.agreement == 0.754
     assert (paper.base, paper.instruct, paper.view, paper.lens) == (
@@ -112,7 +112,7 @@ def test_the_papers_figure_is_named_as_its_own(paired: LabelFile) -> None:
     assert "2501.02688" in paper.source
 
 
-def test_one_base_has_figures_of_its_own_in_each_pair(paired: LabelFile) -> None:
+def test_one_base_has_figures_of_its_own_in_each_pair(paired: Library) -> None:
     answer = compare(paired, "before", "later")
     assert (answer.pair, answer.note) == ("second", None)
     assert find_agreement(answer.overall, View.up, Lens.cosine).agreement == pytest.approx(1 - 2 / ALL_NEURONS)
@@ -120,7 +120,7 @@ def test_one_base_has_figures_of_its_own_in_each_pair(paired: LabelFile) -> None
     assert {place for lens in Lens for place in places(ask_changed(paired, "later", lens=lens))} == SWAPPED
 
 
-def test_changed_lists_every_neuron_that_was_renamed(paired: LabelFile, pairs: PairFile) -> None:
+def test_changed_lists_every_neuron_that_was_renamed(paired: Library, pairs: PairFile) -> None:
     answer = ask_changed(paired)
     assert set(places(answer)) == CHANGED
     assert answer.total == len(CHANGED)
@@ -134,7 +134,7 @@ def test_changed_lists_every_neuron_that_was_renamed(paired: LabelFile, pairs: P
             assert neuron.neuron == f"L{neuron.layer}N{neuron.index}" and neuron.lens is lens and not neuron.same_top
 
 
-def test_near_ties_are_left_out_until_asked_for(paired: LabelFile, pairs: PairFile) -> None:
+def test_near_ties_are_left_out_until_asked_for(paired: Library, pairs: PairFile) -> None:
     assert set(places(ask_changed(paired, lens="logit"))) == CHANGED
     with_ties = ask_changed(paired, lens="logit", include_near_ties=True)
     assert set(places(with_ties)) == pairs.moved("after", Lens.logit)
@@ -154,13 +154,13 @@ def test_near_ties_are_left_out_until_asked_for(paired: LabelFile, pairs: PairFi
         ({"concept": "L2N5"}, set()),
     ],
 )
-def test_changed_is_filtered(paired: LabelFile, filters: dict[str, Any], expected: set[LabelPlace]) -> None:
+def test_changed_is_filtered(paired: Library, filters: dict[str, Any], expected: set[LabelPlace]) -> None:
     answer = ask_changed(paired, **filters)
     assert (set(places(answer)), answer.total) == (expected, len(expected))
     assert bool(answer.notes) == ("concept" in filters and bool(filters["concept"].strip()))
 
 
-def test_a_concept_finds_old_and_new_names(paired: LabelFile, pairs: PairFile) -> None:
+def test_a_concept_finds_old_and_new_names(paired: Library, pairs: PairFile) -> None:
     """The reversed row is found by its old and by its new top token."""
     place = (View.gate, 1, 3)
     for model in ("before", "after"):
@@ -170,7 +170,7 @@ def test_a_concept_finds_old_and_new_names(paired: LabelFile, pairs: PairFile) -
         assert all(token in (neuron.base_tokens[0].token_id, neuron.instruct_tokens[0].token_id) for neuron in results)
 
 
-def test_changed_is_sorted(paired: LabelFile) -> None:
+def test_changed_is_sorted(paired: Library) -> None:
     by_cosine = [neuron.cosine for neuron in ask_changed(paired).results]
     assert by_cosine == sorted(by_cosine) and by_cosine[0] == pytest.approx(-1)
     by_overlap = [neuron.overlap for neuron in ask_changed(paired, sort="overlap").results]
@@ -181,14 +181,14 @@ def test_changed_is_sorted(paired: LabelFile) -> None:
 
 
 @pytest.mark.parametrize("sort", ["drift", "overlap", "layer", "margin"])
-def test_pages_of_changed_neither_overlap_nor_leave_a_gap(paired: LabelFile, sort: str) -> None:
+def test_pages_of_changed_neither_overlap_nor_leave_a_gap(paired: Library, sort: str) -> None:
     whole = places(ask_changed(paired, sort=sort))
     pages = [ask_changed(paired, sort=sort, limit=1, offset=offset) for offset in range(6)]
     assert [place for page in pages for place in places(page)] == whole
     assert {page.total for page in pages} == {len(whole)}
 
 
-def test_concepts_count_the_top_tokens_of_both_models(paired: LabelFile, pairs: PairFile) -> None:
+def test_concepts_count_the_top_tokens_of_both_models(paired: Library, pairs: PairFile) -> None:
     for lens in Lens:
         expected: dict[tuple[View, int], tuple[int, int]] = {}
         for view in View:
@@ -211,7 +211,7 @@ def test_concepts_count_the_top_tokens_of_both_models(paired: LabelFile, pairs: 
         assert all(change.text == text_of(pairs, change.token_id) for change in answer.results)
 
 
-def test_concepts_by_direction_and_view(paired: LabelFile, pairs: PairFile) -> None:
+def test_concepts_by_direction_and_view(paired: Library, pairs: PairFile) -> None:
     """The overwritten column's old top token is lost; its new one, which another neuron has too, is gained."""
     place = (View.down, 3, 7)
     lost, gained = (pairs.labels(model, Lens.cosine)[place].top_ids[0] for model in ("before", "after"))
@@ -230,7 +230,7 @@ def test_concepts_by_direction_and_view(paired: LabelFile, pairs: PairFile) -> N
     assert (View.down, lost) in {(result.view, result.token_id) for result in top.lost}
 
 
-def test_side_by_side_has_both_sides_and_tells_their_tokens_apart(paired: LabelFile, pairs: PairFile) -> None:
+def test_side_by_side_has_both_sides_and_tells_their_tokens_apart(paired: Library, pairs: PairFile) -> None:
     answer = side_by_side(paired, "before", "after", 2, 5)
     assert (answer.neuron, answer.pair, answer.note) == ("L2N5", "planted", NOTE)
     assert (answer.sides.base.model, answer.sides.instruct.model) == ("before", "after")
@@ -256,7 +256,7 @@ def check_drift(drift: DriftAnswer, before: list[int], after: list[int]) -> None
     assert drift.instruct_rank == (after.index(before[0]) if before[0] in after else None)
 
 
-def test_a_neuron_that_did_not_move(paired: LabelFile) -> None:
+def test_a_neuron_that_did_not_move(paired: Library) -> None:
     drift = side_by_side(paired, "before", "after", 2, 6).views[View.up][Lens.cosine]
     assert drift.cosine == pytest.approx(1)
     assert drift.same_top and not drift.near_tie
@@ -276,7 +276,7 @@ def test_a_neuron_that_did_not_move(paired: LabelFile) -> None:
     ],
 )
 def test_what_is_no_pair_is_refused(
-    paired: LabelFile, base: str, instruct: str, problem: type[Exception], message: str
+    paired: Library, base: str, instruct: str, problem: type[Exception], message: str
 ) -> None:
     for ask in (
         lambda: compare(paired, base, instruct),
@@ -288,7 +288,7 @@ def test_what_is_no_pair_is_refused(
             ask()
 
 
-def test_places_that_are_not_there(paired: LabelFile) -> None:
+def test_places_that_are_not_there(paired: Library) -> None:
     with pytest.raises(NotFound, match="its layers are 0 to 3"):
         side_by_side(paired, "before", "after", 4, 0)
     with pytest.raises(NotFound, match="its neurons are 0 to 47"):
@@ -297,14 +297,14 @@ def test_places_that_are_not_there(paired: LabelFile) -> None:
         ask_changed(paired, layer=4)
 
 
-def test_without_pairs_the_refusal_says_how_to_make_one(labels: LabelFile, unpaired: LabelFile) -> None:
+def test_without_pairs_the_refusal_says_how_to_make_one(labels: Library, unpaired: Library) -> None:
     with pytest.raises(NotFound, match="Mapped pairs: tiny-base with tiny-chat, tiny-base with tiny-second"):
         compare(labels, "tiny-base", "nobody")
     with pytest.raises(NotFound, match="neuronym-worker map BASE INSTRUCT"):
         compare(unpaired, "tiny-base", "nobody")
 
 
-def test_a_view_that_the_pair_was_not_mapped_under(partly_paired: LabelFile) -> None:
+def test_a_view_that_the_pair_was_not_mapped_under(partly_paired: Library) -> None:
     assert set(compare(partly_paired, "a", "b").agreement) == {View.up}
     with pytest.raises(Unprocessable, match="its views are up"):
         changed_neurons(partly_paired, "a", "b", ChangedQuery(view=View.gate))

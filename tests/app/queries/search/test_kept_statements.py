@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.statements import Statements
 from app.queries.search.search import SearchQuery, search
 from tests.app.conftest import opened
@@ -27,12 +27,12 @@ ASKED: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def fresh(planted_data: Path) -> Iterator[LabelFile]:
+def fresh(planted_data: Path) -> Iterator[Library]:
     """The planted label file, opened once more."""
     yield from opened(planted_data)
 
 
-def test_a_search_is_answered_alike_whatever_was_asked_before(labels: LabelFile, fresh: LabelFile) -> None:
+def test_a_search_is_answered_alike_whatever_was_asked_before(labels: Library, fresh: Library) -> None:
     queries = [SearchQuery.model_validate({"q": "California"} | asked) for asked in ASKED]
     answers = set()
     for query, folded in product(queries, (False, True)):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.search.language import Alternative, parse
 from app.queries.search.token_match import MAX_PIECES, MAX_PREFIX, TokenMatches, find_tokens
@@ -12,7 +12,7 @@ A, B = HASHES
 
 
 @pytest.fixture
-def vocabularies(labels: LabelFile) -> dict[str, VocabularyIndex]:
+def vocabularies(labels: Library) -> dict[str, VocabularyIndex]:
     return labels.vocabularies(labels.models)
 
 

@@ -7,11 +7,11 @@ import pytest
 from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
-from app.labelfile.label_file import LabelFile
+from app.labelfile.library import Library
 from app.queries.search.search import SearchQuery, search
 from neuronym.contract import Lens, Side, Strength, View
 from tests.app.conftest import opened
-from tests.app.label_files import FILLER, Plan, write_label_file
+from tests.app.label_files import FILLER, Plan, write_library
 
 # description -> z, strength, and the effect for a label whose token is at the top
 LABELS: dict[str, tuple[float, Strength | None, float | None]] = {
@@ -34,7 +34,7 @@ BY_EFFECT = [
 ]
 
 
-JudgedFile = tuple[LabelFile, Side]
+JudgedFile = tuple[Library, Side]
 
 
 @pytest.fixture(scope="module", params=Side)
@@ -52,7 +52,7 @@ def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if effect is not None:
             plan.effects[key] = sign * effect
     data = tmp_path_factory.mktemp("judged")
-    write_label_file(data, plan)
+    write_library(data, plan)
     for labels in opened(data):
         yield labels, side
 
@@ -79,7 +79,7 @@ def test_above_noise_a_label_that_names_the_token_comes_before_one_that_lists_it
     for index, (tokens, strength, effect) in enumerate(planted):
         key = ("tiny-gpt", View.down, Lens.cosine, 0, index)
         plan.top[key], plan.strength[key], plan.effects[key] = tokens, strength, effect
-    write_label_file(tmp_path, plan)
+    write_library(tmp_path, plan)
     query = SearchQuery.model_validate({"q": '" dog"', "sort": "trust", "model": "tiny-gpt"})
     for labels in opened(tmp_path):
         assert [result.index for result in search(labels, query).results[:3]] == [0, 1, 2]
@@ -104,7 +104,7 @@ def test_models_of_a_pair_are_ordered_by_the_one_that_is_shown(tmp_path: Path) -
             key = (model, View.up, Lens.cosine, 0, index)
             plan.top[key] = [(" dog", 9.0 - index)]
             plan.strength[key] = Strength(strength)
-    write_label_file(tmp_path, plan)
+    write_library(tmp_path, plan)
     query = SearchQuery(q='" dog"', sort="trust", pair="tiny-pair")
     for labels in opened(tmp_path):
         assert [result.index for result in search(labels, query, folded=True).results] == [1, 1, 0, 0]

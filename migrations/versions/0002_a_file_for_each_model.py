@@ -1,9 +1,12 @@
-"""the label file"""
+"""a file for each model
+
+Revision 0001 held a whole data folder in one file; such a folder is carried over, row by row, into files of this one.
+"""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -12,9 +15,9 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "activity",
-        sa.Column("model", sa.SmallInteger(), nullable=False),
         sa.Column("site", sa.SmallInteger(), nullable=False),
         sa.Column("layer", sa.SmallInteger(), nullable=False),
+        sa.Column("expert", sa.SmallInteger(), nullable=True),
         sa.Column("neuron", sa.Integer(), nullable=False),
         sa.Column("quantiles", sa.ARRAY(sa.REAL()), nullable=False),
         sa.Column("fires", sa.REAL(), nullable=True),
@@ -22,7 +25,6 @@ def upgrade() -> None:
     )
     op.create_table(
         "agreement",
-        sa.Column("pair", sa.SmallInteger(), nullable=False),
         sa.Column("view", sa.SmallInteger(), nullable=False),
         sa.Column("lens", sa.SmallInteger(), nullable=False),
         sa.Column("layer", sa.SmallInteger(), nullable=True),
@@ -41,7 +43,6 @@ def upgrade() -> None:
     )
     op.create_table(
         "concept",
-        sa.Column("pair", sa.SmallInteger(), nullable=False),
         sa.Column("view", sa.SmallInteger(), nullable=False),
         sa.Column("lens", sa.SmallInteger(), nullable=False),
         sa.Column("token", sa.Integer(), nullable=False),
@@ -50,10 +51,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "drift",
-        sa.Column("pair", sa.SmallInteger(), nullable=False),
         sa.Column("view", sa.SmallInteger(), nullable=False),
         sa.Column("lens", sa.SmallInteger(), nullable=False),
         sa.Column("layer", sa.SmallInteger(), nullable=False),
+        sa.Column("expert", sa.SmallInteger(), nullable=True),
         sa.Column("neuron", sa.Integer(), nullable=False),
         sa.Column("cosine", sa.REAL(), nullable=False),
         sa.Column("same_top", sa.Boolean(), nullable=False),
@@ -63,15 +64,23 @@ def upgrade() -> None:
         sa.Column("overlap", sa.REAL(), nullable=False),
         sa.Column("base_rank", sa.SmallInteger(), nullable=True),
         sa.Column("instruct_rank", sa.SmallInteger(), nullable=True),
-        sa.Column("base_token", sa.Integer(), nullable=False),
-        sa.Column("instruct_token", sa.Integer(), nullable=False),
+        sa.Column("base_0", sa.Integer(), nullable=True),
+        sa.Column("base_1", sa.Integer(), nullable=True),
+        sa.Column("base_2", sa.Integer(), nullable=True),
+        sa.Column("base_3", sa.Integer(), nullable=True),
+        sa.Column("base_4", sa.Integer(), nullable=True),
+        sa.Column("instruct_0", sa.Integer(), nullable=True),
+        sa.Column("instruct_1", sa.Integer(), nullable=True),
+        sa.Column("instruct_2", sa.Integer(), nullable=True),
+        sa.Column("instruct_3", sa.Integer(), nullable=True),
+        sa.Column("instruct_4", sa.Integer(), nullable=True),
     )
     op.create_table(
         "effect",
-        sa.Column("model", sa.SmallInteger(), nullable=False),
         sa.Column("site", sa.SmallInteger(), nullable=False),
         sa.Column("direction", sa.SmallInteger(), nullable=False),
         sa.Column("layer", sa.SmallInteger(), nullable=False),
+        sa.Column("expert", sa.SmallInteger(), nullable=True),
         sa.Column("neuron", sa.Integer(), nullable=False),
         sa.Column("value", sa.REAL(), nullable=False),
         sa.Column("tokens", sa.ARRAY(sa.Integer()), nullable=False),
@@ -84,10 +93,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "label",
-        sa.Column("model", sa.SmallInteger(), nullable=False),
         sa.Column("view", sa.SmallInteger(), nullable=False),
         sa.Column("lens", sa.SmallInteger(), nullable=False),
         sa.Column("layer", sa.SmallInteger(), nullable=False),
+        sa.Column("expert", sa.SmallInteger(), nullable=True),
         sa.Column("neuron", sa.Integer(), nullable=False),
         sa.Column("top_ids", sa.ARRAY(sa.Integer()), nullable=False),
         sa.Column("top_scores", sa.ARRAY(sa.REAL()), nullable=False),
@@ -107,14 +116,14 @@ def upgrade() -> None:
     )
     op.create_table(
         "label_by_token",
-        sa.Column("tokenizer", sa.SmallInteger(), nullable=False),
         sa.Column("token", sa.Integer(), nullable=False),
         sa.Column("side", sa.SmallInteger(), nullable=False),
         sa.Column("z", sa.REAL(), nullable=False),
-        sa.Column("model", sa.SmallInteger(), nullable=False),
         sa.Column("view", sa.SmallInteger(), nullable=False),
-        sa.Column("lens", sa.SmallInteger(), nullable=False),
+        sa.Column("lens", sa.SmallInteger(), nullable=True),
+        sa.Column("site", sa.SmallInteger(), nullable=True),
         sa.Column("layer", sa.SmallInteger(), nullable=False),
+        sa.Column("expert", sa.SmallInteger(), nullable=True),
         sa.Column("neuron", sa.Integer(), nullable=False),
         sa.Column("rank", sa.SmallInteger(), nullable=False),
         sa.Column("score", sa.REAL(), nullable=False),
@@ -126,12 +135,9 @@ def upgrade() -> None:
         sa.Column("layer_z", sa.REAL(), nullable=True),
         sa.Column("strength", sa.SmallInteger(), nullable=True),
         sa.Column("effect", sa.REAL(), nullable=True),
-        sa.Column("agreement", sa.Boolean(), nullable=True),
     )
     op.create_table(
         "measurement",
-        sa.Column("model", sa.SmallInteger(), nullable=True),
-        sa.Column("pair", sa.SmallInteger(), nullable=True),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("settings", sa.String(), nullable=False),
         sa.Column("result", sa.String(), nullable=False),
@@ -140,7 +146,6 @@ def upgrade() -> None:
     )
     op.create_table(
         "model",
-        sa.Column("id", sa.SmallInteger(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("revision", sa.String(), nullable=True),
@@ -155,34 +160,36 @@ def upgrade() -> None:
         sa.Column("tied", sa.Boolean(), nullable=False),
         sa.Column("chat", sa.Boolean(), nullable=False),
         sa.Column("note", sa.String(), nullable=True),
-        sa.Column("tokenizer", sa.SmallInteger(), nullable=False),
+        sa.Column("tokenizer", sa.String(), nullable=False),
         sa.Column("dtype", sa.String(), nullable=False),
         sa.Column("device", sa.String(), nullable=False),
         sa.Column("versions", sa.String(), nullable=False),
         sa.Column("settings", sa.String(), nullable=False),
         sa.Column("mapped_at", sa.String(), nullable=False),
+        sa.Column("mapped_in", sa.String(), nullable=False),
         sa.Column("seconds", sa.REAL(), nullable=False),
     )
     op.create_table(
         "neighbour",
-        sa.Column("model", sa.SmallInteger(), nullable=False),
         sa.Column("view", sa.SmallInteger(), nullable=False),
         sa.Column("layer", sa.SmallInteger(), nullable=False),
+        sa.Column("expert", sa.SmallInteger(), nullable=True),
         sa.Column("neuron", sa.Integer(), nullable=False),
         sa.Column("neurons", sa.ARRAY(sa.Integer()), nullable=False),
         sa.Column("cosines", sa.ARRAY(sa.REAL()), nullable=False),
     )
     op.create_table(
         "pair",
-        sa.Column("id", sa.SmallInteger(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
-        sa.Column("base", sa.SmallInteger(), nullable=False),
-        sa.Column("instruct", sa.SmallInteger(), nullable=False),
+        sa.Column("base", sa.String(), nullable=False),
+        sa.Column("instruct", sa.String(), nullable=False),
+        sa.Column("base_mapped_in", sa.String(), nullable=False),
+        sa.Column("instruct_mapped_in", sa.String(), nullable=False),
+        sa.Column("tokenizer", sa.String(), nullable=False),
         sa.Column("note", sa.String(), nullable=True),
     )
     op.create_table(
         "token",
-        sa.Column("tokenizer", sa.SmallInteger(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("text", sa.String(), nullable=False),
         sa.Column("folded", sa.String(), nullable=False),
@@ -190,7 +197,6 @@ def upgrade() -> None:
     )
     op.create_table(
         "tokenizer",
-        sa.Column("id", sa.SmallInteger(), nullable=False),
         sa.Column("hash", sa.String(), nullable=False),
         sa.Column("vocab", sa.Integer(), nullable=False),
         sa.Column("json", sa.String(), nullable=False),

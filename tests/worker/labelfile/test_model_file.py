@@ -1,8 +1,6 @@
-"""The label file: complete, sorted, published in one step; models are added, renewed and refused."""
+"""The label file of a model: complete, sorted; models are added, renewed and refused."""
 
-import fcntl
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -10,13 +8,14 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from neuronym.library import read_catalogue
 from neuronym.settings import ROOT, Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
 from worker.errors import CheckpointError, LabelFileError
-from worker.labelfile import build
-from worker.labelfile.build import expected_tables, migrate
-from worker.labelfile.read import published_models
+from worker.labelfile import label_file
+from worker.labelfile.label_file import expected_tables, migrate
+from worker.library.published import published_models
 from worker.map_run import MapRun
 from worker.mapping.mapping import MapRecipe, Progress
 
@@ -44,7 +43,7 @@ def test_an_installation_at_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
     place = tmp_path / "100%s"
     place.mkdir()
     (place / "migrations").symlink_to(ROOT / "migrations", target_is_directory=True)
-    monkeypatch.setattr(build, "ROOT", place)
+    monkeypatch.setattr(label_file, "ROOT", place)
     engine = sa.create_engine("duckdb:///:memory:")
     with engine.connect() as connection:
         migrate(connection)
@@ -56,7 +55,7 @@ def test_every_neuron_is_there_once_and_in_order(data_folder: Path) -> None:
     labels = rows(data_folder, "SELECT model, view, lens, layer, neuron FROM label")
     assert len(labels) == LAYERS * NEURONS * 3 * 2
     assert labels == sorted(set(labels))
-    by_token = rows(data_folder, "SELECT tokenizer, token, side, -z FROM label_by_token")
+    by_token = rows(data_folder, "SELECT token, side, -z FROM label_by_token")
     assert len(by_token) == len(labels) * 30
     assert by_token == sorted(by_token)
 
@@ -64,24 +63,13 @@ def test_every_neuron_is_there_once_and_in_order(data_folder: Path) -> None:
 def test_a_search_row_says_what_its_label_says(data_folder: Path) -> None:
     wrong = rows(
         data_folder,
-        """SELECT count(*) FROM label_by_token s JOIN label l USING (model, view, lens, layer, neuron)
+        """SELECT count(*) FROM label_by_token s JOIN label l USING (view, lens, layer, neuron)
         WHERE s.side = 0 AND (l.top_ids[s.rank + 1] <> s.token OR l.top_scores[s.rank + 1] <> s.score
           OR s.top_0 <> l.top_ids[1] OR s.top_4 <> l.top_ids[5] OR s.layer_z <> l.layer_z
           OR s.rank = 0 AND abs(s.z - l.z) > 1e-4)
         OR s.side = 1 AND (l.bottom_ids[s.rank + 1] <> s.token OR s.z > 0)""",
     )
     assert wrong == [(0,)]
-
-
-def test_nothing_is_left_beside_the_file(data_folder: Path) -> None:
-    assert {path.name for path in data_folder.iterdir()} == {
-        ".lock",
-        ".mapping",
-        "current",
-        (data_folder / "current").readlink().name,
-    }
-    assert not list((data_folder / ".mapping").iterdir())
-    assert not (data_folder / "current").readlink().is_absolute()
 
 
 def test_models_are_added_and_renewed(tmp_path: Path) -> None:
@@ -92,25 +80,15 @@ def test_models_are_added_and_renewed(tmp_path: Path) -> None:
     second = map_into(data, gpt2, "second")
     assert first != second
     assert rows(data, "FROM label WHERE model = 0") == before
-    assert rows(data, "SELECT name, gated, tokenizer FROM model") == [("first", True, 0), ("second", False, 0)]
+    assert rows(data, "SELECT name, gated FROM model") == [("first", True), ("second", False)]
     assert rows(data, "SELECT count(*) FROM label WHERE model = 1") == [(LAYERS * NEURONS * 2 * 2,)]
 
-    third = map_into(data, llama, "first", MapRecipe(top_k=7))
+    map_into(data, llama, "first", MapRecipe(top_k=7))
     assert rows(data, "SELECT id, name FROM model ORDER BY id") == [(0, "first"), (1, "second")]
     assert rows(data, "SELECT DISTINCT len(top_ids) FROM label WHERE model = 0") == [(7,)]
     keys = rows(data, "SELECT model, view, lens, layer, neuron FROM label")
     assert keys == sorted(keys)
     assert [model.name for model in published_models(data)] == ["first", "second"]
-    assert {path.name for path in data.glob("labels-*")} == {f"labels-{run}.duckdb" for run in (second, third)}
-
-
-def test_the_older_files_go_though_built_within_a_second(tmp_path: Path) -> None:
-    for age, ending in enumerate(["0000", "aaaa", "ffff"]):
-        file = tmp_path / f"labels-20260101-000000-{ending}.duckdb"
-        file.touch()
-        os.utime(file, ns=(0, 1000 - age))
-    build._prune(tmp_path)
-    assert {path.stem[-4:] for path in tmp_path.glob("labels-*")} == {"0000", "aaaa"}
 
 
 def test_a_name_taken_by_other_weights_is_refused(tmp_path: Path) -> None:
@@ -118,7 +96,7 @@ def test_a_name_taken_by_other_weights_is_refused(tmp_path: Path) -> None:
     run = map_into(data, make_checkpoint(tmp_path / "a"), "name")
     with pytest.raises(LabelFileError, match="--name"):
         map_into(data, make_checkpoint(tmp_path / "b", seed=1), "name")
-    assert (data / "current").readlink().name == f"labels-{run}.duckdb"
+    assert read_catalogue(data).run == run
 
 
 def test_folders_of_one_name_are_told_apart_before_mapping(tmp_path: Path) -> None:
@@ -127,7 +105,7 @@ def test_folders_of_one_name_are_told_apart_before_mapping(tmp_path: Path) -> No
     mapped: list[object] = []
     with pytest.raises(LabelFileError, match=f"'model' is taken by .*{first}.*--name"):
         MapRun(Settings(data=data), report=mapped.append).map([str(make_checkpoint(second, seed=1))])
-    assert not mapped and (data / "current").readlink().name == f"labels-{run}.duckdb"
+    assert not mapped and read_catalogue(data).run == run
     MapRun(Settings(data=data)).map([str(second)], ["other"])
     assert rows(data, "SELECT name, source FROM model") == [("model", str(first)), ("other", str(second))]
 
@@ -157,14 +135,6 @@ def test_two_models_of_one_name_are_refused(tiny_llama: Path, tmp_path: Path) ->
         MapRun(Settings(data=tmp_path)).map([str(tiny_llama), str(tiny_llama)])
 
 
-def test_a_second_builder_is_told_to_wait(tiny_llama: Path, tmp_path: Path) -> None:
-    with (tmp_path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(LabelFileError, match="Another build"):
-            map_into(tmp_path, tiny_llama, "tiny")
-    map_into(tmp_path, tiny_llama, "tiny")  # the shards were kept, and now it goes through
-
-
 def test_a_lost_row_is_not_published(tiny_llama: Path, tmp_path: Path) -> None:
     run = map_into(tmp_path, tiny_llama, "tiny")
     again = MapRun(Settings(data=tmp_path), MapRecipe(top_k=9))
@@ -176,14 +146,15 @@ def test_a_lost_row_is_not_published(tiny_llama: Path, tmp_path: Path) -> None:
 
     with pytest.raises(LabelFileError, match="should have 1,152 labels, but 864 were loaded"):
         MapRun(again.settings, again.recipe, report=lose_a_shard).map([str(tiny_llama)], ["tiny"])
-    assert (tmp_path / "current").readlink().name == f"labels-{run}.duckdb"
-    assert not list(tmp_path.glob(".building-*"))
+    assert read_catalogue(tmp_path).run == run
+    assert not list(tmp_path.rglob(".building-*"))
 
 
 def test_an_unreadable_label_file_is_named(tmp_path: Path, tiny_llama: Path) -> None:
-    run = map_into(tmp_path, tiny_llama, "tiny")
-    (tmp_path / f"labels-{run}.duckdb").write_bytes(b"no database")
-    with pytest.raises(LabelFileError, match="could not be built or read"):
+    map_into(tmp_path, tiny_llama, "tiny")
+    (file,) = (tmp_path / "library").rglob("*.duckdb")
+    file.write_bytes(b"no database")
+    with pytest.raises(LabelFileError, match=f"{file.name} could not be built or read"):
         published_models(tmp_path)
 
 

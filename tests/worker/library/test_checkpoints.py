@@ -1,4 +1,4 @@
-"""The worker clamps the models of the current label file, and only with the weights they were mapped from."""
+"""The worker clamps the models of the library, and only with the weights they were mapped from."""
 
 import re
 import shutil
@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, make_checkpoint
 from worker.errors import CheckpointError
-from worker.labelfile.checkpoints import PublishedCheckpoints
+from worker.library.checkpoints import PublishedCheckpoints
 from worker.map_run import MapRun
 
 
-def test_follows_the_label_file(tmp_path: Path) -> None:
+def test_follows_the_library(tmp_path: Path) -> None:
     data = tmp_path / "data"
     published = PublishedCheckpoints(data)
     assert list(published) == []

@@ -1,4 +1,4 @@
-"""Whether label files can be published into a folder: its file system needs links and locks, its path no question mark.
+"""Whether label files can be published into a folder: its file system needs locks, its path no question mark.
 
 Asked before hours of mapping, and of the folder above where there is none yet. Knows nothing of label files.
 """
@@ -26,15 +26,13 @@ def check_data_folder(data: Path) -> None:
     existing = next(place for place in (folder, *folder.parents) if place.is_dir())
     probe = existing / f".probe-{secrets.token_hex(4)}"
     try:
-        probe.symlink_to("a-label-file")
-        probe.unlink()
         with probe.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _NOT_SUPPORTED:
             raise LabelFileError(
-                f"The file system of {existing} has no symbolic links or no locks ({error.strerror}), and publishing a "
-                f"label file takes both. {_ELSEWHERE}"
+                f"The file system of {existing} has no locks ({error.strerror}), which keep two runs from working on "
+                f"one model. {_ELSEWHERE}"
             ) from error
     finally:
         probe.unlink(missing_ok=True)

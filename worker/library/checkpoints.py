@@ -1,9 +1,8 @@
-"""The checkpoints of the models in the current label file, also after the file is replaced.
+"""The checkpoints of the models in the library, also after one is added or mapped again.
 
 Knows where models came from; opens a checkpoint only when its function is called.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.spec import split_spec
 from worker.errors import CheckpointError
-from worker.labelfile.build import CURRENT
-from worker.labelfile.read import PublishedModel, published_models
+from worker.library.current import read_library
+from worker.library.published import PublishedModel, published_models
 
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
@@ -36,11 +35,10 @@ class PublishedCheckpoints(Mapping[str, Callable[[], Checkpoint]]):
         return len(self._current())
 
     def _current(self) -> dict[str, PublishedModel]:
-        link = self._data / CURRENT
-        target = os.readlink(link) if link.is_symlink() else ""
-        if target != self._read_from:
+        run = read_library(self._data).run
+        if run != self._read_from:
             self._models = {model.name: model for model in published_models(self._data)}
-            self._read_from = target
+            self._read_from = run
         return self._models
 
 

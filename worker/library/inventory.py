@@ -1,0 +1,89 @@
+"""What the library holds: each model and pair, with its size on disk, for the command line."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from neuronym.contract import name_layers
+from neuronym.label_tables import model, pair
+from neuronym.library import label_file
+from worker.labelfile.label_file import read_file
+from worker.library.current import read_library
+from worker.library.published import PublishedModel, read_model
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model of the library; `bytes` is the size of its file."""
+
+    published: PublishedModel
+    mapped_at: str
+    bytes: int
+
+    def record(self) -> dict[str, Any]:
+        """The model as JSON."""
+        published = asdict(self.published) | {"measured": sorted(self.published.measured)}
+        layers = self.published.layers
+        return {**published, "layers": [layers[0], layers[-1]], "mapped_at": self.mapped_at, "bytes": self.bytes}
+
+    def line(self) -> str:
+        """The model in a line."""
+        measured = ", ".join(sorted(self.published.measured - {"control"})) or "nothing measured"
+        layers = name_layers(self.published.layers)
+        return f"{self.published.name}: {layers}, {measured}, {_size(self.bytes)}, from {self.published.source}"
+
+
+@dataclass(frozen=True)
+class StoredPair:
+    """A pair of the library; `outdated` are those of its models that were mapped again since it was made."""
+
+    name: str
+    base: str
+    instruct: str
+    outdated: tuple[str, ...]
+    bytes: int
+
+    def line(self) -> str:
+        """The pair in a line."""
+        again = f", made before {' and '.join(self.outdated)} was mapped again" if self.outdated else ""
+        return f"{self.name}: pair of {self.base} and {self.instruct}{again}, {_size(self.bytes)}"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All that the library holds; `run` is the id of its state."""
+
+    run: str
+    models: list[StoredModel]
+    pairs: list[StoredPair]
+
+
+def take_inventory(data: Path) -> Inventory:
+    """Read what the library holds.
+
+    Raises:
+        LabelFileError: the catalogue or a file cannot be read.
+    """
+    library = read_library(data)
+    models, mapped_in = [], {}
+    for entry in library.models:
+        path = label_file(data, "model", entry)
+        with read_file(path) as connection:
+            mapped_at, run = connection.execute(sa.select(model.c.mapped_at, model.c.mapped_in)).one()
+        mapped_in[entry.name] = run
+        models.append(StoredModel(read_model(path), mapped_at, path.stat().st_size))
+    pairs = []
+    for entry in library.pairs:
+        path = label_file(data, "pair", entry)
+        with read_file(path) as connection:
+            row = connection.execute(sa.select(pair)).one()
+        made_of = ((row.base, row.base_mapped_in), (row.instruct, row.instruct_mapped_in))
+        outdated = tuple(name for name, run in made_of if mapped_in.get(name) != run)
+        pairs.append(StoredPair(entry.name, row.base, row.instruct, outdated, path.stat().st_size))
+    return Inventory(library.run, models, pairs)
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
