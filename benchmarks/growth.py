@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.synthetic import make_vectors
+from benchmarks.shapes import make_vectors
 from benchmarks.timing import describe_machine, median_ratio, time_turns
 from neuronym.contract import Lens
 from worker.lens.decoder import Decoder

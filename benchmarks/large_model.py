@@ -17,13 +17,15 @@ from pathlib import Path
 import torch
 
 from benchmarks.launch import run
-from benchmarks.synthetic import LAYERS, NEURONS, VOCAB, WIDTH, make_vectors, write_checkpoint
+from benchmarks.shapes import LLAMA_8B, make_vectors
+from benchmarks.synthetic import write_checkpoint
 from benchmarks.timing import describe_machine, median_ratio, median_seconds, time_turns
 from neuronym.contract import Lens
 from worker.lens.decoder import Decoder
 from worker.lens.exact import Head
 
 TOP, MAPPED = 20, 2
+LAYERS, NEURONS, WIDTH, VOCAB = LLAMA_8B.layers, LLAMA_8B.neurons, LLAMA_8B.width, LLAMA_8B.vocab
 ROWS = 1024  # a turn
 QUICK, FULL = 2, 9  # turns
 LEAST = ("--lenses", "cosine", "--bottom-k", "1")  # what the targets are for

@@ -19,23 +19,27 @@ TITLES = {
     "clamp": "Clamping",
     "effect": "Measuring effects",
     "latency": "Waiting for an answer",
+    "load": "The app under load",
+    "large_load": "The app at the size of Llama 3.1 8B",
+    "gpu": "On a GPU",
 }
 OPENING = """# Performance
 
 Made by `python -m benchmarks.report` of what `python -m benchmarks.run --keep` measured; `make bench` and
 `make bench-full` run the same. Ratios are taken within one run, so that a busy machine disturbs both sides alike.
-No GPU was at hand: nothing is said of one.
 """
+MISSING = "Not measured yet."
 
 
 def page(results: Path = HERE / "results") -> str:
     """Write the whole page."""
-    parts = [OPENING]
-    for name, title in TITLES.items():
-        file = results / f"{name}.json"
-        if file.exists():
-            parts.append(f"## {title}\n{_about(name)}\n\n{_table(json.loads(file.read_text()))}")
-    return "\n".join(parts) if len(parts) > 1 else f"{OPENING}\nNothing is measured yet.\n"
+    return "\n".join([OPENING, *(_section(name, title, results / f"{name}.json") for name, title in TITLES.items())])
+
+
+def _section(name: str, title: str, result: Path) -> str:
+    """Write what a script measures, and what it measured if that is kept."""
+    measured = _table(json.loads(result.read_text())) if result.exists() else f"{MISSING}\n"
+    return f"## {title}\n{_about(name)}\n\n{measured}"
 
 
 def _about(name: str) -> str:
@@ -45,11 +49,23 @@ def _about(name: str) -> str:
 
 def _table(result: Mapping[str, Any]) -> str:
     targets = result.get("targets", {})
+    wide = _wide(result["rows"], targets) if "rows" in result else []
     figures = result.get("figures", {key: value for key, value in result.items() if key not in ("full", "machine")})
     rows = [f"| {name} | {value} | {targets.get(name, '')} |" for name, value in _flat(figures)]
     machine = ", ".join(f"{name} {value}" for name, value in result.get("machine", {}).items())
-    lines = ["| measured | value | target |", "| --- | --- | --- |", *rows]
+    lines = [*wide, "| measured | value | target |", "| --- | --- | --- |", *rows]
     return "\n".join(lines) + (f"\n\nMachine: {machine}.\n" if machine else "\n")
+
+
+def _wide(rows: Mapping[str, Mapping[str, Any]], targets: Mapping[str, str]) -> list[str]:
+    """A table with a column for each figure of a row, its target beside it."""
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    lines = ["|  | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    for name, row in rows.items():
+        aims = {column: f" ({targets[f'{name}, {column}']})" for column in row if f"{name}, {column}" in targets}
+        cells = [f"{row.get(column, '')}{aims.get(column, '')}" for column in columns]
+        lines.append(" | ".join([f"| {name}", *cells]) + " |")
+    return [*lines, ""]
 
 
 def _flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

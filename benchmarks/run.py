@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-QUICK = ("demo_view", "demo_pair", "large_model", "clamp", "effect", "latency")
-SLOW = ("growth",)
-TAKES_FULL = ("demo_view", "large_model")  # the others measure the same in either case
+QUICK = ("demo_view", "demo_pair", "large_model", "clamp", "effect", "latency", "load")
+SLOW = ("growth", "large_load")
+TAKES_FULL = ("demo_view", "large_model", "load")  # the others measure the same in either case
+ON_GPU = ("gpu",)  # only when asked for by name
 LESS = {"clamp": ["--rounds", "2", "--tokens", "24"], "effect": ["--neurons", "40", "--rounds", "1"]}
 
 
@@ -33,7 +34,7 @@ def main() -> None:
     """Run the scripts, print their results, and keep them with `--keep`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="more layers and turns, and the slow ones too")
-    parser.add_argument("--only", choices=[*QUICK, *SLOW], help="only this one")
+    parser.add_argument("--only", choices=[*QUICK, *SLOW, *ON_GPU], help="only this one")
     parser.add_argument("--keep", action="store_true", help="write the results that docs/performance.md is made of")
     arguments = parser.parse_args()
     names = (arguments.only,) if arguments.only else QUICK + (SLOW if arguments.full else ())

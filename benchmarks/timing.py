@@ -22,6 +22,17 @@ def time_seconds(contender: Callable[[], object]) -> float:
     return perf_counter() - began
 
 
+def until_done(contender: Callable[[], object], device: torch.device) -> Callable[[], None]:
+    """Have a contender return only when the device has done its work: a GPU computes on after the call."""
+
+    def run() -> None:
+        contender()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return run
+
+
 def time_turns(contenders: Iterable[Mapping[str, Callable[[], object]]]) -> Sequence[Turn]:
     """Time each contender at each turn, in seconds; the first turn is a warm-up and is left out."""
     return [{name: time_seconds(run) for name, run in turn.items()} for turn in contenders][1:]

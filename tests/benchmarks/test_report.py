@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import run as benchmark_run
 from benchmarks.launch import run
-from benchmarks.report import PAGE, TITLES, page
+from benchmarks.report import MISSING, PAGE, TITLES, page
 from benchmarks.timing import median_ratio, time_turns
 
 
@@ -17,7 +17,7 @@ def test_the_page_is_made_of_the_results() -> None:
 
 
 def test_every_benchmark_has_a_place_on_the_page() -> None:
-    assert set(TITLES) == {*benchmark_run.QUICK, *benchmark_run.SLOW}
+    assert set(TITLES) == {*benchmark_run.QUICK, *benchmark_run.SLOW, *benchmark_run.ON_GPU}
 
 
 def test_figures_targets_and_machine_are_told(tmp_path: Path) -> None:
@@ -25,6 +25,25 @@ def test_figures_targets_and_machine_are_told(tmp_path: Path) -> None:
     (tmp_path / "growth.json").write_text(json.dumps(result))
     text = page(tmp_path)
     assert "| a / b | 0.6 | at most 0.7 |" in text and "| deep, c | 1 |  |" in text and "Machine: cores 2." in text
+
+
+def test_rows_are_a_table_with_targets_beside_the_figures(tmp_path: Path) -> None:
+    rows = {"home": {"median, ms": 6, "errors": 0}, "search": {"median, ms": 20, "late, ms": 1}}
+    result = {"targets": {"home, median, ms": "at most 50"}, "rows": rows, "figures": {"memory, GB": 0.2}}
+    (tmp_path / "load.json").write_text(json.dumps(result))
+    text = page(tmp_path)
+    assert "\n\n|  | median, ms | errors | late, ms |\n| --- | --- | --- | --- |\n" in text
+    assert "\n| home | 6 (at most 50) | 0 |  |\n| search | 20 |  | 1 |\n\n| measured |" in text
+    assert "| memory, GB | 0.2 |  |" in text
+
+
+def test_what_was_not_measured_is_said_to_be_so(tmp_path: Path) -> None:
+    def section() -> str:
+        return page(tmp_path).partition("## On a GPU\n")[2]
+
+    assert section().endswith(f"\n\n{MISSING}\n") and "pip install --no-index" in section()
+    (tmp_path / "gpu.json").write_text(json.dumps({"machine": {"card": "a card"}, "figures": {"lens": {"a / b": 0.5}}}))
+    assert MISSING not in section() and "| lens, a / b | 0.5 |  |\n\nMachine: card a card." in section()
 
 
 def test_the_first_turn_is_left_out_and_ratios_are_of_turns() -> None:
