@@ -1,6 +1,6 @@
-"""The JSON routes under /api/v1: each passes its parameters to one query of the label file or call of the worker.
+"""The JSON routes under /api/v1: each passes its parameters to one query of the library or call of the worker.
 
-The answers under `questions` depend only on their address and the label file, so the file's id is their ETag.
+The answers under `questions` depend only on their address and the state of the library, whose id is their ETag.
 """
 
 from typing import Annotated, Any
@@ -51,7 +51,7 @@ ModelName = Annotated[str, Path(alias="model")]  # and so is `model`
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorAnswer, "description": "Not there; the sentence names what is."},
     422: {"model": ErrorAnswer, "description": "Bad input; the sentence names the field and its range."},
-    503: {"model": ErrorAnswer, "description": "No label file, no worker, or too busy; see Retry-After."},
+    503: {"model": ErrorAnswer, "description": "Nothing mapped, no worker, or too busy; see Retry-After."},
 }
 router = APIRouter(prefix="/api/v1", responses=_REFUSALS)
 questions = APIRouter(dependencies=[Depends(set_etag)], tags=["questions"])

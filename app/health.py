@@ -24,7 +24,7 @@ class Alive(BaseModel):
 
 
 class Ready(Alive):
-    """The answer of an app that can run clamps; `run` is the label file's id."""
+    """The answer of an app that can run clamps; `run` is the id of the library's state."""
 
     run: str
 

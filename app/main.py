@@ -23,7 +23,7 @@ UNCOMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES.values())  # event
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Create the app. It opens the label file on the first request that needs it."""
+    """Create the app. It opens the library on the first request that needs it."""
     app = FastAPI(
         title="Neuronym",
         version=__version__,

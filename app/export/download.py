@@ -2,7 +2,7 @@
 
 Joins the query (`app.queries.search.export`) and the formats (`app.export.formats`). Rows are read as they are sent,
 and the query stops when the client leaves. An export may take an hour, and only AT_ONCE may run at a time: each holds
-a connection to the label file for as long as its client reads.
+a connection to the library for as long as its client reads.
 """
 
 import os

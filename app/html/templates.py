@@ -80,7 +80,7 @@ class Fragment:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Fragment):
-    """The variables of a whole page; `run` is the id of the label file that answered, if any."""
+    """The variables of a whole page; `run` is the id of the library's state that answered, if any."""
 
     run: str | None = None
 

@@ -1,1 +1,1 @@
-"""The label file in the app: opening the current one, its small tables, its vocabularies."""
+"""The library in the app: its files open together, their small tables, vocabularies and row numbers."""

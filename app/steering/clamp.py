@@ -1,4 +1,4 @@
-"""Clamps: checks a request against the label file, has the worker run it, returns the answer whole or as events.
+"""Clamps: checks a request against the library, has the worker run it, returns the answer whole or as events.
 
 The JSON route and the playground call the same two functions, `clamp` and `clamp_events`.
 """
@@ -165,7 +165,7 @@ class ClampStream:
         await self._response.aclose()
 
     def _with_run(self, event: ClampEvent) -> ClampEvent:
-        """Set the label file's id on the events that carry one."""
+        """Set the id of the library's state on the events that carry one."""
         if isinstance(event, ClampStart | ClampEnd):
             event.run = self._run
         return event

@@ -1,6 +1,6 @@
 """HTTP client of the worker service: one pool of connections, and failures turned into Problems.
 
-Independent of clamps and of the label file.
+Independent of clamps and of label files.
 """
 
 from collections.abc import Mapping

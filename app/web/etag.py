@@ -1,4 +1,4 @@
-"""The label file's id as ETag, and the answer 304 for a client that has the current answer already."""
+"""The id of the library's state as ETag, and the answer 304 for a client that has the current answer already."""
 
 from fastapi import Request, Response
 
@@ -18,7 +18,7 @@ class NotModified(Exception):
 
 
 def set_etag(request: Request, response: Response, labels: Labels) -> None:
-    """Set the ETag to the label file's id; raise NotModified when the client has it."""
+    """Set the ETag to the id of the library's state; raise NotModified when the client has it."""
     headers = {"ETag": f'"{labels.run}"', "Cache-Control": "no-cache"}
     client_tags = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
     if client_tags & {headers["ETag"], "*"}:

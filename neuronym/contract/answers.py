@@ -1,4 +1,4 @@
-"""The parts of all answers: tokens, the id of the label file, and the shape of an error."""
+"""The parts of all answers: tokens, the id of the library's state, and the shape of an error."""
 
 from typing import Literal
 
@@ -28,7 +28,7 @@ class VocabularyToken(Token):
 
 
 class Answer(BaseModel):
-    """Every answer names the label file it was read from; `run` is also its ETag."""
+    """Every answer names the state of the library it was read from; `run` is also its ETag."""
 
     run: str
 

@@ -103,7 +103,7 @@ class ClampSummary(BaseModel):
 
 
 class ClampResult(ClampSummary):
-    """A whole run as the worker answers it, without the label file's id."""
+    """A whole run as the worker answers it, without the id of the library's state."""
 
     runs: dict[Literal["baseline", "clamped"], GeneratedText]
 
@@ -128,7 +128,7 @@ class ClampStart(BaseModel):
     """First event of the run itself. `prompt_tokens` are the exact ids the model read."""
 
     event: Literal["start"] = "start"
-    run: str | None = None  # the label file's id; the app adds it, the worker leaves it out
+    run: str | None = None  # the id of the library's state; the app adds it, the worker leaves it out
     model: str
     seed: int
     prompt_tokens: list[int]

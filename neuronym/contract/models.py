@@ -62,7 +62,7 @@ class ModelSummary(BaseModel):
 
 
 class ModelsAnswer(Answer):
-    """The mapped models of the label file."""
+    """The mapped models of the library."""
 
     models: list[ModelSummary]
 

@@ -1,4 +1,4 @@
-"""The enumerations of the API and the label file."""
+"""The enumerations of the API and of label files."""
 
 from enum import StrEnum
 

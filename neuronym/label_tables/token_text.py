@@ -1,4 +1,4 @@
-"""The form of a token's text that searches compare: stored in the label file, and applied to what a user types."""
+"""The form of a token's text that searches compare: stored in label files, and applied to what a user types."""
 
 
 def fold(text: str) -> str:

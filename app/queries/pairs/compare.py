@@ -1,6 +1,6 @@
 """How many of a model's labels tuning left unchanged: overall, by layer, by strength.
 
-The counts were made when the label file was built: only small tables are read, none with a row for each neuron.
+The counts were made when the pair was mapped: only small tables are read, none with a row for each neuron.
 """
 
 from typing import Any, Literal
