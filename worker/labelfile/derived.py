@@ -69,15 +69,19 @@ TRIALS = f"""
 
 NATURAL_SITES = ", ".join(f"({code(view)}, {code(site)})" for view, site in NATURAL_SITE.items())
 
-# The view and lens that pages show first: those whose labels most often rise beyond their control at the natural site.
+# The view and lens that pages show first: those whose labels most often rise beyond their control at the natural site;
+# of several alike the first in the order of their codes, so that a file that is built again says the same.
 FIRST = f"""
     UPDATE measurement
     SET result = json_merge_patch(result, json_object('first', json_object(
         'view', {[str(view) for view in View]}[best.view + 1], 'lens', {[str(lens) for lens in Lens]}[best.lens + 1])))
     FROM (
-        SELECT arg_max(view, beyond) AS view, arg_max(lens, beyond) AS lens
+        SELECT view, lens
         FROM (
             SELECT view, lens, avg(beyond_control::INT) AS beyond
             FROM trial JOIN (VALUES {NATURAL_SITES}) natural_site (view, site) USING (view, site)
-            GROUP BY view, lens)) best
-    WHERE measurement.kind = 'effect' AND best.view IS NOT NULL"""
+            GROUP BY view, lens)
+        WHERE beyond IS NOT NULL
+        ORDER BY beyond DESC, view, lens
+        LIMIT 1) best
+    WHERE measurement.kind = 'effect'"""
