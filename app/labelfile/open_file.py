@@ -47,10 +47,11 @@ def read_file(connection: sa.Connection, kind: Kind, entry: LabelFileEntry, tabl
         row = connection.execute(sa.select(tables.model if kind == "model" else tables.pair)).one()
         built_at = connection.execute(sa.select(tables.build.c.built_at)).scalar_one()
         measurements = read_measurements(connection, entry.name, tables)
-        labels = connection.execute(sa.select(sa.func.count()).select_from(tables.drift)).scalar_one()
+        labels = sa.select(sa.func.count()).select_from(tables.drift)
+        counted = connection.execute(labels).scalar_one() if kind == "pair" else None
     except sa.exc.SQLAlchemyError as error:
         raise UnreadableFile(f"it is damaged. Map it again, or put {path.name} back from a copy.") from error
-    counterparts = CounterpartRecords(counterparts_file(path), labels) if kind == "pair" else None
+    counterparts = None if counted is None else CounterpartRecords(counterparts_file(path), counted)
     return OpenFile(kind, entry, tables, path, row, built_at, measurements, counterparts)
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app.labelfile.open_file import OpenFile
 from neuronym.contract import FirstShown, LayerThreshold, Lens, Measurements, ModelSummary, PairRole, Role, View
+from neuronym.label_tables import outdated_models
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,7 @@ def hold(run: str, files: Sequence[OpenFile]) -> Holdings:
 
 def _pair(file: OpenFile, mapped_in: Mapping[str, str]) -> Pair:
     row = file.row
-    compared = ((row.base, row.base_mapped_in), (row.instruct, row.instruct_mapped_in))
-    outdated = tuple(name for name, run in compared if mapped_in.get(name) != run)
-    return Pair(file.entry.name, row.base, row.instruct, row.note, outdated)
+    return Pair(file.entry.name, row.base, row.instruct, row.note, outdated_models(row._mapping, mapped_in))
 
 
 def _summary(row: sa.Row[Any], pairs: Mapping[str, Pair], measurements: Measurements) -> ModelSummary:

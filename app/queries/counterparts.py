@@ -32,9 +32,8 @@ def find_counterparts(
 ) -> dict[LabelKey, Counterpart]:
     """Find counterparts in `pair`, else in the first pair of each model; keys without a pair are left out."""
     first_pairs = {name: pair or next(iter(labels.holdings.pairs_of(name)), None) for name in labels.models}
-    found = (
-        (key, paired and _find_in_pair(labels, paired, key)) for key in keys for paired in [first_pairs[key.model]]
-    )
+    paired = ((key, first_pairs[key.model]) for key in keys)
+    found = ((key, _find_in_pair(labels, in_pair, key)) for key, in_pair in paired if in_pair)
     return {key: counterpart for key, counterpart in found if counterpart}
 
 

@@ -12,7 +12,7 @@ from neuronym.label_tables.columns import metadata
 from neuronym.label_tables.counterparts import HEADER, MAGIC, NO_TOKEN, RECORD, counterparts_file
 from neuronym.label_tables.labels import agreement, concept, drift, label, label_by_token, neighbour
 from neuronym.label_tables.measured import activity, effect, measurement
-from neuronym.label_tables.models import build, model, pair, token, tokenizer
+from neuronym.label_tables.models import build, model, outdated_models, pair, token, tokenizer
 from neuronym.label_tables.rule import Outcome, column_holds, holds, outcome, outwards
 from neuronym.label_tables.token_text import fold
 
@@ -49,6 +49,7 @@ __all__ = [
     "model",
     "neighbour",
     "outcome",
+    "outdated_models",
     "outwards",
     "pair",
     "token",

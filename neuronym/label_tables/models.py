@@ -1,5 +1,8 @@
 """Tables of what a label file is as a whole: the build, the model or pair, and a model's tokenizer with its tokens."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
 
 from neuronym.contract import Kind
@@ -52,6 +55,17 @@ pair = sa.Table(  # one row in the file of a pair, none in that of a model
     sa.Column("tokenizer", sa.String, nullable=False),  # the hash of that of both
     sa.Column("note", sa.String),
 )
+
+
+def outdated_models(row: Mapping[str, Any] | sa.RowMapping, mapped_in: Mapping[str, str]) -> tuple[str, ...]:
+    """Name the models of a row of `pair` that were mapped again since their labels were compared.
+
+    Args:
+        mapped_in: the run that the labels of each model are of today.
+    """
+    names = ((row[role], row[f"{role}_mapped_in"]) for role in ("base", "instruct"))
+    return tuple(name for name, run in names if mapped_in.get(name) != run)
+
 
 tokenizer = sa.Table(
     "tokenizer",

@@ -20,7 +20,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
 
-from neuronym.label_tables import build, metadata
+from neuronym.label_tables import build
 from neuronym.settings import ROOT
 from worker.errors import LabelFileError
 
@@ -44,7 +44,6 @@ class NewFile:
     """A label file that is being written; `memory` is the most that DuckDB may use, in bytes."""
 
     connection: sa.Connection
-    run: str
     memory: int
 
     def limit_memory(self, search_rows: int) -> int:
@@ -118,7 +117,7 @@ def write_file(path: Path, run: str, memory: int, sources: Mapping[str, Path] | 
             migrate(connection)
             for name, source in (sources or {}).items():
                 connection.execute(sa.text(f"ATTACH {quoted(source)} AS {name} (READ_ONLY)"))
-            yield NewFile(connection, run, memory)
+            yield NewFile(connection, memory)
             connection.execute(sa.insert(build).values(run=run, built_at=now(), versions=json.dumps(_versions())))
             connection.commit()
         with unfinished.open("rb") as file:
@@ -140,11 +139,6 @@ def migrate(connection: sa.Connection) -> None:
     config.set_main_option("script_location", str(ROOT / "migrations").replace("%", "%%"))
     command.upgrade(config, "head")
     connection.commit()
-
-
-def expected_tables() -> list[str]:
-    """The names of a label file's tables."""
-    return sorted(metadata.tables)
 
 
 def now() -> str:

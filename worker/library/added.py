@@ -26,6 +26,9 @@ from worker.library.current import read_library, remove_leftovers
 from worker.library.data_folder import check_data_folder
 from worker.library.holds import hold
 from worker.library.publish import NewFiles
+from worker.mapping.shards import writing
+
+AGAIN = "Free some space and run the same command."
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def add_file(path: Path, settings: Settings, name: str | None = None) -> Outcome
             until_built.enter_context(hold(data, addition.holds))
             addition.check_admitted(connection, data)
             shards = until_built.enter_context(_shard_folder(data, addition.kind, addition.name))
-            with _writing(shards):
+            with writing(shards.parent, AGAIN):
                 addition.copy(connection, shards)
         files = NewFiles(settings)
         addition.build(files, shards, origin)
@@ -99,21 +102,11 @@ def _readable() -> Iterator[None]:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise LabelFileError(
-            f"{folder.parent} cannot be written ({error.strerror or error}). Free some space and run the same command."
-        ) from error
-
-
-@contextmanager
 def _shard_folder(data: Path, kind: Kind, name: str) -> Iterator[Path]:
     """A folder for the rows meanwhile, beside the current file of a name that is held; what a run left goes as well."""
     place = names_folder(data, kind, name)
     try:
-        with _writing(place):
+        with writing(place.parent, AGAIN):
             shutil.rmtree(place / ".added", ignore_errors=True)
             (place / ".added").mkdir(parents=True)
         yield place / ".added"

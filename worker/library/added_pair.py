@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from neuronym import label_tables
+from neuronym.label_tables import model as model_table
+from neuronym.label_tables import outdated_models
 from neuronym.library import Kind
 from worker.errors import ForeignFileError, LabelFileError
 from worker.labelfile.foreign_neurons import copy_rows
@@ -16,9 +17,9 @@ from worker.labelfile.label_file import read_file
 from worker.labelfile.pair_file import PairContents
 from worker.labelfile.rows import shard_rows
 from worker.library.added_model import chosen_name
+from worker.library.admission import check_pair
 from worker.library.current import current_file, read_library
 from worker.library.publish import NewFiles
-from worker.library.published import published_pair
 
 SHARD = "moved.parquet"
 
@@ -55,8 +56,7 @@ class AddedPair:
             ForeignFileError: a row is not what a label file has.
             LabelFileError: a model is not here or does not fit, or the name stands for another pair.
         """
-        if published_pair(data, self.name) not in (None, self.models):
-            raise LabelFileError(f"The pair {self.name!r} stands for two other models. Give --name.")
+        check_pair(data, self.name, *self.models, option="--name")
         library = read_library(data)
         missing = [name for name in self.models if library.find("model", name) is None]
         if missing:
@@ -69,9 +69,8 @@ class AddedPair:
         shapes = {tuple(one[fact] for fact in facts) for one in (base, instruct)}
         if len(shapes) > 1 or base["tokenizer"] != self.row["tokenizer"]:
             raise ForeignFileError(f"{base['name']!r} and {instruct['name']!r} of this library are not its models")
-        for role, model in (("base", base), ("instruct", instruct)):
-            if self.row[f"{role}_mapped_in"] != model["mapped_in"]:
-                self.outdated.append(model["name"])
+        mapped_in = {name: model["mapped_in"] for name, model in zip(self.models, (base, instruct), strict=True)}
+        self.outdated = list(outdated_models(self.row, mapped_in))
         check_drift(connection, base["layers"], base["neurons"])
 
     def copy(self, connection: sa.Connection, folder: Path) -> None:
@@ -81,7 +80,7 @@ class AddedPair:
     def build(self, files: NewFiles, folder: Path, _: Mapping[str, str]) -> None:
         """Build the pair's file from the cosines and the labels of both models; errors as in `build_pair_file`."""
         compared = (files.file_of(self.models[0]), files.file_of(self.models[1]))
-        moved = f"SELECT view, layer, neuron, cosine FROM ({shard_rows([folder / SHARD])})"
+        moved = shard_rows([folder / SHARD])
         mapped_in = (self.row["base_mapped_in"], self.row["instruct_mapped_in"])
         files.build_pair(PairContents(self.name, *self.models, self.row["note"], moved, compared, mapped_in=mapped_in))
 
@@ -98,4 +97,4 @@ class AddedPair:
 
 def _model_row(path: Path) -> Mapping[str, Any]:
     with read_file(path) as connection:
-        return dict(connection.execute(sa.select(label_tables.model)).mappings().one())
+        return dict(connection.execute(sa.select(model_table)).mappings().one())

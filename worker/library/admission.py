@@ -57,15 +57,18 @@ def check_name(name: str) -> None:
         raise LabelFileError(f"{name[:60]!r} cannot name a file of the library: give a shorter, plainer --name.")
 
 
-def check_pair(data: Path, name: str, base: str, instruct: str) -> None:
+def check_pair(data: Path, name: str, base: str, instruct: str, option: str = "--pair-name") -> None:
     """Check that the library has no pair of this name that is of other models.
+
+    Args:
+        option: what gives it another name.
 
     Raises:
         LabelFileError: the name is taken, or cannot name a file.
     """
     check_name(name)
     if published_pair(data, name) not in (None, (base, instruct)):
-        raise LabelFileError(f"The pair {name!r} stands for two other models. Give --pair-name.")
+        raise LabelFileError(f"The pair {name!r} stands for two other models. Give {option}.")
 
 
 def name_taken(name: str, source: str) -> LabelFileError:

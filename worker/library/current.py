@@ -57,6 +57,12 @@ def current_file(data: Path, kind: Kind, name: str) -> Path:
     return label_file(data, kind, entry)
 
 
+def unknown_name(library: Catalogue, name: str) -> LabelFileError:
+    """The refusal of a name that is neither a model's nor a pair's."""
+    known = ", ".join(entry.name for entry in (*library.models, *library.pairs)) or "nothing"
+    return LabelFileError(f"There is no {name!r} in the library. There is: {known}.")
+
+
 def update_catalogue(
     data: Path,
     run: str,

@@ -14,7 +14,7 @@ from neuronym.settings import Settings
 from worker.errors import LabelFileError
 from worker.labelfile.foreign_model import without_paths
 from worker.labelfile.model_file import build_model_file, stored_contents
-from worker.library.current import read_library
+from worker.library.current import read_library, unknown_name
 
 
 def export_file(name: str, path: Path, settings: Settings, force: bool = False) -> None:
@@ -41,8 +41,7 @@ def export_file(name: str, path: Path, settings: Settings, force: bool = False) 
             elif pair := library.find("pair", name):
                 shutil.copyfile(label_file(settings.data, "pair", pair), built)  # names and numbers, never changed
             else:
-                known = ", ".join(entry.name for entry in (*library.models, *library.pairs)) or "nothing"
-                raise LabelFileError(f"There is no {name!r} in the library. There is: {known}.")
+                raise unknown_name(library, name)
             _refuse_existing(path, force)
             with built.open("rb") as file:
                 os.fsync(file.fileno())

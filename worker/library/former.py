@@ -41,12 +41,11 @@ def carry_over(former: Path, settings: Settings, tell: Callable[[str], None]) ->
         LabelFileError: the file is of another version or cannot be read, or a file cannot be built.
     """
     models, pairs = _read_models(former), _read_pairs(former)
-    names = {"model": [str(model["name"]) for model, _ in models], "pair": [str(row["name"]) for row in pairs]}
-    with hold(settings.data, {"model": names["model"], "pair": names["pair"]}):
+    with hold(settings.data, {"model": [model["name"] for model, _ in models], "pair": [row["name"] for row in pairs]}):
         files = NewFiles(settings)
         for model, contents in models:
             tell(f"{model['name']}: its labels and measurements are copied.")
-            files.build_model(str(model["name"]), contents)
+            files.build_model(model["name"], contents)
         for pair in pairs:
             tell(f"{pair['name']}: its comparison is copied.")
             compared = (files.file_of(pair["base"]), files.file_of(pair["instruct"]))

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from neuronym.contract import name_layers
-from neuronym.label_tables import model, pair
+from neuronym.label_tables import outdated_models, pair
 from neuronym.library import label_file
 from worker.labelfile.label_file import read_file
 from worker.library.current import read_library
@@ -19,14 +19,13 @@ class StoredModel:
     """A model of the library; `bytes` is the size of its file."""
 
     published: PublishedModel
-    mapped_at: str
     bytes: int
 
     def record(self) -> dict[str, Any]:
         """The model as JSON."""
         published = asdict(self.published) | {"measured": sorted(self.published.measured)}
         layers = self.published.layers
-        return {**published, "layers": [layers[0], layers[-1]], "mapped_at": self.mapped_at, "bytes": self.bytes}
+        return {**published, "layers": [layers[0], layers[-1]], "bytes": self.bytes}
 
     def line(self) -> str:
         """The model in a line."""
@@ -67,21 +66,17 @@ def take_inventory(data: Path) -> Inventory:
         LabelFileError: the catalogue or a file cannot be read.
     """
     library = read_library(data)
-    models, mapped_in = [], {}
+    models, pairs = [], []
     for entry in library.models:
         path = label_file(data, "model", entry)
-        with read_file(path) as connection:
-            mapped_at, run = connection.execute(sa.select(model.c.mapped_at, model.c.mapped_in)).one()
-        mapped_in[entry.name] = run
-        models.append(StoredModel(read_model(path), mapped_at, path.stat().st_size))
-    pairs = []
+        models.append(StoredModel(read_model(path), path.stat().st_size))
+    mapped_in = {model.published.name: model.published.mapped_in for model in models}
     for entry in library.pairs:
         path = label_file(data, "pair", entry)
         with read_file(path) as connection:
-            row = connection.execute(sa.select(pair)).one()
-        made_of = ((row.base, row.base_mapped_in), (row.instruct, row.instruct_mapped_in))
-        outdated = tuple(name for name, run in made_of if mapped_in.get(name) != run)
-        pairs.append(StoredPair(entry.name, row.base, row.instruct, outdated, path.stat().st_size))
+            row = connection.execute(sa.select(pair)).mappings().one()
+        outdated = outdated_models(row, mapped_in)
+        pairs.append(StoredPair(entry.name, row["base"], row["instruct"], outdated, path.stat().st_size))
     return Inventory(library.run, models, pairs)
 
 

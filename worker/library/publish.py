@@ -61,7 +61,7 @@ def publish(additions: Additions, settings: Settings) -> str:
         tables = [table for table in additions.measured if table.model == name]
         files.build_model(name, measured_contents(tables, current_file(data, "model", name)))
     for pair in additions.pairs:
-        moved = f"SELECT view, layer, neuron, cosine FROM ({shard_rows(pair.shards.shards('drift', pair.part))})"
+        moved = shard_rows(pair.shards.shards("drift", pair.part))
         compared = (files.file_of(pair.base), files.file_of(pair.instruct))
         files.build_pair(PairContents(pair.name, pair.base, pair.instruct, pair.note, moved, compared))
     run = files.make_current()

@@ -32,6 +32,8 @@ class PublishedModel:
     tokenizer: str
     settings: Mapping[str, Any]
     version: str
+    mapped_at: str
+    mapped_in: str
     layers: range
     measured: frozenset[str]
 
@@ -49,7 +51,7 @@ def published_model(data: Path, name: str) -> PublishedModel | None:
 
 def read_model(path: Path) -> PublishedModel:
     """The model of a label file."""
-    wanted = ("name", "source", "revision", "source_hash", "adapter", "tokenizer")
+    wanted = ("name", "source", "revision", "source_hash", "adapter", "tokenizer", "mapped_at", "mapped_in")
     with read_file(path) as connection:
         row = connection.execute(sa.select(model)).mappings().one()
         kinds = connection.scalars(sa.select(measurement.c.kind)).all()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worker.errors import LabelFileError
-from worker.library.current import NOTHING, new_run, read_library, update_catalogue
+from worker.library.current import NOTHING, new_run, read_library, unknown_name, update_catalogue
 from worker.library.holds import hold
 from worker.library.published import published_pair
 
@@ -23,8 +23,7 @@ def remove(data: Path, names: Sequence[str], with_pairs: bool = False) -> list[s
     pairs = [name for name in names if name not in models and library.find("pair", name)]
     unknown = [name for name in names if name not in models and name not in pairs]
     if unknown:
-        known = ", ".join(entry.name for entry in (*library.models, *library.pairs)) or "nothing"
-        raise LabelFileError(f"There is no {unknown[0]!r} in the library. There is: {known}.")
+        raise unknown_name(library, unknown[0])
     with hold(data, {"model": models, "pair": pairs}):  # so that no pair of these models is made meanwhile
         needing = _pairs_of(data, models, pairs)
         if needing and not with_pairs:

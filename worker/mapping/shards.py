@@ -18,6 +18,9 @@ from torch import Tensor
 from worker.errors import LabelFileError
 
 FOLDER = ".mapping"
+GO_ON = (
+    "Free some space or choose another folder with NEURONYM_DATA, and run the same command: it goes on where it was."
+)
 Account = Mapping[str, str | int]
 
 
@@ -67,7 +70,7 @@ class ShardFolder:
             if not _is_readable(shard):  # the layer is done again, with all its tables
                 for other in self.path.glob(f"*-{shard.stem.rpartition('-')[2]}.parquet"):
                     other.unlink()
-        with _writing(self.path):
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._card.write_text(self._recipe)
             self._origin_file.write_text(self._origin)
@@ -92,7 +95,7 @@ class ShardFolder:
         """Write a shard of content that `encode_shard` made, whole or not at all."""
         final = self.shard(table, layer)
         unfinished = final.with_suffix(".unfinished")
-        with _writing(self.path):
+        with writing(self.path):
             try:
                 with unfinished.open("wb") as file:
                     file.write(content)
@@ -129,14 +132,16 @@ class ShardFolder:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, mend: str = GO_ON) -> Iterator[None]:
+    """Turn an error of the disk, or of rights, inside the block into a sentence that ends with `mend`.
+
+    Raises:
+        LabelFileError: the folder cannot be written.
+    """
     try:
         yield
     except OSError as error:
-        raise LabelFileError(
-            f"{folder} cannot be written ({error.strerror or error}). Free some space or choose another folder with "
-            "NEURONYM_DATA, and run the same command: it goes on where it was."
-        ) from error
+        raise LabelFileError(f"{folder} cannot be written ({error.strerror or error}). {mend}") from error
 
 
 def _is_readable(shard: Path) -> bool:

@@ -8,13 +8,14 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from neuronym.label_tables import metadata
 from neuronym.library import read_catalogue
 from neuronym.settings import ROOT, Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
 from worker.errors import CheckpointError, LabelFileError
 from worker.labelfile import label_file
-from worker.labelfile.label_file import expected_tables, migrate
+from worker.labelfile.label_file import migrate
 from worker.library.published import published_models
 from worker.map_run import MapRun
 from worker.mapping.mapping import MapRecipe, Progress
@@ -32,7 +33,7 @@ def test_migrations_and_tables_agree() -> None:
         config.set_main_option("script_location", str(ROOT / "migrations"))
         command.check(config)
         names = sa.inspect(connection).get_table_names()
-        assert set(names) == {*expected_tables(), "alembic_version"}
+        assert set(names) == {*metadata.tables, "alembic_version"}
         connection.commit()
         command.downgrade(config, "base")
         assert sa.inspect(connection).get_table_names() == ["alembic_version"]
@@ -47,7 +48,7 @@ def test_an_installation_at_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
     engine = sa.create_engine("duckdb:///:memory:")
     with engine.connect() as connection:
         migrate(connection)
-        assert {*expected_tables()} < {*sa.inspect(connection).get_table_names()}
+        assert {*metadata.tables} < {*sa.inspect(connection).get_table_names()}
     engine.dispose()
 
 

@@ -36,13 +36,13 @@ def test_memory_grows_with_the_rows_up_to_the_setting() -> None:
         def limit() -> str:
             return str(connection.scalar(sa.text("SELECT current_setting('memory_limit')")))
 
-        new = NewFile(connection, "run", 2_000_000_000)
+        new = NewFile(connection, 2_000_000_000)
         few = new.limit_memory(1000)
         assert limit() == "228.8 MiB"
         assert few * 100 <= LEAST_MEMORY
         some = new.limit_memory(50_000_000)  # 14 bytes each
         assert limit() == "667.5 MiB"
         assert some > few
-        assert NewFile(connection, "run", 200_000_000).limit_memory(50_000_000) < few
+        assert NewFile(connection, 200_000_000).limit_memory(50_000_000) < few
         assert limit() == "190.7 MiB"
     engine.dispose()
