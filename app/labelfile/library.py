@@ -186,7 +186,8 @@ class Library:
             return self._row_numbers[path]
 
     def _read_vocabulary(self, hash_: str, tables: FileTables) -> VocabularyIndex:
-        entries = sa.select(*(tables.token.c[name] for name in ("id", "text", "folded", "kind")))
+        token = tables.token.c
+        entries = sa.select(token.id, token.text, token.folded, token.kind).order_by(token.place)
         with self.connect() as connection:
             serialised = connection.execute(sa.select(tables.tokenizer.c.json)).scalar_one()
             return VocabularyIndex(hash_, connection.execute(entries), serialised)

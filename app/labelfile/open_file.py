@@ -16,7 +16,7 @@ from app.labelfile.counterpart_records import CounterpartRecords
 from app.labelfile.database import UnreadableFile
 from app.labelfile.tables import FileTables
 from neuronym.contract import Measurements
-from neuronym.label_tables import REVISION, counterparts_file
+from neuronym.label_tables import CARRIED_OVER, REVISION, counterparts_file
 from neuronym.library import Kind, LabelFileEntry
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,15 @@ def _check_revision(connection: sa.Connection, alias: str) -> None:
     except sa.exc.SQLAlchemyError as error:
         raise UnreadableFile("it is no label file.") from error
     if revision != REVISION:
-        newer = "Update Neuronym, or map again with this version." if str(revision) > REVISION else "Map it again."
-        raise UnreadableFile(f"it has schema revision {revision}; this version reads {REVISION}. {newer}")
+        states = f"it has schema revision {revision}; this version reads {REVISION}."
+        raise UnreadableFile(f"{states} {_mend(str(revision))}")
+
+
+def _mend(revision: str) -> str:
+    """What to do about a file of another revision."""
+    if revision in CARRIED_OVER:
+        return "Run `neuronym-worker upgrade` once: it carries everything over."
+    return "Update Neuronym, or map again with this version." if revision > REVISION else "Map it again."
 
 
 def read_measurements(connection: sa.Connection, model: str, tables: FileTables) -> Measurements:

@@ -4,6 +4,7 @@ Kept in memory because every answer spells out token ids, and a search without a
 for 128 thousand entries. Independent of neurons.
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from functools import cached_property
@@ -16,25 +17,22 @@ from neuronym.label_tables import fold
 
 KEPT_TOKENS = 30_000  # made, of one vocabulary: half a kilobyte each
 _LAST = "\U0010ffff"  # sorts after every character a prefix can go on with
+_NOWHERE = -1  # the place of an id that the vocabulary lacks
 
 
 class VocabularyIndex:
     """The entries of one tokenizer, found by id, word, prefix or text; ids may have gaps."""
 
     def __init__(self, hash_: str, entries: Iterable[tuple[int, str, str, Kind]], serialised: str) -> None:
-        """`entries` are (id, text, folded, kind); `serialised` is the tokenizer.json."""
+        """`entries` are (id, text, folded, kind) in order of their place; `serialised` is the tokenizer.json."""
         self.hash = hash_
-        self._texts: dict[int, str] = {}
-        self._kinds: dict[int, Kind] = {}
+        ids, texts, words, kinds = zip(*entries, strict=True)
+        self._ids, self._texts, self._kinds = array("i", ids), texts, kinds
+        self._words = tuple(text if word == text else word for text, word in zip(texts, words, strict=True))
+        self._places = array("i", [_NOWHERE]) * (max(ids) + 1)
+        for place, id_ in enumerate(ids):
+            self._places[id_] = place
         self._tokens: dict[int, Token] = {}
-        folded: list[tuple[str, int]] = []
-        for id_, text, word, kind in entries:
-            self._texts[id_] = text
-            self._kinds[id_] = kind
-            folded.append((word, id_))
-        folded.sort()
-        self._words = [word for word, _ in folded]
-        self._ids = [id_ for _, id_ in folded]
         self._serialised = serialised
 
     @cached_property
@@ -50,7 +48,16 @@ class VocabularyIndex:
     @property
     def highest(self) -> int:
         """The highest id of the vocabulary."""
-        return max(self._texts)
+        return len(self._places) - 1
+
+    def place(self, id_: int) -> int | None:
+        """The place of the entry `id_` in alphabetical order, the order of search rows; None if there is none."""
+        place = self._places[id_] if 0 <= id_ < len(self._places) else _NOWHERE
+        return None if place == _NOWHERE else place
+
+    def places(self, ids: Iterable[int]) -> list[int]:
+        """The places of entries in alphabetical order, in order; unknown ids are left out."""
+        return sorted(place for id_ in ids if (place := self.place(id_)) is not None)
 
     def word(self, text: str) -> list[int]:
         """Ids of the entries that equal the word `text`, ignoring case and surrounding white space."""
@@ -60,11 +67,11 @@ class VocabularyIndex:
     def prefix(self, text: str) -> list[int]:
         """Ids of the entries that begin with `text`, ignoring case and outer white space, in alphabetical order."""
         word = fold(text)
-        return self._ids[bisect_left(self._words, word) : bisect_right(self._words, word + _LAST)]
+        return list(self._ids[bisect_left(self._words, word) : bisect_right(self._words, word + _LAST)])
 
     def exact(self, text: str) -> list[int]:
         """Ids of the entries that equal `text`, character by character."""
-        return [id_ for id_, entry in self._texts.items() if entry == text]
+        return sorted(id_ for id_, entry in zip(self._ids, self._texts, strict=True) if entry == text)
 
     def pieces(self, text: str) -> list[int]:
         """Ids the tokenizer splits `text` into, without the special tokens it would add; each once, in order."""
@@ -74,15 +81,16 @@ class VocabularyIndex:
         """The entry `id_`; its text is empty if the vocabulary has no such id."""
         known = self._tokens.get(id_)  # a page spells the same tokens again and again
         if known is None:
-            known = self._tokens[id_] = Token(token_id=id_, text=self._texts.get(id_, ""))
+            place = self.place(id_)
+            known = self._tokens[id_] = Token(token_id=id_, text="" if place is None else self._texts[place])
             if len(self._tokens) > KEPT_TOKENS:
                 self._tokens.clear()
         return known
 
     def describe(self, ids: Iterable[int], limit: int | None = None) -> list[VocabularyToken]:
         """The entries of `ids` with their kind and vocabulary, `limit` at most; unknown ids are left out."""
-        known = (id_ for id_ in ids if id_ in self._texts)
+        known = ((id_, place) for id_ in ids if (place := self.place(id_)) is not None)
         return [
-            VocabularyToken(token_id=id_, text=self._texts[id_], kind=self._kinds[id_], tokenizer=self.hash)
-            for id_ in islice(known, limit)
+            VocabularyToken(token_id=id_, text=self._texts[place], kind=self._kinds[place], tokenizer=self.hash)
+            for id_, place in islice(known, limit)
         ]

@@ -69,11 +69,11 @@ def token(labels: Library, tokenizer: str, token_id: int) -> TokenAnswer:
     NotFound names the vocabularies, or the highest token id.
     """
     vocabulary = find_vocabulary(labels, tokenizer)
-    entries = vocabulary.describe([token_id])
-    if not entries:
+    entries, token_place = vocabulary.describe([token_id]), vocabulary.place(token_id)
+    if token_place is None:
         raise NotFound(f"The vocabulary {tokenizer} has no token {token_id}; its highest id is {vocabulary.highest}.")
     with labels.connect() as connection:
-        rows = connection.execute(_select_best(labels, tokenizer, token_id)).all()
+        rows = connection.execute(_select_best(labels, tokenizer, token_place)).all()
         neurons = search_results(
             labels, connection, [MatchedLabel(row, [read_matched_token(row)], row.side) for row in rows]
         )
@@ -82,18 +82,18 @@ def token(labels: Library, tokenizer: str, token_id: int) -> TokenAnswer:
     return TokenAnswer(run=labels.run, token=entries[0], groups=groups)
 
 
-def _select_best(labels: Library, tokenizer: str, token_id: int) -> sa.Select[Any]:
+def _select_best(labels: Library, tokenizer: str, token_place: int) -> sa.Select[Any]:
     """Select the best rows of each group, with the size of the group."""
     scans = [
-        _select_best_of_model(labels.tables(name).label_by_token, place, token_id)
+        _select_best_of_model(labels.tables(name).label_by_token, place, token_place)
         for place, (name, model) in enumerate(labels.models.items())
         if model.tokenizer == tokenizer
     ]
     rows = sa.union_all(*scans).subquery()
-    return sa.select(rows).order_by(*(rows.c[name] for name in _GROUP_COLUMNS), rows.c.place)
+    return sa.select(rows).order_by(*(rows.c[name] for name in _GROUP_COLUMNS), rows.c.nth)
 
 
-def _select_best_of_model(hit: sa.Table, place: int, token_id: int) -> sa.Select[Any]:
+def _select_best_of_model(hit: sa.Table, place: int, token_place: int) -> sa.Select[Any]:
     """Select the best rows of each group of one model, which has this place among all."""
     group = [hit.c[name] for name in _GROUP_COLUMNS[1:]]
     order = [sa.func.abs(hit.c.z).desc(), hit.c.layer, hit.c.neuron]
@@ -101,8 +101,8 @@ def _select_best_of_model(hit: sa.Table, place: int, token_id: int) -> sa.Select
     total = sa.func.count().over(partition_by=group).label("total")
     model = sa.literal_column(str(place), sa.SmallInteger).label("model")
     columns = [hit.c[name] for name in (*LABEL_KEY[1:], "side", *TOKEN_COLUMNS, *LABEL_COLUMNS)]
-    rows = sa.select(model, *columns, total, rank.label("place")).where(equal(hit.c.token, token_id)).subquery()
-    return sa.select(rows).where(rows.c.place <= BEST)
+    rows = sa.select(model, *columns, total, rank.label("nth")).where(equal(hit.c.place, token_place)).subquery()
+    return sa.select(rows).where(rows.c.nth <= BEST)
 
 
 def _group_key(row: HitRow) -> tuple[Any, ...]:

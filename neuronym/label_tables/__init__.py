@@ -16,9 +16,11 @@ from neuronym.label_tables.models import build, model, outdated_models, pair, to
 from neuronym.label_tables.rule import Outcome, column_holds, holds, outcome, outwards
 from neuronym.label_tables.token_text import fold
 
-REVISION = "0002"  # the newest migration: what the app can read; a test compares
+REVISION = "0003"  # the newest migration: what the app can read; a test compares
+CARRIED_OVER = ("0002",)  # earlier ones whose files `neuronym-worker upgrade` writes anew
 
 __all__ = [
+    "CARRIED_OVER",
     "HEADER",
     "LABELS",
     "MAGIC",

@@ -29,9 +29,10 @@ label = sa.Table(  # sorted by (view, lens, layer, expert, neuron)
     sa.Column("strength", Coded(Strength)),  # of the end that stands further out
 )
 
-label_by_token = sa.Table(  # sorted by (token, side, z descending)
+label_by_token = sa.Table(  # sorted by (place, side, z descending): tokens that begin alike stand together
     "label_by_token",
     metadata,
+    sa.Column("place", sa.Integer, nullable=False),  # of the token
     sa.Column("token", sa.Integer, nullable=False),
     sa.Column("side", Coded(Side), nullable=False),
     sa.Column("z", sa.REAL, nullable=False),

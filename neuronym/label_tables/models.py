@@ -82,4 +82,5 @@ token = sa.Table(  # sorted by id
     sa.Column("text", sa.String, nullable=False),
     sa.Column("folded", sa.String, nullable=False),  # by `fold`
     sa.Column("kind", Coded(Kind), nullable=False),
+    sa.Column("place", sa.Integer, nullable=False),  # among all tokens in the order of (folded, id); from 0
 )

@@ -106,6 +106,12 @@ def fold(text: str) -> str:
     return text.casefold() if text.isspace() else text.strip().casefold()
 
 
+def places(number: int) -> dict[int, int]:
+    """id -> place in the alphabet."""
+    in_order = sorted((fold(text), id_) for id_, (text, _) in enumerate(entries(number)))
+    return {id_: place for place, (_, id_) in enumerate(in_order)}
+
+
 @dataclass
 class Plan:
     """What is planted: top tokens and z by label, and rows of the other tables as they are."""
@@ -255,6 +261,7 @@ def _load(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]
 
 def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
     """The rows of every table, each marked with the name of its model or pair."""
+    place = {name: places(number) for name, number in MODELS.items()}
     yield model, [_model(name) for name in MODELS]
     yield (
         tokenizer,
@@ -266,7 +273,7 @@ def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
     yield (
         token,
         [
-            {"model": name, "id": id_, "text": text, "folded": fold(text), "kind": kind}
+            {"model": name, "id": id_, "text": text, "folded": fold(text), "kind": kind, "place": place[name][id_]}
             for name, number in MODELS.items()
             for id_, (text, kind) in enumerate(entries(number))
         ],
@@ -276,8 +283,8 @@ def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
     yield (
         label_by_token,
         sorted(
-            (row for key, values in labels for row in _by_token(plan, key, values)),
-            key=lambda row: (row["token"], list(Side).index(row["side"]), -row["z"]),
+            (row for key, values in labels for row in _by_token(plan, key, values, place[key[0]])),
+            key=lambda row: (row["place"], list(Side).index(row["side"]), -row["z"]),
         ),
     )
     if plan.pairs:
@@ -364,14 +371,14 @@ def _label(
     }  # fmt: skip
 
 
-def _by_token(plan: Plan, key: Key, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _by_token(plan: Plan, key: Key, values: dict[str, Any], places: dict[int, int]) -> Iterator[dict[str, Any]]:
     first = {place: values["top_ids"][place] for place in range(NAMED)}
     shared = {column: values[column] for column in ("model", "view", "lens", "layer", "neuron", "layer_z", "strength")}
     for side in Side:
         for rank, (id_, score) in enumerate(zip(values[f"{side}_ids"], values[f"{side}_scores"], strict=True)):
             yield {
-                **shared, "token": id_, "side": side, "rank": rank, "score": score,
-                "z": (score - 0.1) / 0.5, **{f"top_{place}": id_ for place, id_ in first.items()},
+                **shared, "place": places[id_], "token": id_, "side": side, "rank": rank,
+                "score": score, "z": (score - 0.1) / 0.5, **{f"top_{place}": id_ for place, id_ in first.items()},
                 "effect": plan.effects.get(key),
             }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""`neuronym-worker upgrade`: carry a data folder of an earlier version over into the library."""
+"""`neuronym-worker upgrade`: carry what an earlier version wrote over into files of this one."""
 
 from pathlib import Path
 
@@ -12,19 +12,39 @@ from worker.errors import LabelFileError
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the library [NEURONYM_DATA, ./data].")
 def upgrade(data: Path | None) -> None:
-    """Carry the label file of an earlier version over: its models, pairs and measurements, a file each.
+    """Carry the label files of an earlier version over: models, pairs and measurements.
 
-    Nothing is mapped or measured again, and the file itself stays where it is.
+    Nothing is mapped or measured again. Files of the library are replaced; the single file of the first version stays
+    where it is.
     """
-    from worker.library.former import carry_over, find_former
-
     settings = Settings(data=data) if data else Settings()
     try:
-        former = find_former(settings.data)
-        if former is None:
-            click.echo(f"Nothing to carry over: {settings.data} is of this version.")
-            return
-        run = carry_over(former, settings, lambda line: click.echo(line, err=True))
+        said = _carry_over(settings)
     except LabelFileError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"Published in {library_folder(settings.data)} (run {run}). {former} is needed no more: delete it.")
+    click.echo(said or f"Nothing to carry over: {settings.data} is of this version.")
+
+
+def _carry_over(settings: Settings) -> str | None:
+    """Carry over what there is; return what became of it, or None where there is nothing.
+
+    Raises:
+        LabelFileError: as `carry_over` and `renew`.
+    """
+    from worker.library.outdated import find_former, find_outdated
+
+    published = f"Published in {library_folder(settings.data)} (run {{run}})."
+    if former := find_former(settings.data):
+        from worker.library.former import carry_over
+
+        return f"{published.format(run=carry_over(former, settings, _tell))} {former} is needed no more: delete it."
+    outdated = find_outdated(settings.data)
+    if any(outdated.values()):
+        from worker.library.renewal import renew
+
+        return published.format(run=renew(outdated, settings, _tell))
+    return None
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)

@@ -24,6 +24,7 @@ from neuronym.label_tables import build
 from neuronym.settings import ROOT
 from worker.errors import LabelFileError
 
+BEFORE = "before"  # what a file of before is called in statements that write its next
 BUILDING = ".building-"  # begins the name of a file that is not whole yet
 ROW_GROUP = 40_960  # rows: at 80 million a search reads a token in a third of the time that smaller or larger ones take
 LEAST_MEMORY = 240_000_000  # bytes; with less DuckDB is slower, and mostly uses memory that its limit does not count
@@ -62,6 +63,17 @@ def read_file(path: Path) -> Iterator[sa.Connection]:
     """
     with _open(path, {}, read_only=True) as connection:
         yield connection
+
+
+def read_revision(path: Path) -> str | None:
+    """The schema revision that a label file states.
+
+    Raises:
+        LabelFileError: it cannot be read.
+    """
+    with read_file(path) as connection:
+        revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return revision
 
 
 @contextmanager

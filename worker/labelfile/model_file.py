@@ -17,14 +17,13 @@ from neuronym.contract import mapped_layers
 from worker.errors import LabelFileError
 from worker.labelfile import derived
 from worker.labelfile.completeness import check_complete
-from worker.labelfile.label_file import now, read_file, write_file
-from worker.labelfile.rows import insert_rows, shard_rows
+from worker.labelfile.label_file import BEFORE, now, read_file, write_file
+from worker.labelfile.rows import insert_rows, shard_rows, token_rows_with_place
 from worker.labelfile.search_rows import insert_search_rows
 from worker.mapping.mapping import MappedModel
 from worker.mapping.noise_level import noise_level
 from worker.mapping.shards import ShardFolder
 
-BEFORE = "before"  # what the model's file of before is called in statements
 Row = Mapping[str, Any]
 
 
@@ -136,7 +135,7 @@ def build_model_file(path: Path, run: str, contents: ModelContents, memory: int)
         connection.execute(sa.insert(label_tables.tokenizer).values(dict(contents.tokenizer)))
         for _, row in sorted(contents.measurements.items()):
             connection.execute(sa.insert(label_tables.measurement).values(dict(row)))
-        for table, rows in contents.rows.items():
+        for table, rows in {**contents.rows, "token": token_rows_with_place(contents.rows["token"])}.items():
             insert_rows(connection, table, rows)
         connection.commit()
         search_rows = connection.scalar(sa.text("SELECT sum(len(top_ids) + len(bottom_ids)) FROM label"))

@@ -14,7 +14,7 @@ from neuronym.label_tables import NAMED, counterparts_file
 from worker.errors import LabelFileError
 from worker.labelfile.counterpart_records import write_counterparts
 from worker.labelfile.derived import strength_of, thresholds_of
-from worker.labelfile.label_file import BUILDING, NewFile, write_file
+from worker.labelfile.label_file import BEFORE, BUILDING, NewFile, write_file
 
 NEAR_TIE = 0.1  # standard deviations between a model's top token and the other model's; less counts as a tie
 BASE, INSTRUCT = "base_file", "instruct_file"  # what the files of the models are called in statements
@@ -106,9 +106,29 @@ def build_pair_file(path: Path, run: str, contents: PairContents, memory: int) -
             new.connection.execute(sa.text(statement))
         if not new.connection.scalar(sa.text("SELECT count(*) FROM drift")):
             raise LabelFileError(f"{contents.base} and {contents.instruct} have no layer in common that is mapped.")
-        unfinished = path.with_name(f"{BUILDING}{counterparts_file(path).name}")
-        write_counterparts(new.connection, unfinished)
-        unfinished.rename(counterparts_file(path))  # before the label file, which makes the two current
+        _publish_counterparts(new, path)
+
+
+def copy_pair_file(path: Path, run: str, before: Path, memory: int) -> None:
+    """Write the file of a pair with all that the file `before` holds, which may be of an earlier version.
+
+    Args:
+        memory: the most that DuckDB may use, in bytes.
+
+    Raises:
+        LabelFileError: the disk is full, the memory too small, or the file cannot be read.
+    """
+    with write_file(path, run, memory, {BEFORE: before}) as new:
+        for table in ("pair", "drift", "agreement", "concept"):
+            new.connection.execute(sa.text(f"INSERT INTO {table} BY NAME SELECT * FROM {BEFORE}.{table}"))
+        _publish_counterparts(new, path)
+
+
+def _publish_counterparts(new: NewFile, path: Path) -> None:
+    """Write the counterparts of the file that will be at `path`, before it, as it makes the two current."""
+    unfinished = path.with_name(f"{BUILDING}{counterparts_file(path).name}")
+    write_counterparts(new.connection, unfinished)
+    unfinished.rename(counterparts_file(path))
 
 
 def _insert_pair(new: NewFile, contents: PairContents) -> None:

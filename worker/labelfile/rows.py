@@ -27,6 +27,13 @@ def shard_rows(shards: Sequence[Path]) -> str:
     return f"SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
 
 
+def token_rows_with_place(rows: str) -> str:
+    """SQL of rows of the table `token` with the place of each in alphabetical order, in place of any they have."""
+    columns = "id, text, folded, kind"
+    place = "row_number() OVER (ORDER BY folded, id) - 1 AS place"
+    return f"SELECT {columns}, {place} FROM (SELECT {columns} FROM ({rows}))"
+
+
 def insert_rows(connection: sa.Connection, table: str, rows: str) -> None:
     """Insert the rows that the SQL `rows` selects, in the columns that the table has too."""
     described = connection.scalars(sa.text(f"SELECT column_name FROM (DESCRIBE {rows})"))

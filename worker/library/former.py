@@ -10,25 +10,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from neuronym.library import catalogue_file
 from neuronym.settings import Settings
 from worker.errors import LabelFileError
-from worker.labelfile.label_file import read_file
-from worker.labelfile.model_file import BEFORE, ModelContents
+from worker.labelfile.label_file import BEFORE, read_file, read_revision
+from worker.labelfile.model_file import ModelContents
 from worker.labelfile.pair_file import PairContents
 from worker.library.holds import hold
 from worker.library.publish import NewFiles
 
-LINK = "current"
 FORMER = "former"  # what the file is called in statements on a pair
 REVISION = "0001"
 _BY_MODEL = ("label", "neighbour", "activity", "effect")
-
-
-def find_former(data: Path) -> Path | None:
-    """The label file of a data folder of an earlier version; None where there is none, or the library has begun."""
-    link = data / LINK
-    return link.resolve() if link.exists() and not catalogue_file(data).exists() else None
 
 
 def carry_over(former: Path, settings: Settings, tell: Callable[[str], None]) -> str:
@@ -60,9 +52,9 @@ def carry_over(former: Path, settings: Settings, tell: Callable[[str], None]) ->
 
 def _read_models(former: Path) -> list[tuple[dict[str, Any], ModelContents]]:
     """The contents of each model's new file, with the model's row, in the order in which they were mapped."""
+    if read_revision(former) != REVISION:
+        raise LabelFileError(f"{former.name} is not of revision {REVISION}, the only one that can be carried over.")
     with read_file(former) as connection:
-        if connection.scalar(sa.text("SELECT version_num FROM alembic_version")) != REVISION:
-            raise LabelFileError(f"{former.name} is not of revision {REVISION}, the only one that can be carried over.")
         run = connection.scalar(sa.text("SELECT run FROM build"))
         rows = list(_rows(connection, "SELECT * FROM model ORDER BY id"))
         tokenizers = {row.pop("id"): row for row in _rows(connection, "SELECT * FROM tokenizer")}

@@ -18,7 +18,7 @@ from worker.labelfile.model_file import (
     mapped_contents,
     measured_contents,
 )
-from worker.labelfile.pair_file import PairContents, build_pair_file
+from worker.labelfile.pair_file import PairContents, build_pair_file, copy_pair_file
 from worker.labelfile.rows import shard_rows
 from worker.library.current import current_file, new_run, read_library, update_catalogue
 from worker.mapping.mapping import MappedModel
@@ -85,6 +85,10 @@ class NewFiles:
     def build_pair(self, contents: PairContents) -> None:
         """Build the file of a pair; errors as in `build_pair_file`."""
         build_pair_file(self._new_path("pair", contents.name), self.run, contents, self.settings.memory_limit)
+
+    def copy_pair(self, name: str, before: Path) -> None:
+        """Write the file of a pair anew from one that it has; errors as in `copy_pair_file`."""
+        copy_pair_file(self._new_path("pair", name), self.run, before, self.settings.memory_limit)
 
     def file_of(self, model: str) -> Path:
         """The file of a model: the one just built, else the current one."""

@@ -24,7 +24,7 @@ from neuronym.label_tables import column_holds, outwards
 from neuronym.neuron_name import FORMAT
 
 _SAME, _CHANGED = (sa.literal_column(f"'{word}'", sa.String) for word in ("same", "changed"))
-_STORED = (*LABEL_KEY[1:], "side", "token", "rank", "score", "z", "strength", "layer_z", "effect")
+_STORED = (*LABEL_KEY[1:], "place", "side", "token", "rank", "score", "z", "strength", "layer_z", "effect")
 _ADDRESS = (*LABEL_KEY, "side", "token")
 STRETCH = 250_000  # rows, roughly, that one statement reads when no token is searched
 
@@ -48,20 +48,22 @@ def export(labels: Library, query: ExportQuery, *, as_json: bool = False) -> Ite
     if query.q.strip():
         return iter([_select_rows(labels, query, names, _find_tokens(labels, query, names), as_json=as_json)])
     if query.sort != "z":
-        raise Unprocessable(f"sort: {query.sort} needs `q`. All rows come by token, side and z; leave sort out.")
-    return _statements_by_token(labels, query, names, as_json=as_json)
+        raise Unprocessable(
+            f"sort: {query.sort} needs `q`. All rows come in the order of the alphabet; leave sort out."
+        )
+    return _statements_by_place(labels, query, names, as_json=as_json)
 
 
-def _statements_by_token(
+def _statements_by_place(
     labels: Library, query: ExportQuery, names: Sequence[str], *, as_json: bool
 ) -> Iterator[sa.Select[Any]]:
-    """Statements for some tokens each, in their order: a single one would sort more than fits in memory."""
+    """Statements for some tokens each, in alphabetical order: a single one would sort more than fits in memory."""
     by_tokenizer: dict[str, list[str]] = {}
     for name in names:
         by_tokenizer.setdefault(labels.models[name].tokenizer, []).append(name)
     for models in by_tokenizer.values():
         rows = sum(_count_rows(labels.models[name]) for name in models)
-        tokens = labels.vocabulary(models[0]).highest + 1
+        tokens = len(labels.vocabulary(models[0]))
         stretch = max(1, STRETCH * tokens // max(rows, 1))
         for first in range(0, tokens, stretch):
             yield _select_rows(labels, query, models, _is_between(first, first + stretch), as_json=as_json)
@@ -74,11 +76,10 @@ def _count_rows(model: ModelSummary) -> int:
 
 
 def _is_between(first: int, end: int) -> Condition:
-    """Whether a row is of a token from `first` on, below `end`."""
+    """Whether a row is of a token in a place from `first` on, below `end`."""
 
     def condition(_: ModelSummary, hit: sa.Table) -> sa.ColumnElement[bool]:
-        token = hit.c.token
-        return sa.and_(token >= literal(token, first), token < literal(token, end))
+        return sa.and_(hit.c.place >= literal(hit.c.place, first), hit.c.place < literal(hit.c.place, end))
 
     return condition
 
@@ -93,8 +94,8 @@ def _find_tokens(labels: Library, query: ExportQuery, names: list[str]) -> Condi
         raise Unprocessable(*(parsed.notes + matches.notes + neuron_note))
 
     def condition(model: ModelSummary, hit: sa.Table) -> sa.ColumnElement[bool]:
-        ids = matches.tokens.get(model.tokenizer, [])
-        return hit.c.token.in_(sa.select(sa.func.unnest(sa.literal_column(str(ids)), type_=sa.Integer)))
+        places = vocabularies[model.tokenizer].places(matches.tokens.get(model.tokenizer, []))
+        return hit.c.place.in_(sa.select(sa.func.unnest(sa.literal_column(str(places)), type_=sa.Integer)))
 
     return condition
 
@@ -180,13 +181,13 @@ def _spell_out(column: sa.ColumnElement[Any], words: type[StrEnum]) -> sa.Column
 
 
 def _order(query: ExportQuery, rows: sa.FromClause) -> Sequence[sa.ColumnElement[Any]]:
-    """The order of a search's labels, for single rows; without a text that of tokens, then sides."""
+    """The order of a search's labels, for single rows; without a text that of tokens in the alphabet, then sides."""
     stored = rows.c
     address = [stored[name] for name in _ADDRESS]
     side = stored.side if query.side == "any" else query.side
     nearest = outwards(stored.z, side).desc()
     if not query.q.strip():
-        return [stored.token, stored.side, nearest, *address]
+        return [stored.place, stored.side, nearest, *address]
     orders: dict[str, list[sa.ColumnElement[Any]]] = {
         "z": [],
         "trust": [trust(stored.strength, column_holds(stored.effect, side), stored.rank).desc()],

@@ -1,9 +1,9 @@
 """Reads the labels that hold given tokens from the database: one page of them, and how many there are.
 
-Each model's `label_by_token` is sorted by (token, side, z) and carries all that a result shows or is sorted by, so no
-table with a row for each neuron is joined before the limit, but for a filter by agreement. Every model is one scan for
-all tokens: DuckDB skips the rows of a sorted table whose zone maps hold none of a list of values, and two hundred scans
-of one token each take five times as long.
+Each model's `label_by_token` is sorted by (place of the token in the alphabet, side, z) and carries all that a result
+shows or is sorted by, so no table with a row for each neuron is joined before the limit, but for a filter by agreement.
+Every model is one scan for all tokens: DuckDB skips the rows of a sorted table whose zone maps hold none of a list of
+values, and two hundred scans of one token each take five times as long.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +56,8 @@ def read_page(
         lambda: _build_statements(labels, filters, scanned, folded=folded),
     )
     values: dict[str, int | list[int]] = {"limit": filters.limit, "offset": filters.offset}
-    values |= {_tokens_name(hash_): ids for hash_, ids in tokens.items() if ids}
+    for hash_, vocabulary in labels.vocabularies(scanned).items():
+        values[_places_name(hash_)] = vocabulary.places(tokens[hash_])
     pair = labels.holdings.pairs[filters.pair] if filters.pair else None
     with labels.connect() as connection:
         rows = connection.execute(statements.page, values).all()
@@ -89,9 +90,9 @@ def _build_statements(
     return PageStatements(_select_page(hits, best, filters), _count_groups(best))
 
 
-def _tokens_name(tokenizer: str) -> str:
-    """The name of the parameter for the tokens of a vocabulary."""
-    return f"tokens_{tokenizer}"
+def _places_name(tokenizer: str) -> str:
+    """The name of the parameter for the places of tokens in a vocabulary."""
+    return f"places_{tokenizer}"
 
 
 def _select_hits(labels: Library, filters: PagedFilters, models: Sequence[str], families: Mapping[str, str]) -> sa.CTE:
@@ -106,14 +107,14 @@ def _select_hits(labels: Library, filters: PagedFilters, models: Sequence[str], 
     for model in models:
         hit = labels.tables(model).label_by_token
         rows = filter_by_agreement(labels, filters, model)
-        tokens = parameters(hit.c.token, _tokens_name(labels.models[model].tokenizer))
+        places_of_tokens = parameters(hit.c.place, _places_name(labels.models[model].tokenizer))
         own = [
             sa.literal_column(str(places[model]), sa.SmallInteger).label("model"),
             sa.literal_column(str(places[families.get(model, model)]), sa.SmallInteger).label("family"),
             (sa.false() if families and model in bases else sa.true()).label("leads"),
         ]
         select = sa.select(*(hit.c[name] for name in _COLUMNS), *own).where(
-            hit.c.token.in_(tokens), *conditions(filters, hit)
+            hit.c.place.in_(places_of_tokens), *conditions(filters, hit)
         )
         selected.append(select.where(sa.false()) if rows is None else select.select_from(rows))
     return sa.union_all(*selected).cte("hits")

@@ -27,7 +27,7 @@ from app.queries.search.search import SearchQuery, search
 from neuronym.contract import Lens, View
 from neuronym.settings import Settings
 from tests.app.conftest import opened
-from tests.app.label_files import BOTTOM, LAYERS, NEURONS, TOP, Plan, planted_file, write_library
+from tests.app.label_files import BOTTOM, LAYERS, NEURONS, TOP, Plan, fold, planted_file, write_library
 from tests.serving import served, until
 
 COLUMNS = [
@@ -77,10 +77,13 @@ def test_without_a_text_every_row_is_exported(client: TestClient, form: Format) 
     assert client.get(f"/api/v1/export/labels.{form}?lens=any&side=any").content == answer.content
 
 
-def test_all_rows_come_by_token_and_side_best_first(labels: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_rows_come_in_alphabetical_order_best_first(labels: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.queries.search.export.STRETCH", 50)  # rows a statement: many statements, one order
     exported = rows(labels, side="any")
-    order = [(row["model"] == "tiny-gpt", row["token_id"], row["side"] == "bottom", -abs(row["z"])) for row in exported]
+    order = [
+        (row["model"] == "tiny-gpt", fold(row["token"]), row["token_id"], row["side"] == "bottom", -abs(row["z"]))
+        for row in exported
+    ]
     assert order == sorted(order)
     assert len(exported) == ROWS / 2
 

@@ -56,9 +56,18 @@ def test_every_neuron_is_there_once_and_in_order(data_folder: Path) -> None:
     labels = rows(data_folder, "SELECT model, view, lens, layer, neuron FROM label")
     assert len(labels) == LAYERS * NEURONS * 3 * 2
     assert labels == sorted(set(labels))
-    by_token = rows(data_folder, "SELECT token, side, -z FROM label_by_token")
+    by_token = rows(data_folder, "SELECT place, side, -z FROM label_by_token")
     assert len(by_token) == len(labels) * 30
     assert by_token == sorted(by_token)
+
+
+def test_tokens_have_their_place_in_the_alphabet(data_folder: Path) -> None:
+    tokens = rows(data_folder, "SELECT folded, id, place FROM token")
+    assert [place for *_, place in sorted(tokens)] == list(range(len(tokens)))  # Python sorts by code point, as DuckDB
+    place_of = {id_: place for _, id_, place in tokens}
+    searched = rows(data_folder, "SELECT DISTINCT token, place FROM label_by_token")
+    assert len(searched) > 100
+    assert all(place_of[token] == place for token, place in searched)
 
 
 def test_a_search_row_says_what_its_label_says(data_folder: Path) -> None:

@@ -20,7 +20,7 @@ def test_rows_are_the_same_however_many_are_sorted_at_once(at_once: int, data_fo
     engine = sa.create_engine("duckdb:///:memory:")
     with engine.connect() as connection:
         connection.execute(sa.text(f"ATTACH '{current_file(data_folder, 'model', 'tiny')}' AS tiny (READ_ONLY)"))
-        for table in ("label", "measurement", "effect", "label_by_token"):
+        for table in ("token", "label", "measurement", "effect", "label_by_token"):
             nothing = " WHERE false" if table == "label_by_token" else ""
             connection.execute(sa.text(f"CREATE TABLE {table} AS SELECT * FROM tiny.{table}{nothing}"))
         insert_search_rows(connection, at_once)

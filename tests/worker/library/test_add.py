@@ -170,7 +170,7 @@ HOSTILE = {
         ["DROP TABLE concept", "CREATE TABLE concept (view SMALLINT, lens SMALLINT GENERATED ALWAYS AS (view + 1))"],
         "its table 'concept' has other columns",
     ),
-    "another revision": (["UPDATE alembic_version SET version_num = '0003'"], "it is of revision '0003' where this"),
+    "another revision": (["UPDATE alembic_version SET version_num = '0009'"], "it is of revision '0009' where this"),
     "no revision": (["DROP TABLE alembic_version"], "does not say which revision"),
     "two models": (["INSERT INTO model FROM model"], "its table 'model' has 2 rows"),
     "no model": (["DELETE FROM model"], "it holds no model"),

@@ -1,12 +1,13 @@
-"""a file for each model
+"""search rows by alphabet
 
-Revision 0001 held a whole data folder in one file; such a folder is carried over, row by row, into files of this one.
+Label files are never changed, so no migration changes one: those of earlier revisions are carried over, row by row,
+into new ones. 0001 held a whole data folder in one file; 0002 had its search rows in the order of token ids.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
+revision = "0003"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -116,6 +117,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "label_by_token",
+        sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("token", sa.Integer(), nullable=False),
         sa.Column("side", sa.SmallInteger(), nullable=False),
         sa.Column("z", sa.REAL(), nullable=False),
@@ -194,6 +196,7 @@ def upgrade() -> None:
         sa.Column("text", sa.String(), nullable=False),
         sa.Column("folded", sa.String(), nullable=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
     )
     op.create_table(
         "tokenizer",
