@@ -49,13 +49,6 @@ def select_runs(table: sa.Table) -> sa.Select[Any]:
     return sa.select(*block, start, first, last, sa.func.count()).group_by(*block, start)
 
 
-def select_by_number(table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """Select columns of the rows that the parameter `numbers` lists, each with its `number`, in no order."""
-    numbers = sa.bindparam("numbers", type_=sa.ARRAY(sa.BigInteger), literal_execute=True)
-    asked = sa.select(sa.func.unnest(numbers, type_=sa.BigInteger).label("number")).subquery("asked")
-    return sa.select(asked.c.number, *columns).join_from(asked, table, _number(table) == asked.c.number)
-
-
 def _number(table: sa.Table) -> sa.ColumnClause[int]:
     """DuckDB's own column of row numbers, which count from 0."""
     return sa.literal_column(f"{table.fullname}.rowid", sa.BigInteger)

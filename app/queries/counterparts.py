@@ -4,16 +4,14 @@ All of it lies with the pair, and is read only for rows that are shown, by their
 """
 
 from collections.abc import Iterable
-from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from app.labelfile.library import Library
-from app.labelfile.row_numbers import select_by_number
 from app.labelfile.summary import Pair
-from neuronym.contract import Counterpart, Lens, Role, Side, Token, View
+from neuronym.contract import Counterpart, Lens, Role, View
 from neuronym.label_tables import NAMED
 
 
@@ -59,33 +57,3 @@ def first_tokens(row: sa.Row[Any], role: Role) -> list[int]:
 
 
 _first_ids = {role: attrgetter(*(f"{role}_{place}" for place in range(NAMED))) for role in Role}
-
-
-def read_bottom_tokens(
-    labels: Library, connection: sa.Connection, keys: Iterable[LabelKey]
-) -> dict[LabelKey, list[Token]]:
-    """Read the first of the lowest tokens of labels."""
-    found: dict[LabelKey, list[Token]] = {}
-    for model, group in groupby(sorted(keys), key=lambda key: key.model):
-        label, vocabulary = labels.tables(model).label, labels.vocabulary(model)
-        rows = _read_rows(labels, connection, label, group, [label.c[f"{Side.bottom}_ids"].label("ids")])
-        found |= {key: [vocabulary.token(id_) for id_ in row.ids[:NAMED]] for key, row in rows.items()}
-    return found
-
-
-def _read_rows(
-    labels: Library,
-    connection: sa.Connection,
-    table: sa.Table,
-    keys: Iterable[LabelKey],
-    columns: list[sa.ColumnElement[Any]],
-) -> dict[LabelKey, sa.Row[Any]]:
-    """Read columns of the rows of one file's table that have these labels; keys without a row are left out."""
-    numbers = labels.row_numbers(table)
-    found = {key: numbers.find((key.view, key.lens, key.layer, None), key.neuron) for key in keys}
-    asked = sorted({number for number in found.values() if number is not None})
-    if not asked:
-        return {}
-    statement = labels.statements.get((table.fullname, "by number"), lambda: select_by_number(table, *columns))
-    rows = {row.number: row for row in connection.execute(statement, {"numbers": asked})}
-    return {key: rows[number] for key, number in found.items() if number is not None}

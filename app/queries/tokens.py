@@ -11,6 +11,7 @@ from app.labelfile.vocabulary import VocabularyIndex
 from app.queries.params import Limit, TextQuestion
 from app.queries.search.language import parse
 from app.queries.search.results import (
+    FIRST_TOKENS,
     LABEL_COLUMNS,
     LABEL_KEY,
     TOKEN_COLUMNS,
@@ -21,7 +22,7 @@ from app.queries.search.results import (
 )
 from app.queries.search.token_match import describe_tokens, find_tokens
 from app.queries.sql import equal
-from neuronym.contract import SearchResult, TokenAnswer, TokenGroup, TokensAnswer
+from neuronym.contract import SearchResult, Side, TokenAnswer, TokenGroup, TokensAnswer
 
 BEST = 10  # neurons of one group that a token's answer names
 
@@ -74,9 +75,7 @@ def token(labels: Library, tokenizer: str, token_id: int) -> TokenAnswer:
         raise NotFound(f"The vocabulary {tokenizer} has no token {token_id}; its highest id is {vocabulary.highest}.")
     with labels.connect() as connection:
         rows = connection.execute(_select_best(labels, tokenizer, token_place)).all()
-        neurons = search_results(
-            labels, connection, [MatchedLabel(row, [read_matched_token(row)], row.side) for row in rows]
-        )
+    neurons = search_results(labels, [MatchedLabel(row, [read_matched_token(row)], row.side) for row in rows])
     grouped = groupby(zip(rows, neurons, strict=True), key=lambda entry: _group_key(entry[0]))
     groups = [_token_group(list(group)) for _, group in grouped]
     return TokenAnswer(run=labels.run, token=entries[0], groups=groups)
@@ -100,7 +99,8 @@ def _select_best_of_model(hit: sa.Table, place: int, token_place: int) -> sa.Sel
     rank = sa.func.row_number().over(partition_by=group, order_by=order)
     total = sa.func.count().over(partition_by=group).label("total")
     model = sa.literal_column(str(place), sa.SmallInteger).label("model")
-    columns = [hit.c[name] for name in (*LABEL_KEY[1:], "side", *TOKEN_COLUMNS, *LABEL_COLUMNS)]
+    names = (*LABEL_KEY[1:], "side", *TOKEN_COLUMNS, *LABEL_COLUMNS, *FIRST_TOKENS[Side.bottom])
+    columns = [hit.c[name] for name in names]
     rows = sa.select(model, *columns, total, rank.label("nth")).where(equal(hit.c.place, token_place)).subquery()
     return sa.select(rows).where(rows.c.nth <= BEST)
 

@@ -42,7 +42,8 @@ label_by_token = sa.Table(  # sorted by (place, side, z descending): tokens that
     *neuron_key(),
     sa.Column("rank", sa.SmallInteger, nullable=False),
     sa.Column("score", sa.REAL, nullable=False),
-    *(sa.Column(f"top_{place}", sa.Integer) for place in range(NAMED)),
+    *(sa.Column(f"top_{place}", sa.Integer) for place in range(NAMED)),  # the first tokens of the label
+    *(sa.Column(f"bottom_{place}", sa.Integer) for place in range(NAMED)),  # and of its lowest end, in rows of that end
     sa.Column("layer_z", sa.REAL),
     sa.Column("strength", Coded(Strength)),  # of this end of the label
     sa.Column("effect", sa.REAL),  # on the first token at this end

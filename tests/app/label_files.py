@@ -371,15 +371,19 @@ def _label(
     }  # fmt: skip
 
 
+NONE = [None] * NAMED
+
+
 def _by_token(plan: Plan, key: Key, values: dict[str, Any], places: dict[int, int]) -> Iterator[dict[str, Any]]:
-    first = {place: values["top_ids"][place] for place in range(NAMED)}
+    lowest = [*values["bottom_ids"], *NONE]
     shared = {column: values[column] for column in ("model", "view", "lens", "layer", "neuron", "layer_z", "strength")}
     for side in Side:
         for rank, (id_, score) in enumerate(zip(values[f"{side}_ids"], values[f"{side}_scores"], strict=True)):
             yield {
                 **shared, "place": places[id_], "token": id_, "side": side, "rank": rank,
-                "score": score, "z": (score - 0.1) / 0.5, **{f"top_{place}": id_ for place, id_ in first.items()},
-                "effect": plan.effects.get(key),
+                "score": score, "z": (score - 0.1) / 0.5, "effect": plan.effects.get(key),
+                **{f"top_{place}": id_ for place, id_ in enumerate(values["top_ids"][:NAMED])},
+                **{f"bottom_{place}": lowest[place] if side is Side.bottom else None for place in range(NAMED)},
             }  # fmt: skip
 
 

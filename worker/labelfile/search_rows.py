@@ -39,23 +39,25 @@ def _side_rows(side: Side) -> str:
         for view in View
         for lens in Lens
     )
+    lowest = [f"bottom_ids[{place + 1}]" if side is Side.bottom else "NULL::INTEGER" for place in range(NAMED)]
     return f"""
         SELECT unnest({side}_ids) AS token, {code(side)} AS side, unnest({side}_scores) AS score, mean, std,
             view, lens, layer, expert, neuron, unnest(range(len({side}_ids))) AS rank,
-            {", ".join(f"top_ids[{place + 1}] AS top_{place}" for place in range(NAMED))}, layer_z,
+            {", ".join(f"top_ids[{place + 1}] AS top_{place}" for place in range(NAMED))},
+            {", ".join(f"{lowest[place]} AS bottom_{place}" for place in range(NAMED))}, layer_z,
             {strength_of("labels", f"{side}_scores", "labels")} AS strength,
             deltas[CASE {places} END] AS effect
         FROM labels"""
 
 
-_TOPS = ", ".join(f"top_{place}" for place in range(NAMED))
+_FIRST_TOKENS = ", ".join(f"{side}_{place}" for side in Side for place in range(NAMED))
 
 _INSERT = f"""
-    INSERT INTO label_by_token (place, token, side, z, view, lens, layer, expert, neuron, rank, score, {_TOPS}, layer_z,
-        strength, effect)
+    INSERT INTO label_by_token (place, token, side, z, view, lens, layer, expert, neuron, rank, score, {_FIRST_TOKENS},
+        layer_z, strength, effect)
     WITH labels AS NOT MATERIALIZED ({_LABELS})
     SELECT place, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z, view, lens, layer, expert,
-        neuron, rank, score, {_TOPS}, layer_z, strength, effect
+        neuron, rank, score, {_FIRST_TOKENS}, layer_z, strength, effect
     FROM ({" UNION ALL ".join(_side_rows(side) for side in Side)}) searched
     JOIN token ON token.id = searched.token
     WHERE place BETWEEN :first AND :last

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 from app.labelfile.library import Library
 from app.labelfile.summary import Pair
 from app.labelfile.vocabulary import VocabularyIndex
-from app.queries.counterparts import LabelKey, find_counterparts, read_bottom_tokens
+from app.queries.counterparts import LabelKey, find_counterparts
 from app.queries.lookup import neuron_ref
 from neuronym.contract import Counterpart, SearchResult, Side, Token
 from neuronym.label_tables import NAMED
 
 LABEL_KEY = ("model", "layer", "neuron", "view", "lens")  # which label a row belongs to; `model` is its place
-LABEL_COLUMNS = ("layer_z", "strength", *(f"top_{place}" for place in range(NAMED)))  # equal in all rows of a label
+FIRST_TOKENS = {side: [f"{side}_{place}" for place in range(NAMED)] for side in Side}  # of the label at each end
+LABEL_COLUMNS = ("layer_z", "strength", *FIRST_TOKENS[Side.top])  # equal in all rows of a label
 TOKEN_COLUMNS = (
     "token",
     "rank",
@@ -57,22 +58,17 @@ def read_matched_token(row: HitRow) -> MatchedToken:
 
 
 def search_results(
-    labels: Library, connection: sa.Connection, matched_labels: Sequence[MatchedLabel], pair: Pair | None = None
+    labels: Library, matched_labels: Sequence[MatchedLabel], pair: Pair | None = None
 ) -> list[SearchResult]:
-    """One result for each label; counterparts are those in `pair`, else in the model's first pair."""
+    """One result for each label; counterparts are those in `pair`, else in the model's first pair.
+
+    Rows of the lowest end have the columns FIRST_TOKENS of that end, too.
+    """
     names = list(labels.models)
     keys = [_label_key(names, matched.row) for matched in matched_labels]
-    top_tokens = {
-        key: _top_tokens(labels.vocabulary(key.model), matched.row)
-        for key, matched in zip(keys, matched_labels, strict=True)
-    }
     counterparts = find_counterparts(labels, keys, pair)
-    from_bottom = [key for key, matched in zip(keys, matched_labels, strict=True) if matched.side is Side.bottom]
-    bottom_tokens = read_bottom_tokens(labels, connection, from_bottom)  # rows carry only the top tokens
     return [
-        _search_result(
-            labels.vocabulary(key.model), key, matched, top_tokens[key], bottom_tokens.get(key), counterparts.get(key)
-        )
+        _search_result(labels.vocabulary(key.model), key, matched, counterparts.get(key))
         for key, matched in zip(keys, matched_labels, strict=True)
     ]
 
@@ -82,14 +78,9 @@ def _label_key(names: Sequence[str], row: HitRow) -> LabelKey:
 
 
 def _search_result(
-    vocabulary: VocabularyIndex,
-    key: LabelKey,
-    matched: MatchedLabel,
-    top_tokens: list[Token],
-    bottom_tokens: list[Token] | None,
-    counterpart: Counterpart | None,
+    vocabulary: VocabularyIndex, key: LabelKey, matched: MatchedLabel, counterpart: Counterpart | None
 ) -> SearchResult:
-    """The result for one label; `bottom_tokens` are None where the top ones were searched."""
+    """The result for one label; its lowest tokens are None where the top ones were searched."""
     ref, best = neuron_ref(key.model, key.layer, key.neuron), matched.matches[0]
     return SearchResult(
         model=ref.model,
@@ -107,15 +98,15 @@ def _search_result(
         matches=[vocabulary.token(other.token) for other in matched.matches[1:]],
         strength=matched.row.strength,
         layer_z=matched.row.layer_z,
-        top_tokens=top_tokens,
-        bottom_tokens=bottom_tokens if matched.side is Side.bottom else None,
+        top_tokens=_first_tokens(vocabulary, matched.row, Side.top),
+        bottom_tokens=_first_tokens(vocabulary, matched.row, Side.bottom) if matched.side is Side.bottom else None,
         effect=best.effect,
         counterpart=counterpart,
     )
 
 
-def _top_tokens(vocabulary: VocabularyIndex, row: HitRow) -> list[Token]:
-    return [vocabulary.token(id_) for id_ in _top_ids(row) if id_ is not None]
+def _first_tokens(vocabulary: VocabularyIndex, row: HitRow, side: Side) -> list[Token]:
+    return [vocabulary.token(id_) for id_ in _first_ids[side](row) if id_ is not None]
 
 
-_top_ids = attrgetter(*(f"top_{place}" for place in range(NAMED)))
+_first_ids = {side: attrgetter(*names) for side, names in FIRST_TOKENS.items()}

@@ -18,6 +18,7 @@ from app.labelfile.library import Library
 from app.queries.ranking import trust
 from app.queries.search.filters import PagedFilters, conditions, filter_by_agreement
 from app.queries.search.results import (
+    FIRST_TOKENS,
     LABEL_COLUMNS,
     LABEL_KEY,
     TOKEN_COLUMNS,
@@ -30,7 +31,10 @@ from app.queries.sql import parameter, parameters
 from neuronym.contract import SearchResult, Side
 from neuronym.label_tables import column_holds, outwards
 
-_COLUMNS = (*LABEL_KEY[1:], *TOKEN_COLUMNS, *LABEL_COLUMNS)
+_COLUMNS = {
+    Side.top: (*LABEL_KEY[1:], *TOKEN_COLUMNS, *LABEL_COLUMNS),
+    Side.bottom: (*LABEL_KEY[1:], *TOKEN_COLUMNS, *LABEL_COLUMNS, *FIRST_TOKENS[Side.bottom]),
+}
 _LIMIT, _OFFSET = (parameter(sa.column(name, sa.Integer), name) for name in ("limit", "offset"))
 _GROUP_KEY = ("family", *LABEL_KEY[1:])  # what a page counts once: a label, or the same label in all models of a family
 
@@ -62,7 +66,7 @@ def read_page(
     with labels.connect() as connection:
         rows = connection.execute(statements.page, values).all()
         total: int = rows[0].total if rows else connection.execute(statements.count, values).scalar_one()
-        return total, search_results(labels, connection, list(_group_by_label(rows, filters.side)), pair)
+        return total, search_results(labels, list(_group_by_label(rows, filters.side)), pair)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def _select_hits(labels: Library, filters: PagedFilters, models: Sequence[str], 
             sa.literal_column(str(places[families.get(model, model)]), sa.SmallInteger).label("family"),
             (sa.false() if families and model in bases else sa.true()).label("leads"),
         ]
-        select = sa.select(*(hit.c[name] for name in _COLUMNS), *own).where(
+        select = sa.select(*(hit.c[name] for name in _COLUMNS[filters.side]), *own).where(
             hit.c.place.in_(places_of_tokens), *conditions(filters, hit)
         )
         selected.append(select.where(sa.false()) if rows is None else select.select_from(rows))

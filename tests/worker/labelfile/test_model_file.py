@@ -75,9 +75,10 @@ def test_a_search_row_says_what_its_label_says(data_folder: Path) -> None:
         data_folder,
         """SELECT count(*) FROM label_by_token s JOIN label l USING (view, lens, layer, neuron)
         WHERE s.side = 0 AND (l.top_ids[s.rank + 1] <> s.token OR l.top_scores[s.rank + 1] <> s.score
-          OR s.top_0 <> l.top_ids[1] OR s.top_4 <> l.top_ids[5] OR s.layer_z <> l.layer_z
-          OR s.rank = 0 AND abs(s.z - l.z) > 1e-4)
-        OR s.side = 1 AND (l.bottom_ids[s.rank + 1] <> s.token OR s.z > 0)""",
+          OR s.bottom_0 IS NOT NULL OR s.rank = 0 AND abs(s.z - l.z) > 1e-4)
+        OR s.side = 1 AND (l.bottom_ids[s.rank + 1] <> s.token OR s.z > 0 OR s.bottom_0 IS DISTINCT FROM l.bottom_ids[1]
+          OR s.bottom_4 IS DISTINCT FROM l.bottom_ids[5])
+        OR s.top_0 <> l.top_ids[1] OR s.top_4 <> l.top_ids[5] OR s.layer_z <> l.layer_z""",
     )
     assert wrong == [(0,)]
 
