@@ -1,6 +1,6 @@
 """Exports of labels, streamed over HTTP or saved to a file.
 
-Joins the query (`app.queries.search.export`) and the formats (`app.export.formats`). Rows are read as they are sent,
+Joins the query (`app.queries.search.export`) and the encoder (`app.export.encoder`). Rows are read as they are sent,
 and the query stops when the client leaves. An export may take an hour, and only AT_ONCE may run at a time: each holds
 a connection to the library for as long as its client reads.
 """
@@ -11,18 +11,21 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore, Event
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.to_thread import run_sync
 from fastapi.responses import StreamingResponse
-from pyarrow import RecordBatch
 from starlette.types import Receive, Scope, Send
 
 from app.errors import Unavailable, Unprocessable
-from app.export.formats import MEDIA_TYPES, Format, encode
+from app.export.formats import MEDIA_TYPES, Format
 from app.labelfile.library import Library
 from app.queries.search.export import ExportQuery, export
 from app.web.middleware import BODILESS
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 SECONDS = 3600.0  # that an export may take, its client's reading included
 AT_ONCE = 4  # exports that may run at the same time
@@ -33,12 +36,14 @@ class Export:
     """The rows of a query, encoded in a format; `rows` counts those read so far."""
 
     def __init__(self, labels: Library, query: ExportQuery, form: Format) -> None:
+        from app.export.encoder import encode  # a third of the time that the app takes to start
+
         statements = export(labels, query, as_json=form is Format.jsonl)
         self.rows = 0
         self._unwanted = Event()
         self._chunks = encode(self._count_rows(labels.batches(statements, SECONDS, self._unwanted.is_set)), form)
 
-    def _count_rows(self, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+    def _count_rows(self, batches: "Iterator[RecordBatch]") -> "Iterator[RecordBatch]":
         for batch in batches:
             self.rows += batch.num_rows
             yield batch
