@@ -21,6 +21,7 @@ TITLES = {
     "latency": "Waiting for an answer",
     "load": "The app under load",
     "large_load": "The app at the size of Llama 3.1 8B",
+    "many_models": "Ten models in the library",
     "gpu": "On a GPU",
 }
 OPENING = """# Performance

@@ -11,7 +11,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 QUICK = ("demo_view", "demo_pair", "large_model", "clamp", "effect", "latency", "load")
-SLOW = ("growth", "large_load")
+SLOW = ("growth", "large_load", "many_models")
 TAKES_FULL = ("demo_view", "large_model", "load")  # the others measure the same in either case
 ON_GPU = ("gpu",)  # only when asked for by name
 LESS = {"clamp": ["--rounds", "2", "--tokens", "24"], "effect": ["--neurons", "40", "--rounds", "1"]}

@@ -29,7 +29,7 @@ label = sa.Table(  # sorted by (view, lens, layer, expert, neuron)
     sa.Column("strength", Coded(Strength)),  # of the end that stands further out
 )
 
-label_by_token = sa.Table(  # sorted by (place, side, z descending): tokens that begin alike stand together
+label_by_token = sa.Table(  # sorted by (side, place, z descending): tokens that begin alike stand together
     "label_by_token",
     metadata,
     sa.Column("place", sa.Integer, nullable=False),  # of the token

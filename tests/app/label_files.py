@@ -284,7 +284,7 @@ def _rows(plan: Plan) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
         label_by_token,
         sorted(
             (row for key, values in labels for row in _by_token(plan, key, values, place[key[0]])),
-            key=lambda row: (row["place"], list(Side).index(row["side"]), -row["z"]),
+            key=lambda row: (list(Side).index(row["side"]), row["place"], -row["z"]),
         ),
     )
     if plan.pairs:

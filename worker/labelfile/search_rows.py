@@ -1,7 +1,8 @@
 """The table `label_by_token`: a row for every token of every label, in the order that searches read them.
 
-Tokens stand in alphabetical order, so that the rows of all that begin alike follow each other. A search for two letters
-reads one stretch of the table then; in the order of ids it reads two hundred, which takes fifteen times as long.
+The rows of one end come before those of the other, as a search asks for one. Tokens stand in alphabetical order, so
+that the rows of all that begin alike follow each other: a search for two letters reads one stretch of the table, where
+in the order of ids it read two hundred, which took fifteen times as long.
 
 It is filled one range of tokens at a time: sorting all rows at once would take memory in proportion to the models, and
 DuckDB's sort fails when rows exceed its limit by a little. Knows tables only.
@@ -52,31 +53,35 @@ def _side_rows(side: Side) -> str:
 
 _FIRST_TOKENS = ", ".join(f"{side}_{place}" for side in Side for place in range(NAMED))
 
-_INSERT = f"""
-    INSERT INTO label_by_token (place, token, side, z, view, lens, layer, expert, neuron, rank, score, {_FIRST_TOKENS},
-        layer_z, strength, effect)
-    WITH labels AS NOT MATERIALIZED ({_LABELS})
-    SELECT place, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z, view, lens, layer, expert,
-        neuron, rank, score, {_FIRST_TOKENS}, layer_z, strength, effect
-    FROM ({" UNION ALL ".join(_side_rows(side) for side in Side)}) searched
-    JOIN token ON token.id = searched.token
-    WHERE place BETWEEN :first AND :last
-    ORDER BY place, side, z DESC, view, lens, layer, expert, neuron"""
 
-_TOKENS = " UNION ALL ".join(f"SELECT unnest({side}_ids) AS token FROM label" for side in Side)
+def _insert(side: Side) -> str:
+    """SQL that inserts the rows of one end of the labels whose tokens have places from :first to :last."""
+    return f"""
+        INSERT INTO label_by_token (place, token, side, z, view, lens, layer, expert, neuron, rank, score,
+            {_FIRST_TOKENS}, layer_z, strength, effect)
+        WITH labels AS NOT MATERIALIZED ({_LABELS})
+        SELECT place, token, side, CASE WHEN std > 0 THEN (score - mean) / std ELSE 0 END AS z, view, lens, layer,
+            expert, neuron, rank, score, {_FIRST_TOKENS}, layer_z, strength, effect
+        FROM ({_side_rows(side)}) searched JOIN token ON token.id = searched.token
+        WHERE place BETWEEN :first AND :last
+        ORDER BY place, z DESC, view, lens, layer, expert, neuron"""
 
-# Ranges of tokens with about :at_once rows each, or one token with more.
-_RANGES = f"""
-    SELECT min(place) AS first, max(place) AS last
-    FROM (
-        SELECT place, (sum(n) OVER (ORDER BY place) - n) // :at_once AS range
-        FROM (SELECT token, count(*) AS n FROM ({_TOKENS}) GROUP BY token) counted
-        JOIN token ON token.id = counted.token)
-    GROUP BY range
-    ORDER BY first"""
+
+def _ranges(side: Side) -> str:
+    """SQL of ranges of places with about :at_once rows of one end each, or of one token with more."""
+    return f"""
+        SELECT min(place) AS first, max(place) AS last
+        FROM (
+            SELECT place, (sum(n) OVER (ORDER BY place) - n) // :at_once AS range
+            FROM (SELECT token, count(*) AS n FROM (SELECT unnest({side}_ids) AS token FROM label) GROUP BY token) found
+            JOIN token ON token.id = found.token)
+        GROUP BY range
+        ORDER BY first"""
 
 
 def insert_search_rows(connection: sa.Connection, at_once: int) -> None:
     """Fill `label_by_token`, about `at_once` rows at a time."""
-    for token_range in connection.execute(sa.text(_RANGES), {"at_once": at_once}).mappings().all():
-        connection.execute(sa.text(_INSERT), dict(token_range))
+    for side in Side:
+        insert, ranges = sa.text(_insert(side)), sa.text(_ranges(side))
+        for places in connection.execute(ranges, {"at_once": at_once}).mappings().all():
+            connection.execute(insert, dict(places))

@@ -1,6 +1,6 @@
 """Reads the labels that hold given tokens from the database: one page of them, and how many there are.
 
-Each model's `label_by_token` is sorted by (place of the token in the alphabet, side, z) and carries all that a result
+Each model's `label_by_token` is sorted by (side, place of the token in the alphabet, z) and carries all that a result
 shows or is sorted by, so no table with a row for each neuron is joined before the limit, but for a filter by agreement.
 Every model is one scan for all tokens: DuckDB skips the rows of a sorted table whose zone maps hold none of a list of
 values, and two hundred scans of one token each take five times as long.

@@ -56,7 +56,7 @@ def test_every_neuron_is_there_once_and_in_order(data_folder: Path) -> None:
     labels = rows(data_folder, "SELECT model, view, lens, layer, neuron FROM label")
     assert len(labels) == LAYERS * NEURONS * 3 * 2
     assert labels == sorted(set(labels))
-    by_token = rows(data_folder, "SELECT place, side, -z FROM label_by_token")
+    by_token = rows(data_folder, "SELECT side, place, -z FROM label_by_token")
     assert len(by_token) == len(labels) * 30
     assert by_token == sorted(by_token)
 

@@ -123,7 +123,7 @@ def test_a_library_of_the_second_schema_is_carried_over(second: Path) -> None:
     for table, before in everything.items():
         assert before and stored(second, table) == before, table
     assert rows(second, f"SELECT {SEARCHED} FROM label_by_token ORDER BY ALL") == searched
-    places = rows(second, "SELECT model, place, side, -z FROM label_by_token")
+    places = rows(second, "SELECT model, side, place, -z FROM label_by_token")
     assert places == sorted(places)
     assert counterpart_files(second) == counterparts
     assert "Nothing to carry over" in upgrade(second)
