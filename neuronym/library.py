@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 FOLDER = "library"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")  # of a file or folder here: never hidden, never a way out
 
-Kind = Literal["model", "pair"]
+FileKind = Literal["model", "pair"]
 
 
 class LibraryError(Exception):
@@ -46,11 +46,11 @@ class Catalogue(BaseModel):
     models: tuple[LabelFileEntry, ...] = ()
     pairs: tuple[LabelFileEntry, ...] = ()
 
-    def entries(self, kind: Kind) -> tuple[LabelFileEntry, ...]:
+    def entries(self, kind: FileKind) -> tuple[LabelFileEntry, ...]:
         """The entries of the models, or of the pairs."""
         return self.models if kind == "model" else self.pairs
 
-    def find(self, kind: Kind, name: str) -> LabelFileEntry | None:
+    def find(self, kind: FileKind, name: str) -> LabelFileEntry | None:
         """The entry of the model or pair `name`; None if there is none."""
         return next((entry for entry in self.entries(kind) if entry.name == name), None)
 
@@ -73,12 +73,12 @@ def catalogue_file(data: Path) -> Path:
     return library_folder(data) / "catalogue.json"
 
 
-def names_folder(data: Path, kind: Kind, name: str) -> Path:
+def names_folder(data: Path, kind: FileKind, name: str) -> Path:
     """The folder with the label files of one model or pair."""
     return library_folder(data) / f"{kind}s" / name
 
 
-def label_file(data: Path, kind: Kind, entry: LabelFileEntry) -> Path:
+def label_file(data: Path, kind: FileKind, entry: LabelFileEntry) -> Path:
     """The path of a label file."""
     return names_folder(data, kind, entry.name) / f"{entry.run}.duckdb"
 

@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 
 from neuronym.label_tables import metadata
-from neuronym.library import Kind, label_file, read_catalogue
+from neuronym.library import FileKind, label_file, read_catalogue
 
 OF_PAIRS = {"pair", "drift", "agreement", "concept"}
 
@@ -27,10 +27,10 @@ def rows(data: Path, statement: str) -> list[tuple[Any, ...]]:
         return connection.execute(statement).fetchall()
 
 
-_KINDS: tuple[Kind, Kind] = ("model", "pair")
+_KINDS: tuple[FileKind, FileKind] = ("model", "pair")
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, data: Path, kind: Kind) -> list[tuple[int, str]]:
+def _attach(connection: duckdb.DuckDBPyConnection, data: Path, kind: FileKind) -> list[tuple[int, str]]:
     """Attach the current files of a kind; give the place and the alias of each."""
     attached = []
     for place, entry in enumerate(read_catalogue(data).entries(kind)):

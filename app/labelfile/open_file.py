@@ -17,7 +17,7 @@ from app.labelfile.database import UnreadableFile
 from app.labelfile.tables import FileTables
 from neuronym.contract import Measurements
 from neuronym.label_tables import CARRIED_OVER, REVISION, counterparts_file
-from neuronym.library import Kind, LabelFileEntry
+from neuronym.library import FileKind, LabelFileEntry
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class OpenFile:
     """A label file that is attached: of which model or pair, its path and tables, and what its small tables hold."""
 
-    kind: Kind
+    kind: FileKind
     entry: LabelFileEntry
     tables: FileTables
     path: Path
@@ -36,7 +36,9 @@ class OpenFile:
     counterparts: CounterpartRecords | None  # of a pair
 
 
-def read_file(connection: sa.Connection, kind: Kind, entry: LabelFileEntry, tables: FileTables, path: Path) -> OpenFile:
+def read_file(
+    connection: sa.Connection, kind: FileKind, entry: LabelFileEntry, tables: FileTables, path: Path
+) -> OpenFile:
     """Read the small tables of an attached file.
 
     Raises:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import duckdb
 
-from neuronym.library import Catalogue, Kind, LabelFileEntry, label_file
+from neuronym.library import Catalogue, FileKind, LabelFileEntry, label_file
 
 
-def copy_file(data: Path, kind: Kind, entry: LabelFileEntry, copy: LabelFileEntry, *changes: str) -> LabelFileEntry:
+def copy_file(data: Path, kind: FileKind, entry: LabelFileEntry, copy: LabelFileEntry, *changes: str) -> LabelFileEntry:
     """Copy a label file to the name and run of another entry, and run statements on the copy. Publishes nothing."""
     path = label_file(data, kind, copy)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,8 +46,15 @@ from neuronym.label_tables import (
     token,
     tokenizer,
 )
-from neuronym.library import Catalogue, LabelFileEntry, label_file, library_folder, read_catalogue, replace_catalogue
-from neuronym.library import Kind as FileKind
+from neuronym.library import (
+    Catalogue,
+    FileKind,
+    LabelFileEntry,
+    label_file,
+    library_folder,
+    read_catalogue,
+    replace_catalogue,
+)
 
 LAYERS, NEURONS = 3, 4
 MAPPED_IN = "mapped-1"  # the run that all labels are of

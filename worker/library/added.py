@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import sqlalchemy as sa
 
-from neuronym.library import Kind, label_file, names_folder
+from neuronym.library import FileKind, label_file, names_folder
 from neuronym.settings import Settings
 from worker.errors import ForeignFileError, LabelFileError
 from worker.labelfile.foreign_schema import check_schema
@@ -102,7 +102,7 @@ def _readable() -> Iterator[None]:
 
 
 @contextmanager
-def _shard_folder(data: Path, kind: Kind, name: str) -> Iterator[Path]:
+def _shard_folder(data: Path, kind: FileKind, name: str) -> Iterator[Path]:
     """A folder for the rows meanwhile, beside the current file of a name that is held; what a run left goes as well."""
     place = names_folder(data, kind, name)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from neuronym.contract import name_layers
-from neuronym.library import Kind, is_name
+from neuronym.library import FileKind, is_name
 from worker.checkpoints.sources import slug
 from worker.errors import ForeignFileError, LabelFileError
 from worker.labelfile.foreign_model import ForeignModel, read_foreign_model
@@ -31,7 +31,7 @@ class AddedModel:
     model: ForeignModel
     tables: list[str] = field(default_factory=list)
     replaced: bool = False
-    kind: Kind = "model"
+    kind: FileKind = "model"
 
     @classmethod
     def read(cls, connection: sa.Connection, name: str | None) -> "AddedModel":
@@ -40,7 +40,7 @@ class AddedModel:
         return cls(chosen_name(model.row["name"], name), model)
 
     @property
-    def holds(self) -> Mapping[Kind, Sequence[str]]:
+    def holds(self) -> Mapping[FileKind, Sequence[str]]:
         """What nobody else may change meanwhile."""
         return {"model": [self.name]}
 

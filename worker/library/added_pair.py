@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from neuronym.label_tables import model as model_table
 from neuronym.label_tables import outdated_models
-from neuronym.library import Kind
+from neuronym.library import FileKind
 from worker.errors import ForeignFileError, LabelFileError
 from worker.labelfile.foreign_neurons import copy_rows
 from worker.labelfile.foreign_pair import MOVED, check_drift, read_foreign_pair
@@ -31,7 +31,7 @@ class AddedPair:
     name: str
     row: Mapping[str, Any]
     outdated: list[str] = field(default_factory=list)
-    kind: Kind = "pair"
+    kind: FileKind = "pair"
 
     @classmethod
     def read(cls, connection: sa.Connection, name: str | None) -> "AddedPair":
@@ -45,7 +45,7 @@ class AddedPair:
         return self.row["base"], self.row["instruct"]
 
     @property
-    def holds(self) -> Mapping[Kind, Sequence[str]]:
+    def holds(self) -> Mapping[FileKind, Sequence[str]]:
         """What nobody else may change meanwhile."""
         return {"model": self.models, "pair": [self.name]}
 

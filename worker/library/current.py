@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neuronym.library import (
     Catalogue,
-    Kind,
+    FileKind,
     LabelFileEntry,
     LibraryError,
     label_file,
@@ -23,7 +23,7 @@ from neuronym.library import (
 from worker.errors import LabelFileError
 from worker.library.holds import hold, hold_catalogue
 
-NOTHING: Mapping[Kind, tuple[()]] = {"model": (), "pair": ()}
+NOTHING: Mapping[FileKind, tuple[()]] = {"model": (), "pair": ()}
 
 
 def new_run() -> str:
@@ -43,7 +43,7 @@ def read_library(data: Path) -> Catalogue:
         raise LabelFileError(str(error)) from error
 
 
-def current_file(data: Path, kind: Kind, name: str) -> Path:
+def current_file(data: Path, kind: FileKind, name: str) -> Path:
     """The path of the current file of a model or pair.
 
     Raises:
@@ -66,8 +66,8 @@ def unknown_name(library: Catalogue, name: str) -> LabelFileError:
 def update_catalogue(
     data: Path,
     run: str,
-    current: Mapping[Kind, Sequence[LabelFileEntry]],
-    removed: Mapping[Kind, Sequence[str]] = NOTHING,
+    current: Mapping[FileKind, Sequence[LabelFileEntry]],
+    removed: Mapping[FileKind, Sequence[str]] = NOTHING,
 ) -> None:
     """Make files current in place of those of the same names, and take `removed` out; `run` names the new state.
 
@@ -108,7 +108,7 @@ def _replace(
     return tuple(entry for name, entry in by_name.items() if name not in removed)
 
 
-def _sweep(data: Path, library: Catalogue, kind: Kind, held: Collection[str]) -> None:
+def _sweep(data: Path, library: Catalogue, kind: FileKind, held: Collection[str]) -> None:
     """Delete the files that are not current, of names that the caller holds or that nobody does."""
     for folder in (library_folder(data) / f"{kind}s").glob("*"):
         entry = library.find(kind, folder.name)

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from neuronym.library import Kind, library_folder
+from neuronym.library import FileKind, library_folder
 from worker.errors import LabelFileError
 
 FOLDER = ".holds"
 
 
 @contextmanager
-def hold(data: Path, names: Mapping[Kind, Sequence[str]]) -> Iterator[None]:
+def hold(data: Path, names: Mapping[FileKind, Sequence[str]]) -> Iterator[None]:
     """Hold models and pairs, by kind and name, for the length of the block.
 
     Raises:
@@ -38,7 +38,7 @@ def hold_catalogue(data: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _hold(data: Path, kind: Kind, name: str) -> Iterator[None]:
+def _hold(data: Path, kind: FileKind, name: str) -> Iterator[None]:
     with _lock_file(data, f"{kind}-{name}").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

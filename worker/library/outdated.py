@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neuronym.label_tables import CARRIED_OVER
-from neuronym.library import Kind, LabelFileEntry, catalogue_file, label_file
+from neuronym.library import FileKind, LabelFileEntry, catalogue_file, label_file
 from worker.errors import LabelFileError
 from worker.labelfile.label_file import read_revision
 from worker.library.current import read_library
 
-KINDS: tuple[Kind, Kind] = ("model", "pair")
+KINDS: tuple[FileKind, FileKind] = ("model", "pair")
 LINK = "current"  # to the single label file of the first version
 
 
@@ -22,7 +22,7 @@ def find_former(data: Path) -> Path | None:
     return link.resolve() if link.exists() and not catalogue_file(data).exists() else None
 
 
-def find_outdated(data: Path) -> dict[Kind, list[LabelFileEntry]]:
+def find_outdated(data: Path) -> dict[FileKind, list[LabelFileEntry]]:
     """The files that an earlier version wrote, by kind; one that cannot be read stays as it is, for others to tell of.
 
     Raises:
@@ -32,7 +32,7 @@ def find_outdated(data: Path) -> dict[Kind, list[LabelFileEntry]]:
     return {kind: list(_outdated(data, kind, library.entries(kind))) for kind in KINDS}
 
 
-def _outdated(data: Path, kind: Kind, entries: tuple[LabelFileEntry, ...]) -> Iterator[LabelFileEntry]:
+def _outdated(data: Path, kind: FileKind, entries: tuple[LabelFileEntry, ...]) -> Iterator[LabelFileEntry]:
     for entry in entries:
         try:
             revision = read_revision(label_file(data, kind, entry))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neuronym.library import Kind, LabelFileEntry, label_file, names_folder
+from neuronym.library import FileKind, LabelFileEntry, label_file, names_folder
 from neuronym.settings import Settings
 from worker.labelfile.label_file import remove_unfinished
 from worker.labelfile.model_file import (
@@ -76,7 +76,7 @@ class NewFiles:
 
     settings: Settings
     run: str = field(default_factory=new_run)
-    entries: dict[Kind, list[LabelFileEntry]] = field(default_factory=lambda: {"model": [], "pair": []})
+    entries: dict[FileKind, list[LabelFileEntry]] = field(default_factory=lambda: {"model": [], "pair": []})
 
     def build_model(self, name: str, contents: ModelContents) -> None:
         """Build the file of a model; errors as in `build_model_file`."""
@@ -101,7 +101,7 @@ class NewFiles:
         update_catalogue(self.settings.data, self.run, self.entries)
         return self.run
 
-    def _new_path(self, kind: Kind, name: str) -> Path:
+    def _new_path(self, kind: FileKind, name: str) -> Path:
         """The path of a new file; what builds of this name left that were cut off is removed."""
         remove_unfinished(names_folder(self.settings.data, kind, name))
         entry = LabelFileEntry(name=name, run=self.run)

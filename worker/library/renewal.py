@@ -6,14 +6,16 @@ may have been mapped again since it was compared.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from neuronym.library import Kind, LabelFileEntry, label_file
+from neuronym.library import FileKind, LabelFileEntry, label_file
 from neuronym.settings import Settings
 from worker.labelfile.model_file import stored_contents
 from worker.library.holds import hold
 from worker.library.publish import NewFiles
 
 
-def renew(outdated: Mapping[Kind, Sequence[LabelFileEntry]], settings: Settings, tell: Callable[[str], None]) -> str:
+def renew(
+    outdated: Mapping[FileKind, Sequence[LabelFileEntry]], settings: Settings, tell: Callable[[str], None]
+) -> str:
     """Write these files anew, make them current, and return the library's run id.
 
     Args:

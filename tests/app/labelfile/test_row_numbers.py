@@ -11,20 +11,20 @@ from app.labelfile.library import Library, NoLabelFile
 from app.labelfile.row_numbers import RowNumbers, UnsortedTable
 from neuronym.contract import Lens, View
 from neuronym.label_tables import HEADER, MAGIC, RECORD, counterparts_file, drift, label
-from neuronym.library import Kind
+from neuronym.library import FileKind
 from tests.app.label_files import planted_file, write_library
 
-FILES: list[tuple[Kind, str, sa.Table]] = [("model", "tiny-chat", label), ("pair", "tiny-later", drift)]
+FILES: list[tuple[FileKind, str, sa.Table]] = [("model", "tiny-chat", label), ("pair", "tiny-later", drift)]
 
 
-def table_of(labels: Library, kind: Kind, name: str) -> sa.Table:
+def table_of(labels: Library, kind: FileKind, name: str) -> sa.Table:
     """The table of FILES of an open library."""
     return labels.tables(name).label if kind == "model" else labels.pair_tables(labels.holdings.pairs[name]).drift
 
 
 @pytest.mark.parametrize("kind, name, table", FILES)
 def test_each_row_is_found_by_its_label_also_where_neurons_are_missing(
-    tmp_path: Path, kind: Kind, name: str, table: sa.Table
+    tmp_path: Path, kind: FileKind, name: str, table: sa.Table
 ) -> None:
     catalogue = write_library(tmp_path)
     with duckdb.connect(planted_file(tmp_path, name, kind)) as connection:
@@ -55,7 +55,7 @@ def test_a_neuron_beside_the_runs_has_no_row() -> None:
 
 @pytest.mark.parametrize("kind, name, table", FILES)
 def test_two_rows_that_were_swapped_are_not_taken_for_each_other(
-    tmp_path: Path, kind: Kind, name: str, table: sa.Table
+    tmp_path: Path, kind: FileKind, name: str, table: sa.Table
 ) -> None:
     catalogue = write_library(tmp_path)
     with duckdb.connect(planted_file(tmp_path, name, kind)) as connection:

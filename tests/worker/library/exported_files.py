@@ -7,7 +7,7 @@ import duckdb
 from click.testing import CliRunner, Result
 
 from neuronym.contract import View
-from neuronym.library import Kind, label_file, read_catalogue
+from neuronym.library import FileKind, label_file, read_catalogue
 from neuronym.settings import Settings
 from tests.checkpoints import make_checkpoint
 from worker.cli.group import main
@@ -38,7 +38,7 @@ def command(data: Path, *arguments: str | Path) -> Result:
 def current(data: Path, name: str) -> Path:
     """The current file of a model or pair."""
     library = read_catalogue(data)
-    kind: Kind = "model" if library.find("model", name) else "pair"
+    kind: FileKind = "model" if library.find("model", name) else "pair"
     entry = library.find(kind, name)
     assert entry is not None
     return label_file(data, kind, entry)
