@@ -1,11 +1,14 @@
 """Labels drawn at random, with the traits that cost a library something: how tokens are spread over them.
 
 Labels are drawn, not decoded. Tokens are drawn as the demo's labels have them: a few are in tens of thousands of
-labels, half of them in few. Three quarters of the labels are the same in both models of a pair.
+labels, half of them in few. Words share forms and first letters as often as the demo's do. Three quarters of the
+labels are the same in both models of a pair.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +23,9 @@ STAYED = 0.75  # of the labels, from base to instruct
 # How often a token is in the demo's labels, by its place among all tokens: from a mapped demo, 49,135 tokens.
 PLACES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.95, 1.0)
 COUNTS = (11_086, 3_930, 1_525, 608, 375, 183, 72, 29, 9, 1)
+LENGTHS = (2.6, 5.7, 7.2, 6.9, 6.5, 5.6, 4.6, 3.5, 2.5, 1.5, 1.1)  # of its tokens, in thousands, from 2 letters on
+FORMS = (0.6, 0.2, 0.1, 0.1)  # shares of words with one to four forms: a token shares its word with one other
+_SYLLABLE = [(letters, [0.8**place for place in range(len(letters))]) for letters in ("tnshrdlcmfwpgbvkjqxz", "eaoiuy")]
 LABELS = [(view, lens) for view in View for lens in Lens]
 
 Ids = NDArray[np.int32]
@@ -129,14 +135,18 @@ def write_shards(folder: Path, shape: Shape) -> None:
 
 
 def _token_rows(vocab: int) -> pa.Table:
-    """Words of two to ten letters, so that prefixes of all lengths find some; half of them begin a word."""
-    random = np.random.default_rng(1)
-    letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
-    skew = np.geomspace(1, 0.03, len(letters))
-    lengths = random.integers(2, 11, vocab)
-    words = ["".join(random.choice(letters, length, p=skew / skew.sum())) for length in lengths]
-    texts = [f" {word}" if place % 2 else word for place, word in enumerate(words)]
-    kinds = [code(Kind.word if place % 2 else Kind.continuation) for place in range(vocab)]
+    """Tokens in random order, spelled as a vocabulary is: words of the demo's lengths in one to four forms each."""
+    random = Random(1)
+    texts: list[str] = []
+    words: set[str] = set()
+    while len(texts) < vocab:
+        word = _draw_word(random)
+        if word not in words:
+            words.add(word)
+            forms = [f" {word}", word, f" {word.capitalize()}", word.capitalize()]
+            texts += forms[: random.choices(range(1, 5), FORMS)[0]]
+    texts = random.sample(texts[:vocab], vocab)
+    kinds = [code(Kind.word if text.startswith(" ") else Kind.continuation) for text in texts]
     return pa.table(
         {
             "id": pa.array(range(vocab), pa.int32()),
@@ -145,3 +155,10 @@ def _token_rows(vocab: int) -> pa.Table:
             "kind": pa.array(kinds, pa.int16()),
         }
     )
+
+
+def _draw_word(random: Random) -> str:
+    """Syllables up to a length, so that words begin alike as often as in a language."""
+    length = random.choices(range(2, len(LENGTHS) + 2), LENGTHS)[0]
+    letters = (random.choices(letters, weights)[0] for _ in range(length) for letters, weights in _SYLLABLE)
+    return "".join(islice(letters, length))
