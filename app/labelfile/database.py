@@ -62,7 +62,7 @@ class Database:
         try:
             self._keeper.execute(sa.text(f"ATTACH '{quoted}' AS {alias} (READ_ONLY)"))
         except (sa.exc.SQLAlchemyError, duckdb.Error) as error:
-            raise UnreadableFile(_database_message(error)) from error
+            raise UnreadableFile(_database_message(error, path)) from error
 
     def lock(self) -> None:
         """Let nothing more be attached, read or set."""
@@ -118,10 +118,13 @@ def _limit_error(error: Exception, seconds: float) -> QueryLimitExceeded | None:
     return None
 
 
-def _database_message(error: Exception) -> str:
-    """The first line of the database's own message, without the statement and the links that follow it."""
+def _database_message(error: Exception, path: Path) -> str:
+    """The first line of the database's own message, without the statement and the links that follow it.
+
+    Pages show it, so of the file's path only the name stays.
+    """
     text: Any = getattr(error, "orig", None) or error
-    line = str(text).splitlines()[0]
+    line = str(text).splitlines()[0].replace(str(path.absolute()), path.name)
     if "version number" in line:
         return f"it was written by another version of DuckDB than {duckdb.__version__} ({line})."
     return line.rstrip(".") + "."

@@ -190,7 +190,8 @@ def test_a_broken_file_is_left_out_and_the_others_are_served(
         assert list(catalog.current().models) == ["tiny-base", "tiny-second", "tiny-gpt"]
         assert list(catalog.current().holdings.pairs) == ["tiny-later"]  # the other one lacks a model
     assert len(caplog.records) == 1  # logged once, not at each request
-    assert re.search(BROKEN[broken], catalog.current().unreadable["model", "tiny-chat"])
+    told = catalog.current().unreadable["model", "tiny-chat"]
+    assert re.search(BROKEN[broken], told) and str(tmp_path) not in told  # pages show it
     only = tuple(entry for entry in whole.models if entry.name == "tiny-chat")
     replace_catalogue(tmp_path, Catalogue(run="alone", models=only))
     assert catalog.current().run == "one"  # served on: nothing of the newer state can be read

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from neuronym.contract import Kind
 from tests.checkpoints import make_tokenizer
-from worker.checkpoints.vocabulary import Entry, read_vocabulary
+from worker.checkpoints.vocabulary import LARGEST_ID, Entry, read_vocabulary
 from worker.errors import CheckpointError
 
 
@@ -180,5 +180,5 @@ def test_identity_is_of_the_token_list_alone() -> None:
 
 def test_an_id_that_no_model_has_is_refused() -> None:
     """The tokenizers library would count all ids below it, in gigabytes."""
-    with pytest.raises(CheckpointError, match="its token 'b' has the id 1000000000"):
-        read_vocabulary(fast(models.WordLevel({"a": 0, "b": 10**9}, "a"), None))
+    with pytest.raises(CheckpointError, match="its token 'b' has the id 16777216"):
+        read_vocabulary(fast(models.WordLevel({"a": 0, "b": LARGEST_ID}, "a"), None))
