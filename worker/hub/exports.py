@@ -1,0 +1,50 @@
+"""Label files on their way to a repository: exported, hashed, and read with reports of how much is sent."""
+
+import io
+from pathlib import Path
+
+from neuronym.library import Kind
+from neuronym.settings import Settings
+from worker.errors import LabelFileError
+from worker.hub.facts import ModelFacts, PairFacts, read_run
+from worker.hub.progress import ReportTransfer, Transfer
+from worker.hub.repository import FileRecord, sha256
+from worker.library.export import export_file
+
+
+def export(facts: ModelFacts | PairFacts, folder: Path, settings: Settings) -> Path:
+    """Export the file that has these facts into a folder; return its path.
+
+    Raises:
+        LabelFileError: another file is current by now, or it cannot be written.
+    """
+    path = folder / facts.file
+    export_file(facts.row["name"], path, settings)
+    if read_run(path) != facts.run:
+        raise LabelFileError(f"{facts.row['name']!r} was published anew meanwhile. Run the same command again.")
+    return path
+
+
+def record_of(facts: ModelFacts | PairFacts, path: Path) -> FileRecord:
+    """What the card's header says of an exported file."""
+    kind: Kind = "model" if isinstance(facts, ModelFacts) else "pair"
+    return FileRecord(file=facts.file, kind=kind, sha256=sha256(path), bytes=path.stat().st_size, run=facts.run)
+
+
+class SentFile(io.BufferedReader):
+    """A file that reports how far it is read.
+
+    huggingface_hub sends an open file by plain HTTP, which every hub takes; it sends a path by Xet wherever its client
+    is installed, whether or not the hub has Xet.
+    """
+
+    def __init__(self, path: Path, report: ReportTransfer) -> None:
+        super().__init__(io.FileIO(path))
+        self._file = path.name
+        self._bytes = path.stat().st_size
+        self._report = report
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self._report(Transfer(self._file, self.tell(), self._bytes))
+        return content
