@@ -7,6 +7,7 @@ for the file as any client without Xet does, which all hubs answer.
 import fcntl
 import shutil
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from io import BufferedWriter
 from pathlib import Path
@@ -34,23 +35,40 @@ def download(repository: Repository, file: StoredFile, folder: Path, report: Rep
         LabelFileError: the hub cannot be reached, the disk is full, another run downloads this file, or what came is
             not what the hub says.
     """
-    path = folder / file.name
+    path, part = folder / file.name, folder / f"{file.name}{PART}"
     if path.is_file() and file.matches(path):
         return path
     with writing(folder, AGAIN):
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{file.name}{PART}").open("ab") as part:
-            _hold(part, file)
-            _check_space(folder, file.size - part.tell())
-            _complete(repository, file, part, report)
-            part.flush()
-            if not file.matches(Path(part.name)):
-                Path(part.name).unlink()
-                raise LabelFileError(
-                    f"{file.name} of {repository.name} has not the hash that the hub states: it was changed on its "
-                    "way. Run the same command again, on another network if need be."
-                )
-            return Path(part.name).rename(path)
+        try:
+            _download_part(repository, file, part, report)
+            return part.rename(path)
+        finally:
+            _remove_empty(part)
+
+
+def _download_part(repository: Repository, file: StoredFile, path: Path, report: ReportTransfer) -> None:
+    """Complete the part that is there, and compare it with what the hub says; errors as in `download`."""
+    with path.open("ab") as part:
+        _hold(part, file)
+        _check_space(path.parent, file.size - part.tell())
+        _complete(repository, file, part, report)
+        part.flush()
+        if not file.matches(path):
+            part.truncate(0)
+            raise LabelFileError(
+                f"{file.name} of {repository.name} has not the hash that the hub states: it was changed on its way. "
+                "Run the same command again, on another network if need be."
+            )
+
+
+def _remove_empty(part: Path) -> None:
+    """Remove a part that nothing has come of, and its folders if they hold no other."""
+    with suppress(OSError):
+        if part.stat().st_size == 0:
+            part.unlink()
+            part.parent.rmdir()
+            part.parent.parent.rmdir()
 
 
 def _hold(part: BufferedWriter, file: StoredFile) -> None:
@@ -90,8 +108,7 @@ def _append(
     repository: Repository, file: StoredFile, part: BufferedWriter, report: ReportTransfer
 ) -> httpx2.TransportError | None:
     """Ask once for what is missing of a file, and append what comes, up to its size; return what broke, if anything."""
-    address = constants.ENDPOINT  # of this moment
-    url = hf_hub_url(repository.name, file.name, repo_type="dataset", revision=repository.commit, endpoint=address)
+    url = hf_hub_url(repository.name, file.name, repo_type="dataset", revision=repository.commit)
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
     if part.tell():
         headers["Range"] = f"bytes={part.tell()}-"

@@ -32,19 +32,21 @@ def record_of(facts: ModelFacts | PairFacts, path: Path) -> FileRecord:
 
 
 class SentFile(io.BufferedReader):
-    """A file that reports how far it is read.
+    """A file that tells `report` how far it is read, from when it has one: it is read once to be hashed before.
 
     huggingface_hub sends an open file by plain HTTP, which every hub takes; it sends a path by Xet wherever its client
     is installed, whether or not the hub has Xet.
     """
 
-    def __init__(self, path: Path, report: ReportTransfer) -> None:
+    report: ReportTransfer | None = None
+
+    def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
-        self._file = path.name
+        self.file = path.name
         self._bytes = path.stat().st_size
-        self._report = report
 
     def read(self, size: int | None = -1, /) -> bytes:
         content = super().read(size)
-        self._report(Transfer(self._file, self.tell(), self._bytes))
+        if self.report:
+            self.report(Transfer(self.file, self.tell(), self._bytes))
         return content

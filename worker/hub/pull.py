@@ -4,6 +4,7 @@ A download that breaks leaves the library as it was, and what came of it, to be 
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from neuronym.label_tables import REVISION
@@ -98,5 +99,5 @@ def _check_record(found: Repository, chosen: list[StoredFile]) -> None:
 def _sweep(folder: Path) -> None:
     """Remove a download, and the folder of downloads if it was the last."""
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+    with suppress(OSError):
         folder.parent.rmdir()

@@ -134,10 +134,13 @@ def _commit(
 ) -> str:
     """Send files and card in one commit, on top of what was looked at; return its id."""
     with ExitStack() as opened, hub_refusals(repository):
-        sent = [CommitOperationAdd(path.name, opened.enter_context(SentFile(path, report))) for path in files]
+        sent = [opened.enter_context(SentFile(path)) for path in files]
+        additions = [CommitOperationAdd(file.file, file) for file in sent]
+        for file in sent:
+            file.report = report
         done = HfApi().create_commit(
             repository,
-            [*sent, CommitOperationAdd(CARD, card)],
+            [*additions, CommitOperationAdd(CARD, card)],
             commit_message=message,
             repo_type="dataset",
             parent_commit=before.commit if before else None,

@@ -11,7 +11,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from worker.errors import LabelFileError
 
-LOST = "The connection to the hub was lost. Check the network, and run the same command: it goes on where it was."
+LOST = "The connection to the hub was lost. Check the network, and run the same command again."
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
 NOT_UNDERSTOOD = "The hub's answer is not understood. Check HF_ENDPOINT, or install newer versions of lock.txt."
 
