@@ -38,7 +38,8 @@ class Questions(Answers):
             one: dict[str, Any] = {"rfilename": file, "size": len(content), "blobId": blob}
             if self.hub.is_lfs(file):
                 digest = hashlib.sha256(content).hexdigest()
-                one["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
+                size = self.hub.stated_size or len(content)
+                one["lfs"] = {"sha256": digest, "size": size, "pointerSize": 130}
             siblings.append(one)
         card = yaml.safe_load(found[1]) if found else None
         facts = {"id": name, "sha": commit, "private": dataset.private, "gated": dataset.gated and "manual"}

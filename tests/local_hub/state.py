@@ -46,6 +46,7 @@ class Hub:
     break_after: list[int] = field(default_factory=list)  # bytes after which each next download breaks
     break_uploads: int = 0  # that break
     refuse: dict[str, int] = field(default_factory=dict)  # status by a part of the path
+    stated_size: int | None = None  # of label files, whatever they have
     change_byte: int | None = None  # of each file on its way
 
     def is_lfs(self, name: str) -> bool:

@@ -120,7 +120,7 @@ def _holds(before: Repository, card: bytes) -> bool:
 
 
 def _create(repository: str, public: bool) -> None:
-    with hub_refusals(repository):
+    with hub_refusals(repository, writing=True):
         HfApi().create_repo(repository, repo_type="dataset", private=not public)
 
 
@@ -133,7 +133,7 @@ def _commit(
     report: ReportTransfer,
 ) -> str:
     """Send files and card in one commit, on top of what was looked at; return its id."""
-    with ExitStack() as opened, hub_refusals(repository):
+    with ExitStack() as opened, hub_refusals(repository, writing=True):
         sent = [opened.enter_context(SentFile(path)) for path in files]
         additions = [CommitOperationAdd(file.file, file) for file in sent]
         for file in sent:

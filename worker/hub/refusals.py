@@ -17,8 +17,8 @@ NOT_UNDERSTOOD = "The hub's answer is not understood. Check HF_ENDPOINT, or inst
 
 
 @contextmanager
-def hub_refusals(repository: str, revision: str | None = None) -> Iterator[None]:
-    """Turn the hub's errors inside the block into sentences about `repository`.
+def hub_refusals(repository: str, revision: str | None = None, writing: bool = False) -> Iterator[None]:
+    """Turn the hub's errors inside the block into sentences about `repository`, which is read or written to.
 
     Raises:
         LabelFileError: the hub refuses, or cannot be reached.
@@ -33,18 +33,18 @@ def hub_refusals(repository: str, revision: str | None = None) -> Iterator[None]
         raise LabelFileError(
             f"The hub has no dataset {repository}, or it is private. Check the name, or log in with `hf auth login`."
         ) from error
-    except hub.LocalTokenNotFoundError as error:
+    except (hub.LocalTokenNotFoundError, hub.OIDCError, hub.DeviceCodeError) as error:
         raise _not_logged_in() from error
     except hub.OfflineModeIsEnabled as error:
         raise LabelFileError("HF_HUB_OFFLINE keeps this machine off the hub. Unset it.") from error
     except hub.HfHubHTTPError as error:
-        raise LabelFileError(_refusal(repository, error)) from error
+        raise LabelFileError(_refusal(repository, error, writing)) from error
     except httpx2.TransportError as error:
         raise LabelFileError(LOST) from error
     except RuntimeError as error:  # of an upload, around what happened
         if isinstance(error, LabelFileError) or not isinstance(error.__cause__, Exception):
             raise
-        with hub_refusals(repository, revision):
+        with hub_refusals(repository, revision, writing):
             raise error.__cause__ from None
     except (ValueError, KeyError, TypeError, AttributeError, httpx2.HTTPError) as error:
         raise LabelFileError(NOT_UNDERSTOOD) from error
@@ -61,8 +61,9 @@ def check_login() -> None:
     Raises:
         LabelFileError: there is none.
     """
-    if get_token() is None:
-        raise _not_logged_in()
+    with hub_refusals("your login"):
+        if get_token() is None:
+            raise _not_logged_in()
 
 
 def check_repository(repository: str) -> None:
@@ -84,15 +85,17 @@ def _not_logged_in() -> LabelFileError:
     return LabelFileError(f"You are not logged in to the hub. {LOG_IN}")
 
 
-def _refusal(repository: str, error: hub.HfHubHTTPError) -> str:
+def _refusal(repository: str, error: hub.HfHubHTTPError, writing: bool) -> str:
     """What the hub says by its status code."""
     status = error.response.status_code
     said = " ".join((error.server_message or "").split())[:200].rstrip(".")
     reason = f" ({said})" if said and said.isprintable() else ""
     if status == 401:
         return f"The hub does not know your token. {LOG_IN}"
-    if status == 403:
+    if status == 403 and writing:
         return f"You may not write to {repository}{reason}. Use a token that may write, or give another --to."
+    if status == 403:
+        return f"You may not read {repository}{reason}. Use a token that may."
     if status in (409, 412):
         return f"{repository} was changed meanwhile{reason}. Run the same command again."
     if status == 429 or status >= 500:

@@ -172,6 +172,15 @@ def test_what_is_whole_is_not_pulled_twice(filled: Hub, tmp_path: Path) -> None:
     assert filled.sent == 0
 
 
+def test_no_more_is_taken_than_the_hub_states(filled: Hub, tmp_path: Path) -> None:
+    filled.stated_size = 1_000_000
+    edit_card(filled, ONE, "neuronym:", "other:")
+    refused = command(tmp_path, "pull", ONE, "--json")
+    assert_refused(refused, "has not the hash that the hub states")
+    told = [json.loads(line) for line in refused.output.splitlines()[:-1]]
+    assert max(one["bytes_done"] for one in told) == 1_000_000
+
+
 def test_a_disk_that_fills_up_is_said_and_gone_on_from(
     filled: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +226,11 @@ def test_what_the_card_says_is_held_against_what_the_hub_has(filled: Hub, tmp_pa
     edit_card(filled, PAIR, "schema_revision: '9", "schema_revision: '#")
     assert_refused(command(tmp_path, "pull", PAIR), "Ask its owner to push it anew.")
     assert filled.sent == 0 and not list(tmp_path.rglob("*.duckdb*"))
+
+
+def test_a_card_that_the_client_trips_over_is_said(filled: Hub, tmp_path: Path) -> None:
+    edit_card(filled, ONE, "neuronym:", "ignore_metadata_errors: true\nneuronym:")
+    assert_refused(command(tmp_path, "pull", ONE), "The hub's answer is not understood.")
 
 
 def test_a_file_of_another_schema_is_refused_by_itself(filled: Hub, tmp_path: Path) -> None:
@@ -268,6 +282,8 @@ def test_what_is_not_possible_is_said(filled: Hub, tmp_path: Path, monkeypatch: 
     with part.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert_refused(command(tmp_path, "pull", PAIR, "--file", "base.duckdb"), "Another run downloads base.duckdb.")
+    filled.refuse = {"/resolve/": 403}
+    assert_refused(command(tmp_path, "pull", PAIR), "You may not read olga/pair")
     filled.refuse = {"/resolve/": 500}
     assert_refused(command(tmp_path, "pull", PAIR), "The hub has no time for this now (status 500).")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,9 +17,15 @@ from click.testing import Result
 from huggingface_hub import constants
 
 from neuronym.label_tables import REVISION
+from neuronym.settings import Settings
 from tests.local_hub import Dataset, Hub
 from tests.worker.hub.conftest import COMMITS, OWNER, READER
 from tests.worker.library.exported_files import change, command, current, on_disk, rows
+from worker.errors import LabelFileError
+from worker.hub import push
+from worker.hub.card import write_card
+from worker.hub.exports import export
+from worker.hub.facts import read_contents
 from worker.hub.repository import CardRecord
 
 # huggingface_hub sends a file by a parameter that its HTTP client would like to be another.
@@ -240,6 +248,25 @@ def test_what_is_not_possible_is_said(hub: Hub, library: Path, monkeypatch: pyte
     assert_refused(command(library, "push", "base", "--to", HERE), "The connection to the hub was lost.")
     monkeypatch.delenv("HF_TOKEN")
     assert_refused(command(library, "push", "base", "--to", HERE), "You are not logged in to the hub.")
+
+
+def test_a_commit_meanwhile_is_not_overwritten(hub: Hub, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command(library, "push", "base", "--to", HERE).exit_code == 0
+
+    def write_meanwhile(*about: Any) -> str:
+        hub.datasets[HERE].commit({"notes.txt": b"mine"})
+        return write_card(*about)
+
+    monkeypatch.setattr(push, "write_card", write_meanwhile)
+    meanwhile = command(library, "push", "base", "--to", HERE, "--license", "mit")
+    assert_refused(meanwhile, "olga/labels was changed meanwhile (A commit has happened since). Run the same command")
+    assert header(hub)["license"] == "apache-2.0"
+
+
+def test_a_model_that_is_published_meanwhile_is_not_pushed_as_another(library: Path, tmp_path: Path) -> None:
+    facts = read_contents("base", Settings(data=library)).models[0]
+    with pytest.raises(LabelFileError, match="'base' was published anew meanwhile"):
+        export(replace(facts, run="another"), tmp_path, Settings(data=library))
 
 
 def test_the_hubs_own_settings_are_respected(hub: Hub, library: Path, tmp_path: Path) -> None:
