@@ -4,7 +4,6 @@ huggingface_hub drops what it has when a download of its own breaks, hence the p
 for the file as any client without Xet does, which all hubs answer.
 """
 
-import fcntl
 import shutil
 import time
 from contextlib import suppress
@@ -20,6 +19,7 @@ from worker.errors import LabelFileError
 from worker.hub.progress import ReportTransfer, Transfer
 from worker.hub.refusals import LOST, hub_refusals
 from worker.hub.repository import Repository, StoredFile
+from worker.library.holds import hold_open
 from worker.mapping.shards import writing
 
 AGAIN = "Free some space and run the same command: it goes on where it was."
@@ -50,7 +50,7 @@ def download(repository: Repository, file: StoredFile, folder: Path, report: Rep
 def _download_part(repository: Repository, file: StoredFile, path: Path, report: ReportTransfer) -> None:
     """Complete the part that is there, and compare it with what the hub says; errors as in `download`."""
     with path.open("ab") as part:
-        _hold(part, file)
+        hold_open(part, f"Another run downloads {file.name}. Run this again when it is done.")
         _check_space(path.parent, file.size - part.tell())
         _complete(repository, file, part, report)
         part.flush()
@@ -69,14 +69,6 @@ def _remove_empty(part: Path) -> None:
             part.unlink()
             part.parent.rmdir()
             part.parent.parent.rmdir()
-
-
-def _hold(part: BufferedWriter, file: StoredFile) -> None:
-    """Keep others from writing to the same file."""
-    try:
-        fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise LabelFileError(f"Another run downloads {file.name}. Run this again when it is done.") from error
 
 
 def _check_space(folder: Path, missing: int) -> None:

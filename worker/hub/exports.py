@@ -1,15 +1,46 @@
 """Label files on their way to a repository: exported, hashed, and read with reports of how much is sent."""
 
 import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from neuronym.library import Kind
 from neuronym.settings import Settings
 from worker.errors import LabelFileError
+from worker.hub.download import AGAIN
 from worker.hub.facts import ModelFacts, PairFacts, read_run
 from worker.hub.progress import ReportTransfer, Transfer
 from worker.hub.repository import FileRecord, sha256
 from worker.library.export import export_file
+from worker.library.holds import hold_open
+from worker.mapping.shards import writing
+
+FOLDER = ".pushing"  # in the data folder
+
+
+@contextmanager
+def export_folder(data: Path, name: str) -> Iterator[Path]:
+    """A folder for the exports of a push of `name`, which is removed after it, as is what a killed push left in it.
+
+    Raises:
+        LabelFileError: another run pushes this name, or the folder cannot be written.
+    """
+    folder = data / FOLDER / name
+    with writing(folder, AGAIN):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a")
+    with lock:
+        hold_open(lock, f"Another run pushes {name}. Run this again when it is done.")
+        try:
+            for leftover in folder.glob("*.duckdb"):
+                leftover.unlink()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                folder.parent.rmdir()
 
 
 def export(facts: ModelFacts | PairFacts, folder: Path, settings: Settings) -> Path:

@@ -3,7 +3,6 @@
 What is there already stays and is not sent again. Changes no library.
 """
 
-import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from neuronym.settings import Settings
 from worker.errors import LabelFileError
 from worker.hub.base_models import check_licence, find_origins
 from worker.hub.card import write_card
-from worker.hub.exports import SentFile, export, record_of
+from worker.hub.exports import SentFile, export, export_folder, record_of
 from worker.hub.facts import Contents, Terms, read_contents
 from worker.hub.progress import ReportTransfer
 from worker.hub.refusals import check_login, check_repository, hub_refusals
@@ -57,8 +56,8 @@ def push(name: str, settings: Settings, wishes: Wishes, report: ReportTransfer) 
     if before:
         _check_fits(before, contents, wishes)
     kept = _kept_records(before, contents) if before else {}
-    with tempfile.TemporaryDirectory(dir=settings.data, prefix=".pushing-") as folder:
-        exported = {one.file: export(one, Path(folder), settings) for one in contents.files if one.file not in kept}
+    with export_folder(settings.data, name) as folder:
+        exported = {one.file: export(one, folder, settings) for one in contents.files if one.file not in kept}
         records = [kept.get(one.file) or record_of(one, exported[one.file]) for one in contents.files]
         record = CardRecord(schema_revision=contents.schema, files=records)
         card = write_card(repository, contents, record, terms).encode()

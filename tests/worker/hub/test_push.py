@@ -1,5 +1,6 @@
 """`push`: what a repository holds afterwards, who may see it, and what is refused."""
 
+import fcntl
 import getpass
 import json
 import os
@@ -103,6 +104,17 @@ def test_a_pair_goes_with_its_models_and_names_no_machine_user_or_token(
     telling += [name for name in (getpass.getuser(), os.uname().nodename) if len(name) > 5]
     everything = {**files(hub), "messages": json.dumps(hub.datasets[HERE].messages).encode()}
     assert [(name, word) for name, content in everything.items() for word in telling if word.encode() in content] == []
+
+
+def test_two_pushes_of_a_name_do_not_meet_and_a_killed_one_leaves_nothing(hub: Hub, own_library: Path) -> None:
+    folder = own_library / ".pushing" / "base"
+    folder.mkdir(parents=True)
+    (folder / "base.duckdb").write_text("half")
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert_refused(command(own_library, "push", "base", "--to", HERE), "Another run pushes base.")
+    assert command(own_library, "push", "base", "--to", HERE).exit_code == 0
+    assert len(files(hub)["base.duckdb"]) > 1000 and not folder.parent.exists()
 
 
 def test_what_is_there_is_not_sent_again(hub: Hub, own_library: Path) -> None:
