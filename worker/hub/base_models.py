@@ -6,7 +6,7 @@ Labels are made of a model's weights, so they are never given out more openly th
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import HfApi
 from huggingface_hub import errors as hub
@@ -14,6 +14,7 @@ from huggingface_hub import errors as hub
 from worker.errors import LabelFileError
 from worker.hub.refusals import hub_refusals
 
+Access = Literal["open", "gated", "private", "not to be seen"]  # by who asks, of a model on the hub
 _PINNED = re.compile(r"([\w.-]+(?:/[\w.-]+)?)@([0-9a-f]{40})")  # a hub id and the commit that was mapped
 _LICENCE = re.compile(r"[\w.+-]{1,60}")
 
@@ -25,8 +26,7 @@ class BaseModel:
     id: str
     commit: str
     licence: str | None
-    gated: bool
-    private: bool
+    access: Access
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Origins:
         if self.elsewhere:
             return f"the hub does not say under which licence {' and '.join(map(repr, self.elsewhere))} is"
         for model in self.models:
-            if model.gated or model.private:
-                return f"{model.id} is {'gated' if model.gated else 'private'}"
+            if model.access in ("gated", "private"):
+                return f"{model.id} is {model.access}"
             if model.licence is None:
                 return f"the hub does not say under which licence {model.id} is"
         return None if self.licence else "its models have different licences"
@@ -89,7 +89,8 @@ def _base_model(id_: str, commit: str) -> BaseModel:
         try:
             info = HfApi().model_info(id_, revision=commit)
         except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError):
-            return BaseModel(id_, commit, None, gated=False, private=False)
+            return BaseModel(id_, commit, None, "not to be seen")
     licence = info.card_data.get("license") if info.card_data else None
     readable = isinstance(licence, str) and _LICENCE.fullmatch(licence) is not None
-    return BaseModel(id_, commit, licence if readable else None, bool(info.gated), bool(info.private))
+    access: Access = "gated" if info.gated else "private" if info.private else "open"
+    return BaseModel(id_, commit, licence if readable else None, access)

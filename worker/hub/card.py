@@ -95,6 +95,5 @@ def _trust(contents: Contents, terms: Terms) -> Iterator[str]:
 
 
 def _licence_line(model: BaseModel) -> str:
-    access = "gated" if model.gated else "private" if model.private else "open"
     licence = f"licence `{model.licence}`" if model.licence else "a licence that could not be read"
-    return f"`{model.id}` at `{model.commit}` is {access}, with {licence}. Its terms hold for what is made of it."
+    return f"`{model.id}` at `{model.commit}` is {model.access}, with {licence}. Its terms hold for what is made of it."

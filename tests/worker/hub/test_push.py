@@ -199,6 +199,9 @@ def test_labels_are_public_where_the_model_is_open_or_a_licence_is_said(hub: Hub
     assert command(library, "push", "base", "--public", "--to", "olga/b", "--license", "cc-by-4.0").exit_code == 0
     assert not hub.datasets["olga/b"].private and header(hub, "olga/b")["license"] == "cc-by-4.0"
     assert b"is gated, with licence `apache-2.0`" in files(hub, "olga/b")["README.md"]
+    del hub.models["org/base"]
+    assert command(library, "push", "base", "--to", "olga/c").exit_code == 0
+    assert b"is not to be seen, with a licence that could not be read" in files(hub, "olga/c")["README.md"]
 
 
 def test_a_folder_has_no_licence_and_is_named_by_its_last_part(hub: Hub, own_library: Path) -> None:
