@@ -25,6 +25,8 @@ COMMANDS = {
     "remove": "worker.cli.inventory",
     "export-file": "worker.cli.export_file",
     "add": "worker.cli.add",
+    "push": "worker.cli.push",
+    "pull": "worker.cli.pull",
     "upgrade": "worker.cli.upgrade",
 }
 

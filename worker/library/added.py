@@ -6,7 +6,7 @@ it was until that file is whole.
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from worker.library.holds import hold
 from worker.library.publish import NewFiles
 from worker.mapping.shards import writing
 
+NOWHERE: Mapping[str, str] = {}
 AGAIN = "Free some space and run the same command."
 
 
@@ -39,11 +40,12 @@ class Outcome:
     run: str
 
 
-def add_file(path: Path, settings: Settings, name: str | None = None) -> Outcome:
+def add_file(path: Path, settings: Settings, name: str | None = None, origin: Mapping[str, str] = NOWHERE) -> Outcome:
     """Take the model or pair of a file into the library.
 
     Args:
         name: what to call it; as in the file by default.
+        origin: more of where the file came from, to be recorded with its name and sha256: the repository and commit.
 
     Raises:
         ForeignFileError: the file is not what a label file of this version is.
@@ -53,7 +55,7 @@ def add_file(path: Path, settings: Settings, name: str | None = None) -> Outcome
     data = settings.data
     _check_file(path)
     check_data_folder(data)
-    origin = {"file": path.name.encode(errors="replace").decode(), "sha256": _sha256(path), "at": now()}
+    origin = {**origin, "file": path.name.encode(errors="replace").decode(), "sha256": _sha256(path), "at": now()}
     with ExitStack() as until_built:
         with read_foreign_file(path, settings.memory_limit) as connection, _readable():
             check_schema(connection)

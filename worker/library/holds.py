@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from neuronym.library import FileKind, library_folder
 from worker.errors import LabelFileError
@@ -35,6 +36,18 @@ def hold_catalogue(data: Path) -> Iterator[None]:
     with _lock_file(data, "catalogue").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def hold_open(file: IO[Any], refusal: str) -> None:
+    """Hold a file that is open, until it is closed.
+
+    Raises:
+        LabelFileError: another run holds it; `refusal` says so.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise LabelFileError(refusal) from error
 
 
 @contextmanager

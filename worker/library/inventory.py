@@ -31,7 +31,10 @@ class StoredModel:
         """The model in a line."""
         measured = ", ".join(sorted(self.published.measured - {"control"})) or "nothing measured"
         layers = name_layers(self.published.layers)
-        return f"{self.published.name}: {layers}, {measured}, {_size(self.bytes)}, from {self.published.source}"
+        added = self.published.settings.get("added", {})
+        pulled = f", pulled from {added['repository']}" if "repository" in added else ""
+        source = self.published.source
+        return f"{self.published.name}: {layers}, {measured}, {_size(self.bytes)}, from {source}{pulled}"
 
 
 @dataclass(frozen=True)

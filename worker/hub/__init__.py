@@ -1,0 +1,1 @@
+"""Label files in dataset repositories of a model hub: pushed with a card that tells what they are, and pulled."""
