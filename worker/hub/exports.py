@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from neuronym.library import Kind
+from neuronym.library import FileKind
 from neuronym.settings import Settings
 from worker.errors import LabelFileError
 from worker.hub.download import AGAIN
@@ -58,7 +58,7 @@ def export(facts: ModelFacts | PairFacts, folder: Path, settings: Settings) -> P
 
 def record_of(facts: ModelFacts | PairFacts, path: Path) -> FileRecord:
     """What the card's header says of an exported file."""
-    kind: Kind = "model" if isinstance(facts, ModelFacts) else "pair"
+    kind: FileKind = "model" if isinstance(facts, ModelFacts) else "pair"
     return FileRecord(file=facts.file, kind=kind, sha256=sha256(path), bytes=path.stat().st_size, run=facts.run)
 
 

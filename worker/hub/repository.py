@@ -13,7 +13,7 @@ from huggingface_hub import DatasetInfo, HfApi
 from huggingface_hub import errors as hub
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neuronym.library import Kind, is_name
+from neuronym.library import FileKind, is_name
 from worker.errors import LabelFileError
 from worker.hub.refusals import NOT_UNDERSTOOD, hub_refusals
 
@@ -30,7 +30,7 @@ class FileRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     file: str = Field(max_length=300)
-    kind: Kind
+    kind: FileKind
     sha256: Digest
     bytes: int = Field(ge=0)
     run: str = Field(max_length=300)
