@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     memory_limit: ByteSize = Field(
         ByteSize(2_000_000_000),
         ge=LEAST_MEMORY,
-        description="Memory DuckDB may use while a file is built; the app takes three tenths of it.",
+        description="Memory DuckDB may use while a file is built; the app takes a quarter of it.",
     )
 
     @field_validator("token", "worker_secret", mode="before")

@@ -17,7 +17,7 @@ from neuronym.settings import LEAST_MEMORY, Settings
 
 log = logging.getLogger(__name__)
 
-SHARE = 0.3  # of the memory that DuckDB may use: a build sorts, an app only reads, and keeps what it read
+SHARE = 0.25  # of the memory that DuckDB may use: a build sorts, an app only reads, and keeps what it read
 ATTEMPTS = 5  # to open a library whose files are replaced while it is opened
 
 Stamp = tuple[int, int, int]  # what changes whenever the catalogue is replaced
