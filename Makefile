@@ -39,10 +39,9 @@ map: setup ## Map the demo pair, measure all there is to measure, and publish it
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker map demo
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker effect
 
-run: setup ## Map the demo pair unless something is mapped, then serve on http://127.0.0.1:8000 and measure meanwhile.
+run: setup ## Serve on http://127.0.0.1:8000; meanwhile map the demo pair unless something is mapped, and measure.
 	@test -e $(DATA)/library/catalogue.json || test ! -e $(DATA)/current || $(BIN)/neuronym-worker upgrade --data $(DATA)
-	@test -e $(DATA)/library/catalogue.json || $(BIN)/neuronym-worker map demo --data $(DATA)
-	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym serve --measure
+	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym serve --map demo --measure
 
 $(VENV)/.dev-ready: $(VENV)/.ready frontend/package-lock.json
 	@$(PIP) --no-build-isolation --editable ".[worker,dev]"

@@ -9,6 +9,7 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddle
 from app import __version__, api, health, pages
 from app.export.formats import MEDIA_TYPES
 from app.labelfile.catalog import Catalog
+from app.labelfile.mapping_status import MappingStatus
 from app.pages import sign_in
 from app.steering.worker_client import WorkerClient
 from app.web import api_docs, auth, error_pages, etag
@@ -22,8 +23,12 @@ LEAST_COMPRESSED = 1000  # bytes; shorter answers are sent uncompressed
 UNCOMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES.values())  # events must not wait; an export is long
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Create the app. It opens the library on the first request that needs it."""
+def create_app(settings: Settings, mapping: MappingStatus | None = None) -> FastAPI:
+    """Create the app. It opens the library on the first request that needs it.
+
+    Args:
+        mapping: what is being mapped beside it, if anything.
+    """
     app = FastAPI(
         title="Neuronym",
         version=__version__,
@@ -34,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.catalog = Catalog(settings)
+    app.state.mapping = mapping or MappingStatus()
     app.state.worker = WorkerClient(settings.worker_url, bearer(settings.worker_secret))
     app.state.metrics = AppMetrics()
     error_pages.install(app)

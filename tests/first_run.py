@@ -1,9 +1,9 @@
 """What a newcomer does, on a machine that has nothing: `python tests/first_run.py`, which needs Python alone.
 
-A fresh environment with what `make setup` installs and nothing else; a part of the demo model is mapped, served,
-clamped over REST and on the page, measured, and looked at by the doctor. Then the wheel without torch, in a second
-environment, answers a search on the same label file. Downloads are the first and the last step but one, and their
-seconds are told apart.
+A fresh environment with what `make setup` installs and nothing else; a part of the demo model is served while it is
+mapped, as `make run` does it, clamped over REST and on the page, measured, and looked at by the doctor. Then the wheel
+without torch, in a second environment, answers a search on the same label file. Downloads are the first and the last
+step but one, and their seconds are told apart.
 """
 
 import json
@@ -74,25 +74,25 @@ def install(machine: Machine) -> None:
         raise Broken(f"not in lock.txt: {', '.join(sorted(stray))}")
 
 
-def map_a_part(machine: Machine) -> None:
-    """One model of the demo, one view, two layers."""
-    part = ["--views", "down", "--layers", f"{LAYER - 1}-{LAYER}"]
-    machine.run("neuronym-worker", "map", MODEL, *part, venv=machine.venv)
-
-
 def serve(machine: Machine) -> None:
-    """The page at once, and a worker that is ready, or says what is wrong."""
+    """At once what is being mapped; then the page, and a worker that is ready, or says what is wrong."""
     deadline = time.monotonic() + PATIENCE
+    if "mapping" not in machine.ask("/healthz"):
+        raise Broken("nothing says what is being mapped")
+    while not is_ready(machine, deadline):
+        time.sleep(0.5)
     if "<title>" not in machine.ask("/"):
         raise Broken("the start page is no page")
-    while True:
-        try:
-            machine.ask("/readyz")
-            return
-        except Broken as error:
-            if "cannot be loaded" in str(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(0.5)
+
+
+def is_ready(machine: Machine, deadline: float) -> bool:
+    """Whether all is mapped and a clamp would run. Broken: it never will."""
+    try:
+        return json.loads(machine.ask("/readyz"))["mapping"] is None
+    except Broken as error:
+        if "cannot be loaded" in str(error) or "stopped" in str(error) or time.monotonic() > deadline:
+            raise
+        return False
 
 
 def ask_the_doctor(machine: Machine) -> None:
@@ -156,9 +156,10 @@ def search_without_torch(machine: Machine) -> None:
 
 @contextmanager
 def serving(machine: Machine) -> Iterator[None]:
-    """`neuronym serve` while inside."""
+    """`neuronym serve` while inside, which maps one view of two layers of one model of the demo."""
     environment = os.environ | {"NEURONYM_DATA": str(machine.folder / "data")}
-    command = [str(machine.venv / "bin" / "neuronym"), "serve", "--port", "0"]
+    part = f"{MODEL} --views down --layers {LAYER - 1}-{LAYER}"
+    command = [str(machine.venv / "bin" / "neuronym"), "serve", "--port", "0", "--map", part]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         machine.address = process.stdout.readline().strip().rpartition(" ")[2]
@@ -168,7 +169,7 @@ def serving(machine: Machine) -> Iterator[None]:
             process.terminate()
 
 
-STEPS: list[Callable[[Machine], None]] = [install, map_a_part]
+STEPS: list[Callable[[Machine], None]] = [install]
 SERVED: list[Callable[[Machine], None]] = [serve, ask_the_doctor, clamp_over_rest, clamp_on_the_page, measure]
 ALONE: list[Callable[[Machine], None]] = [install_the_wheel, search_without_torch]
 DOWNLOADS = {install, install_the_wheel}

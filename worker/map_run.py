@@ -1,8 +1,12 @@
-"""A whole mapping run: open every model, map the layers that are missing, publish a label file of each."""
+"""A whole mapping run: open every model, map the layers that are missing, publish a label file of each.
+
+All of them at the end, in one step; or, where people wait for the first names, each as soon as it is there.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from neuronym.contract import BuildingBegun, MappingStepBegun, Published
 from neuronym.settings import Settings
 from worker.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from worker.checkpoints.sources import slug
@@ -10,29 +14,36 @@ from worker.errors import CheckpointError, LabelFileError
 from worker.library.data_folder import check_data_folder
 from worker.library.holds import hold
 from worker.machine.memory import return_memory
-from worker.mapping.mapping import Engine, LocalEngine, MappedModel, Progress, map_model
+from worker.mapping.mapping import Engine, LocalEngine, MappedModel, map_model
 from worker.mapping.pairs import MappedPair, check_comparable, measure_drift
-from worker.mapping.progress import BUILDING, ReportProgress, TellLine
+from worker.mapping.plan import Step, describe_plan, plan_steps
+from worker.mapping.progress import BUILDING, ReportProgress, TellLine, TellProgram
 from worker.mapping.recipe import MapRecipe
 from worker.mapping.shards import ShardFolder
 
 NamedCheckpoint = tuple[str, Checkpoint]
 
 
-def _ignore(_: Progress) -> None:
+def _ignore(_: object) -> None:
     return None
 
 
 @dataclass(frozen=True)
 class MapRun:
-    """Map models under one recipe into the data folder of the settings."""
+    """Map models under one recipe into the data folder of the settings.
+
+    With `early`, what is mapped is published after each step of the plan; a pair is always made of whole models.
+    `tell` has sentences for people, `announce` the same for a program.
+    """
 
     settings: Settings
     recipe: MapRecipe = field(default_factory=MapRecipe)
     resume: bool = True
     report: ReportProgress = _ignore
     engine: Engine = field(default_factory=LocalEngine)
-    tell: TellLine = lambda _: None
+    tell: TellLine = _ignore
+    early: bool = False
+    announce: TellProgram = _ignore
 
     def map(self, specs: Sequence[str], names: Sequence[str] = ()) -> str:
         """Map the models that `specs` name and publish them together; return the library's run id.
@@ -68,7 +79,8 @@ class MapRun:
 
         self._check_mappable([before, after])
         check_pair(self.settings.data, pair_name, before[0], after[0])
-        mapped = self._map_missing([after, before])  # the first model is the one that pages and clamps start with
+        # The first model is the one that pages and clamps start with.
+        mapped = self._map_missing([after, before], pair_name)
         identity = {"base": before[1].source_hash, "instruct": after[1].source_hash, **self.recipe.layer_record()}
         shards = ShardFolder(self.settings.data, f"{pair_name}.pair", identity)
         shards.open(self.resume)
@@ -115,32 +127,53 @@ class MapRun:
             return read_library(self.settings.data).run
         return_memory()
         self.tell(BUILDING)
+        self.announce(BuildingBegun(building=mapped[-1].name if mapped else pairs[-1].name))
         return publish(Additions(mapped, pairs), self.settings)
 
-    def _map_missing(self, opened: Sequence[NamedCheckpoint]) -> list[MappedModel]:
-        """Map the models that the library does not have under this recipe; all of them where nothing is resumed."""
-        from worker.library.admission import is_mapped  # only here: mapping has no use for DuckDB
+    def _map_missing(self, opened: Sequence[NamedCheckpoint], pair: str | None = None) -> list[MappedModel]:
+        """Map the models that the library does not have under this recipe; all of them where nothing is resumed.
 
-        mapped = []
+        Returns:
+            those that are not published yet.
+        """
+        from worker.library.admission import is_mapped  # only here: mapping has no use for DuckDB
+        from worker.library.published import published_models
+
+        missing = []
         for name, checkpoint in opened:
             if self.resume and is_mapped(self.settings.data, name, checkpoint, self.recipe):
                 self.tell(f"{name} is mapped already. --fresh maps it again.")
             else:
-                mapped.append(self._map(name, checkpoint))
+                missing.append((name, checkpoint))
+        known = {model.name: model.views for model in published_models(self.settings.data)} if self.early else {}
+        steps = plan_steps(missing, self.recipe, self.early, known)
+        self.announce(describe_plan(steps, pair))
+        return self._take(steps)
+
+    def _take(self, steps: Sequence[Step]) -> list[MappedModel]:
+        """Map step by step; with `early`, publish after each but the last. Returns what is not published yet."""
+        mapped: list[MappedModel] = []
+        seconds: dict[str, float] = {}
+        for place, step in enumerate(steps):
+            self.announce(MappingStepBegun(step=place))
+            model = self._map(step, self.resume or step.name in seconds)
+            seconds[step.name] = seconds.get(step.name, 0.0) + model.seconds
+            mapped.append(replace(model, seconds=seconds[step.name]))
+            if self.early and place < len(steps) - 1:
+                self.announce(Published(published=self._publish(mapped)))
+                mapped = []
         return mapped
 
-    def _map(self, name: str, checkpoint: Checkpoint) -> MappedModel:
+    def _map(self, step: Step, resume: bool) -> MappedModel:
+        checkpoint, shards = step.checkpoint, self._shards(step.name, step.checkpoint)
         vocabulary = checkpoint.vocabulary
-        recipe = self.recipe.fitted_to(checkpoint)
-        shards = self._shards(name, checkpoint)
-        return map_model(name, checkpoint, vocabulary, recipe, shards, self.engine, self.resume, self.report)
+        return map_model(step.name, checkpoint, vocabulary, step.recipe, shards, self.engine, resume, self.report)
 
     def _shards(self, name: str, checkpoint: Checkpoint) -> ShardFolder:
-        recipe = self.recipe.fitted_to(checkpoint)
         identity = {
             "source": checkpoint.source_hash,
             "tokenizer": checkpoint.vocabulary.hash,
-            **recipe.layer_record(),
+            **self.recipe.shard_record(),
         }
         return ShardFolder(self.settings.data, name, identity, checkpoint.source.portable)
 

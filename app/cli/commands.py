@@ -50,11 +50,17 @@ def main() -> None:
 @click.option(
     "--measure", is_flag=True, help="Meanwhile measure the models that are not measured yet, at low priority."
 )
-def serve(host: str | None, port: str | None, open_browser: bool, measure: bool) -> None:
+@click.option(
+    "--map",
+    "first",
+    metavar="'MODEL [OPTIONS]'",
+    help="If nothing is mapped yet, map this meanwhile; as `neuronym-worker map` takes it, such as demo.",
+)
+def serve(host: str | None, port: str | None, open_browser: bool, measure: bool, first: str | None) -> None:
     """Serve the pages and the API, with a worker beside them unless NEURONYM_WORKER_URL names one."""
     from app.cli.serve import serve as run
 
-    run(Settings(**_drop_unset(host=host, port=port)), open_browser, measure)
+    run(Settings(**_drop_unset(host=host, port=port)), open_browser, measure, first)
 
 
 def _filter_options(command: Callable[..., None]) -> Callable[..., None]:

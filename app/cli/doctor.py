@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from app import __version__
 from app.errors import Problem
+from app.health import Alive, MappingReport
 from app.labelfile.catalog import Catalog
 from app.web.static import HTMX, HTMX_FILES
 from neuronym.access import bearer
@@ -42,7 +43,10 @@ class DoctorReport(BaseModel):
 
 def examine(settings: Settings) -> DoctorReport:
     """Make all checks."""
-    checks = [*_check_packages(), _check_pages(), *_check_data(settings), _check_service(settings)]
+    mapping = _mapping_beside(_app_address(settings))
+    waiting = mapping is not None and mapping.state == "running"  # what is not there yet is on its way
+    data, service = _check_data(settings, waiting), _check_service(settings, waiting)
+    checks = [*_check_packages(), _check_pages(), *data, *_check_mapping(mapping), service]
     return DoctorReport(ok=all(check.state != "wrong" for check in checks), checks=checks)
 
 
@@ -75,9 +79,26 @@ def _check_pages() -> Check:
     return Check(name="pages", state="ok", says=f"htmx at {HTMX}")
 
 
-def _check_data(settings: Settings) -> Iterator[Check]:
+def _app_address(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.port}"
+
+
+def _mapping_beside(address: str) -> MappingReport | None:
+    """What the app at an address says is being mapped beside it; None if nothing is, or no app answers."""
+    try:
+        return Alive.model_validate_json(_get(f"{address}/healthz").content).mapping
+    except (httpx2.HTTPError, ValidationError):
+        return None
+
+
+def _check_mapping(mapping: MappingReport | None) -> Iterator[Check]:
+    if mapping:
+        yield Check(name="mapping", state="note" if mapping.state == "running" else "wrong", says=mapping.says)
+
+
+def _check_data(settings: Settings, waiting: bool) -> Iterator[Check]:
     data = settings.data.absolute()
-    yield _check_library(settings)
+    yield _check_library(settings, waiting)
     free = shutil.disk_usage(_nearest_folder(data)).free
     room = f"{free / 1e9:.1f} GB free at {data}"
     if free < ROOM:
@@ -91,12 +112,12 @@ def _nearest_folder(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def _check_library(settings: Settings) -> Check:
+def _check_library(settings: Settings, waiting: bool) -> Check:
     catalog = Catalog(settings)
     try:
         labels = catalog.current()
     except Problem as problem:
-        return Check(name="library", state="wrong", says=str(problem))
+        return Check(name="library", state="note" if waiting else "wrong", says=str(problem))
     finally:
         catalog.close()
     if labels.unreadable:
@@ -111,12 +132,12 @@ def _size(model: ModelSummary) -> str:
     return f"{model.layers} x {model.neurons} neurons{part}"
 
 
-def _check_service(settings: Settings) -> Check:
+def _check_service(settings: Settings, waiting: bool) -> Check:
     """Check the worker that the settings name, or else the app on the settings' port, which starts a worker."""
     return (
         _check_worker(settings.worker_url, bearer(settings.worker_secret))
         if settings.worker_url
-        else _check_app(f"http://{settings.host}:{settings.port}")
+        else _check_app(_app_address(settings), waiting)
     )
 
 
@@ -135,7 +156,7 @@ def _check_worker(url: str, headers: Mapping[str, str]) -> Check:
     return Check(name="worker", state="ok", says=says)
 
 
-def _check_app(url: str) -> Check:
+def _check_app(url: str, waiting: bool) -> Check:
     try:
         response = _get(f"{url}/readyz")
     except httpx2.HTTPError:
@@ -146,7 +167,7 @@ def _check_app(url: str) -> Check:
         says = ErrorAnswer.model_validate_json(response.content).error
     except ValidationError:
         says = f"something else listens at {url}. Give another port with NEURONYM_PORT."
-    return Check(name="worker", state="wrong", says=says)
+    return Check(name="worker", state="note" if waiting else "wrong", says=says)
 
 
 def _refusal_sentence(response: httpx2.Response) -> str:

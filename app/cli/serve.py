@@ -1,11 +1,10 @@
-"""`neuronym serve`: runs the app on a port, and a worker process beside it unless the settings name a worker.
+"""`neuronym serve`: runs the app on a port, and processes beside it (`app.cli.processes`).
 
-The worker takes seconds to load, so it is started once the app answers.
+They take seconds to load, so they are started once the app answers.
 """
 
 import errno
 import logging
-import secrets
 import signal
 import socket
 import sys
@@ -15,18 +14,21 @@ from typing import NoReturn
 
 import click
 import uvicorn
-from pydantic import SecretStr
 
-from app.cli.supervisor import Supervisor, free_port, measure_command, worker_command
+from app.cli.first_mapping import FirstMapping
+from app.cli.processes import Processes
 from app.main import create_app
-from neuronym.access import exposure_refusal, reveal
+from neuronym.access import exposure_refusal
 from neuronym.settings import Settings
 
 GRACE = 5  # seconds for running requests to end when the app is stopped
 
 
-def serve(settings: Settings, open_browser: bool = False, measure: bool = False) -> None:
+def serve(settings: Settings, open_browser: bool = False, measure: bool = False, first: str | None = None) -> None:
     """Serve until a signal stops the app; with `measure`, measure the mapped models meanwhile.
+
+    Args:
+        first: what to map, meanwhile too, where nothing is mapped yet.
 
     Raises:
         ClickException: the port cannot be used, or others could reach the app and no token is set.
@@ -37,48 +39,29 @@ def serve(settings: Settings, open_browser: bool = False, measure: bool = False)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _exit)  # uvicorn ends first, then hands the signal on to us
-    processes: list[Supervisor] = []
-    if settings.worker_url is None:
-        port, secret = free_port(), SecretStr(secrets.token_urlsafe())
-        settings = settings.model_copy(update={"worker_url": f"http://127.0.0.1:{port}", "worker_secret": secret})
-        processes.append(Supervisor(worker_command(port), environment=_worker_environment(settings)))
-    if measure:
-        processes.append(Supervisor(measure_command(), once=True, environment=_worker_environment(settings)))
+    processes = Processes(settings, measure, FirstMapping(settings.data, first) if first else None)
 
     def announce() -> None:
         address = _address(settings.host, listener)
         click.echo(f"Neuronym is at {address}")
-        for process in processes:
-            process.start()
+        processes.start()
         if open_browser:
             webbrowser.open(address)
 
     try:
-        _Server(settings, announce).run(sockets=[listener])
+        _Server(processes, announce).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
     finally:
-        for process in processes:
-            process.stop()
-
-
-def _worker_environment(settings: Settings) -> dict[str, str]:
-    """The environment variables that tell processes beside the app how to reach the worker.
-
-    Not on their command line, where others on the machine could read the secret.
-    """
-    return {
-        "NEURONYM_WORKER_URL": settings.worker_url or "",
-        "NEURONYM_WORKER_SECRET": reveal(settings.worker_secret) or "",
-    }
+        processes.stop()
 
 
 class _Server(uvicorn.Server):
     """A uvicorn server that calls `on_started` once it accepts requests."""
 
-    def __init__(self, settings: Settings, on_started: Callable[[], None]) -> None:
+    def __init__(self, processes: Processes, on_started: Callable[[], None]) -> None:
         config = uvicorn.Config(
-            create_app(settings),
+            create_app(processes.settings, processes.mapping),
             log_config=None,
             log_level="warning",
             access_log=False,

@@ -17,6 +17,7 @@ from starlette.templating import Jinja2Templates
 
 from app import __version__
 from app.html import text, urls
+from app.labelfile.mapping_status import mapping_of
 from neuronym.label_tables import outcome
 from neuronym.settings import ROOT
 
@@ -100,7 +101,7 @@ def page(
     headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     """Respond with the page, or with `block` alone to htmx. `twin` is the address of the same answer as JSON."""
-    values = {"request": request, "twin": twin, **context.values()}
+    values = {"request": request, "twin": twin, "mapping": mapping_of(request), **context.values()}
     response_headers = {"Vary": VARY}
     if twin:
         response_headers["Link"] = f'<{twin}>; rel="alternate"; type="application/json"'

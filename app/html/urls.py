@@ -26,6 +26,8 @@ PLAYGROUND = "/playground"
 METHOD = "/method"
 DOCS = "/docs"
 SIGN_IN = "/sign-in"
+MAPPING = "/mapping"
+NOTHING = "nothing"  # what a page has seen that waits for the first names
 READABLE = ":,?/"  # characters a query may hold unescaped
 TRUSTED_FIRST = {"sort": "trust"}  # how pages sort a search by default; the API sorts by z
 LONGEST = 6_000  # characters; every browser, proxy and chat window carries an address as long
@@ -55,6 +57,11 @@ def question_address(path: str, question: Question, **changes: Any) -> str:
 def sign_in(then: str | None = None) -> str:
     """The sign-in page, which leads on to `then` unless that address is too long to be carried."""
     return with_query(SIGN_IN, {"then": then if len(then or "") < LONGEST else None})
+
+
+def mapping(seen: str, said: bool = False) -> str:
+    """What is being mapped, for a page that shows the library in the state `seen`."""
+    return with_query(MAPPING, {"seen": seen, "said": said or None})
 
 
 def search(text: str = "", **parameters: Any) -> str:

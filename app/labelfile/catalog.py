@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from app.labelfile.database import QUERY_SECONDS
 from app.labelfile.deadline import Deadline
 from app.labelfile.library import MEND, Library, NoLabelFile
+from app.labelfile.mapping_status import mapping_of
 from neuronym.library import Catalogue, LibraryError, catalogue_file, read_catalogue
 from neuronym.settings import LEAST_MEMORY, Settings
 
@@ -105,10 +106,21 @@ class Catalog:
         log.info("run %s of the library is served", newer.run)
 
 
+class BeingMapped(NoLabelFile):
+    """No model is mapped yet, and the first is being mapped."""
+
+
 def served_library(request: Request) -> Library:
     """Return the library to answer a request from; raise NoLabelFile when there is none."""
     catalog: Catalog = request.app.state.catalog
-    return catalog.current()
+    try:
+        return catalog.current()
+    except NoLabelFile as refusal:
+        mapping = mapping_of(request)
+        if mapping is None:
+            raise
+        kind = NoLabelFile if mapping.failed else BeingMapped
+        raise kind("No model is mapped yet.", mapping.now) from refusal
 
 
 Labels = Annotated[Library, Depends(served_library)]

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from app.pages import compare, home, layer, method, models, neuron, search, tokens
+from app.pages import compare, home, layer, mapping, method, models, neuron, search, tokens
 from app.pages.playground import routes as playground
 
 router = APIRouter()
-for part in (home, layer, tokens, search, neuron, compare, models, method, playground):
+for part in (home, mapping, layer, tokens, search, neuron, compare, models, method, playground):
     router.include_router(part.router)

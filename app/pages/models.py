@@ -64,9 +64,8 @@ def models_page(request: Request, labels: Labels) -> Response:
     """The mapped models, and where they come from."""
     answer = models(labels)
     twin = urls.twin(urls.MODELS)
-    parameters = {
-        summary.name: layer_link_parameters(labels.holdings.first_shown(summary.name)) for summary in answer.models
-    }
+    first = labels.holdings.first_shown
+    parameters = {summary.name: layer_link_parameters(first(summary.name), summary) for summary in answer.models}
     unreadable = [name for _, name in labels.unreadable]
     context = ModelsPage(run=answer.run, answer=answer, layer_asked=parameters, unreadable=unreadable)
     return page(request, context, twin=twin)
@@ -90,7 +89,7 @@ def model_page(
         run=answer.run,
         model=answer,
         failed=failed,
-        layer_asked=layer_link_parameters(first),
+        layer_asked=layer_link_parameters(first, answer),
         control=control,
         effect=effect,
         order=[(view, lens) for lens in lenses for view in VIEW_ORDER if view in answer.views],

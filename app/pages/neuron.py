@@ -95,7 +95,7 @@ def neuron_page(request: Request, labels: Labels, model: str, number: int, index
         names=names,
         name=names[0 if first else -1][1] if names else "",
         naming=naming,
-        layer_asked=layer_link_parameters(first),
+        layer_asked=layer_link_parameters(first, summary),
         meanings=meanings(labels.holdings.measurements[model].control),
         trial=_clamp_lookup(answer, summary.vocab),
         tried=clamped_ends(answer, lenses[0], summary.vocab) if lenses else [],

@@ -7,7 +7,7 @@ more than the top ones, the neuron is named *against* them. Knows labels; knows 
 from typing import NamedTuple
 
 from app.html.text import name
-from neuronym.contract import FirstShown, LabelAnswer, Lens, NeuronAnswer, ScoredToken, Side, View
+from neuronym.contract import FirstShown, LabelAnswer, Lens, ModelSummary, NeuronAnswer, ScoredToken, Side, View
 
 VIEW_ORDER = (View.gate, View.up, View.down)  # in the order of the computation
 LENSES = (Lens.cosine, Lens.logit)  # in the order they are shown
@@ -50,16 +50,20 @@ def lens_order(first: FirstShown | None) -> tuple[Lens, ...]:
     return (first.lens, *(lens for lens in LENSES if lens is not first.lens)) if first else LENSES
 
 
-def layer_link_parameters(first: FirstShown | None) -> dict[str, str]:
+def layer_link_parameters(first: FirstShown | None, model: ModelSummary) -> dict[str, str]:
     """Query parameters of links to a layer: the view and lens whose labels hold most often, trusted first.
 
-    Empty where it is not known which labels hold most often.
+    Where it is not known which labels hold most often, a view and lens that the model has.
     """
-    if first is None:
-        return {}
     default = {"view": View.up, "lens": Lens.cosine}  # of `LayerQuery`; an address leaves defaults out
-    parameters = {"view": first.view, "lens": first.lens}
-    return {name: value.value for name, value in parameters.items() if value is not default[name]} | {"sort": "trust"}
+    if first:
+        view, lens = first.view, first.lens
+    else:
+        view = View.up if View.up in model.views else model.views[0]
+        lens = Lens.cosine if Lens.cosine in model.lenses else model.lenses[0]
+    parameters = {"view": view, "lens": lens}
+    asked = {name: value.value for name, value in parameters.items() if value is not default[name]}
+    return asked | {"sort": "trust"} if first else asked
 
 
 def _first_label(lenses: dict[Lens, LabelAnswer], first: FirstShown | None) -> LabelAnswer:

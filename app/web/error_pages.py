@@ -12,6 +12,9 @@ from starlette.exceptions import HTTPException
 
 from app.errors import Problem, Unprocessable, clip
 from app.html.templates import Page, page
+from app.labelfile.catalog import BeingMapped
+from app.labelfile.mapping_status import Mapping, mapping_of
+from app.web import auth
 from app.web.middleware import SECURITY_HEADERS
 from neuronym.contract import ErrorAnswer
 from neuronym.http import CLIENT_GONE, ClientGone, sentences
@@ -25,11 +28,16 @@ _BROKEN_HEADERS = {**SECURITY_HEADERS, "Connection": "close"}
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorPage(Page):
-    """The fields of an error page; `then` is the address to return to after signing in."""
+    """The fields of an error page; `then` is the address to return to after signing in.
+
+    `mapping` is what is being mapped, for those who may know; `awaited` says that what was asked for waits for it.
+    """
 
     template = "error.html"
     answer: ErrorAnswer
     then: str | None
+    mapping: Mapping | None
+    awaited: bool
 
 
 def install(app: FastAPI) -> None:
@@ -61,7 +69,13 @@ def refuse(request: Request, problem: Problem) -> Response:
     answer = problem.answer()
     if request.url.path.startswith(FOR_PROGRAMS):
         return JSONResponse(answer.model_dump(), problem.status, problem.headers)
-    context = ErrorPage(answer=answer, then=_return_address(request))
+    may_read = not request.app.state.settings.private or auth.permits(request)
+    context = ErrorPage(
+        answer=answer,
+        then=_return_address(request),
+        mapping=mapping_of(request) if may_read else None,
+        awaited=isinstance(problem, BeingMapped),
+    )
     return page(request, context, block="notice", status=problem.status, headers=problem.headers)
 
 

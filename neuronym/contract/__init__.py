@@ -49,6 +49,16 @@ from neuronym.contract.labels import (
     TokensAnswer,
 )
 from neuronym.contract.layers import mapped_layers, name_layers
+from neuronym.contract.mapping import (
+    BuildingBegun,
+    LayersMapped,
+    MappingFailed,
+    MappingLine,
+    MappingPlan,
+    MappingStep,
+    MappingStepBegun,
+    Published,
+)
 from neuronym.contract.measurements import (
     ActivityMeasurement,
     ControlMeasurement,
@@ -92,6 +102,7 @@ __all__ = [
     "ActivityMeasurement",
     "Agreement",
     "Answer",
+    "BuildingBegun",
     "ChangedAnswer",
     "ChangedNeuron",
     "Clamp",
@@ -130,7 +141,13 @@ __all__ = [
     "LayerAnswer",
     "LayerNeuron",
     "LayerThreshold",
+    "LayersMapped",
     "Lens",
+    "MappingFailed",
+    "MappingLine",
+    "MappingPlan",
+    "MappingStep",
+    "MappingStepBegun",
     "Measurements",
     "Message",
     "Mode",
@@ -142,6 +159,7 @@ __all__ = [
     "NeuronRef",
     "PairAnswer",
     "PairRole",
+    "Published",
     "PublishedAgreement",
     "RankedToken",
     "Role",

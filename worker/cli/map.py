@@ -1,7 +1,6 @@
 """`neuronym-worker map`: map models. Errors are reported in one sentence, never as a traceback."""
 
 import importlib.util
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TypeVar, get_args
 import click
 import torch
 
-from neuronym.contract import Lens, View
+from neuronym.contract import Lens, MappingFailed, Published, View
 from neuronym.library import library_folder
 from neuronym.settings import Settings
 from worker.checkpoints.sources import DEMO
@@ -22,7 +21,7 @@ from worker.machine.device import mapping_device
 from worker.map_run import MapRun
 from worker.mapping.mapping import Engine, LocalEngine
 from worker.mapping.pairs import DEMO_PAIR, KNOWN_PAIRS
-from worker.mapping.progress import reporter, teller
+from worker.mapping.progress import announcer, reporter, teller
 from worker.mapping.recipe import MapRecipe
 
 
@@ -52,6 +51,11 @@ from worker.mapping.recipe import MapRecipe
 @click.option("--ray-address", help="The Ray cluster [RAY_ADDRESS, else one of this machine alone].")
 @layers_option("Map these layers only; mapping the rest later goes on from them.")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Keep what is mapped, or begin anew.")
+@click.option(
+    "--publish-early",
+    is_flag=True,
+    help="Publish as it comes: one view of the first model, the model, the next; else all at the end.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the library [NEURONYM_DATA, ./data].")
 @click.option("--json", "as_json", is_flag=True, help="Progress as JSON lines on standard output.")
 def map_command(
@@ -68,6 +72,7 @@ def map_command(
     ray_address: str | None,
     layers: range | None,
     resume: bool,
+    publish_early: bool,
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -94,16 +99,21 @@ def map_command(
         )
     try:
         with _open_engine(engine, ray_address, settings.device) as opened:
-            mapping = MapRun(settings, recipe, resume, reporter(as_json), opened, teller(as_json))
+            announce = announcer(as_json and publish_early)
+            mapping = MapRun(
+                settings, recipe, resume, reporter(as_json), opened, teller(as_json), publish_early, announce
+            )
             if len(requested.models) == 2:
                 run = mapping.map_pair(*requested.models, names=names, pair=requested.pair, note=requested.note or "")
             else:
                 run = mapping.map(requested.models, names)
     except (CheckpointError, EngineError, LabelFileError) as error:
+        announcer(as_json)(MappingFailed(failed=str(error)))
         raise click.ClickException(str(error)) from error
-    click.echo(
-        json.dumps({"published": run}) if as_json else f"Published in {library_folder(settings.data)} (run {run})"
-    )
+    if as_json:
+        announcer(as_json)(Published(published=run))
+    else:
+        click.echo(f"Published in {library_folder(settings.data)} (run {run})")
 
 
 @contextmanager

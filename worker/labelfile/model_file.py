@@ -21,6 +21,7 @@ from worker.labelfile.label_file import BEFORE, now, read_file, write_file
 from worker.labelfile.rows import insert_rows, shard_rows, token_rows_with_place
 from worker.labelfile.search_rows import insert_search_rows
 from worker.mapping.mapping import MappedModel
+from worker.mapping.noise_level import TABLE as CONTROL
 from worker.mapping.noise_level import noise_level
 from worker.mapping.shards import ShardFolder
 
@@ -60,23 +61,26 @@ class ModelContents:
 def mapped_contents(model: MappedModel, run: str, before: Path | None) -> ModelContents:
     """The contents of a model just mapped; its measurements are kept from the file of before, as its weights are.
 
-    The effect is not kept where other layers are mapped now: it was measured on a part. The activity covers all layers.
+    The effect is not kept where other layers or views are mapped now: it was measured on a part. The activity covers
+    all layers.
 
     Raises:
         LabelFileError: a shard is missing, or the file of before cannot be read.
     """
     vocabulary = model.vocabulary
-    shards = {table: model.shards.shards(table, model.layers) for table in ("label", "neighbour")}
-    rows = {table: shard_rows(_not_empty(table, files)) for table, files in shards.items()}
+    tables = ("label", "neighbour")
+    rows = {table: shard_rows(_not_empty(table, model.shard_files(table))) for table in tables}
     rows["token"] = shard_rows(model.shards.shards("token"))
     measurements: dict[str, Row] = {}
     if before is not None:
         earlier = stored_contents(before)
-        grown = mapped_layers(json.loads(earlier.model["settings"]), earlier.model["layers"]) != model.layers
-        kept = {"activity"} if grown else {"activity", "effect"}
+        settings = json.loads(earlier.model["settings"])
+        same_layers = mapped_layers(settings, earlier.model["layers"]) == model.layers
+        same_views = set(settings["views"]) == set(model.recipe.views)
+        kept = {"activity", "effect"} if same_layers and same_views else {"activity"}
         rows |= {table: earlier.rows[table] for table in kept}
         measurements = {kind: row for kind, row in earlier.measurements.items() if kind in kept}
-    control = noise_level(model.shards, model.layers)
+    control = noise_level(model.shard_files(CONTROL))
     measurements["control"] = _measurement("control", control.settings, control.result, control.seconds)
     return ModelContents(
         model={**model.record(), "tokenizer": vocabulary.hash, "mapped_in": run},

@@ -38,7 +38,7 @@ class Additions:
     def shards(self) -> list[ShardFolder]:
         """The shards not needed after publishing: all but those of parts of models, which mapping the rest needs."""
         finished: list[MappedModel | MappedPair | MeasuredTable] = [
-            *(model for model in self.models if not model.recipe.layers),
+            *(model for model in self.models if not model.is_part),
             *(pair for pair in self.pairs if not pair.part),
             *self.measured,
         ]

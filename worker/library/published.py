@@ -13,7 +13,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from neuronym.contract import Side, Site, mapped_layers
+from neuronym.contract import Side, Site, View, mapped_layers
 from neuronym.label_tables import LABELS, QUANTILES, activity, label, label_place, measurement, model, pair
 from neuronym.library import label_file
 from worker.labelfile.label_file import read_file
@@ -36,6 +36,11 @@ class PublishedModel:
     mapped_in: str
     layers: range
     measured: frozenset[str]
+
+    @property
+    def views(self) -> list[View]:
+        """The views that are mapped."""
+        return [View(view) for view in self.settings["views"]]
 
 
 def published_models(data: Path) -> list[PublishedModel]:

@@ -24,14 +24,14 @@ from worker.mapping.noise_level import TABLE as CONTROL
 from worker.mapping.noise_level import Figures, figures_shard, layer_figures
 from worker.mapping.prefetch import copy_to, prefetch
 from worker.mapping.recipe import MapRecipe
-from worker.mapping.shards import encode_shard
+from worker.mapping.shards import encode_shard, view_table
 
 SAMPLE = 256  # rows on which the decoder compares its products
 
 
 @dataclass(frozen=True)
 class LayerShards:
-    """A layer's shards by table, in the order of writing: the label shard, the last, marks the layer as done."""
+    """A layer's shards by table and view, in the order of writing: a view's label shard, its last, marks it as done."""
 
     layer: int
     tables: Mapping[str, bytes] = field(repr=False)
@@ -65,28 +65,35 @@ class LayerMapper:
         views = self._recipe.views
         rows = prefetch(self._read, [(layer, view) for layer in layers for view in views])
         for layer in layers:
-            tables = _LayerTables(layer)
+            tables: dict[str, bytes] = {}
             for view in views:
-                self._map_view(tables, view, next(rows))
-            yield tables.shards(self._device, self._decoder.precision)
+                tables |= self._map_view(layer, view, next(rows))
+            yield LayerShards(layer, tables)
 
     def _read(self, place: tuple[int, View]) -> Tensor:
         layer, view = place
         return copy_to(self._checkpoint.rows(view, layer), self._device)  # (neurons, width)
 
-    def _map_view(self, tables: "_LayerTables", view: View, rows: Tensor) -> None:
+    def _map_view(self, layer: int, view: View, rows: Tensor) -> dict[str, bytes]:
+        """The shards of one view of a layer, from its rows `(neurons, width)`."""
         recipe, norm = self._recipe, torch.linalg.vector_norm(rows, dim=1)
         decoded, outcome = self._decoder.decode(rows, recipe.top_k, recipe.bottom_k)
         started = time.monotonic()
-        thresholds = self._thresholds(rows, seed=tables.layer * len(View) + code(view))
-        tables.seconds_of_control += time.monotonic() - started
+        thresholds = self._thresholds(rows, seed=layer * len(View) + code(view))
+        seconds_of_control = time.monotonic() - started
+        labels: list[pa.Table] = []
+        figures: list[Figures] = []
         for lens in recipe.lenses:
             strength = thresholds[lens].strength(reach(decoded[lens]).furthest)
             odd = odd_share(decoded[lens].top.ids, self._odd_tokens)
-            tables.labels.append(label_rows(tables.layer, view, lens, norm, decoded[lens], strength, odd))
-            tables.figures.append(layer_figures(tables.layer, view, lens, thresholds[lens], strength))
-        tables.neighbours.append(neighbour_rows(tables.layer, view, rows, self._decoder.bound))
-        tables.outcomes.append(outcome)
+            labels.append(label_rows(layer, view, lens, norm, decoded[lens], strength, odd))
+            figures.append(layer_figures(layer, view, lens, thresholds[lens], strength))
+        account = {"device": self._device.type, "precision": self._decoder.precision} | _counts(outcome)
+        return {
+            view_table("neighbour", view): encode_shard(neighbour_rows(layer, view, rows, self._decoder.bound)),
+            view_table(CONTROL, view): figures_shard(figures, seconds_of_control),
+            view_table("label", view): encode_shard(pa.concat_tables(labels), account),
+        }
 
     def _thresholds(self, rows: Tensor, seed: int) -> dict[Lens, Thresholds]:
         """The thresholds of noise for labels of `rows` `(neurons, width)`, from control rows decoded likewise."""
@@ -94,35 +101,12 @@ class LayerMapper:
         return {lens: Thresholds.of(reach(decoded)) for lens, decoded in control.items()}
 
 
-@dataclass
-class _LayerTables:
-    """The tables and figures of a layer, filled view by view."""
-
-    layer: int
-    labels: list[pa.Table] = field(default_factory=list)
-    neighbours: list[pa.Table] = field(default_factory=list)
-    figures: list[Figures] = field(default_factory=list)
-    outcomes: list[BatchOutcome] = field(default_factory=list)
-    seconds_of_control: float = 0.0
-
-    def shards(self, device: torch.device, precision: str) -> LayerShards:
-        neighbours, labels = pa.concat_tables(self.neighbours), pa.concat_tables(self.labels)
-        return LayerShards(
-            self.layer,
-            {
-                "neighbour": encode_shard(neighbours),
-                CONTROL: figures_shard(self.figures, self.seconds_of_control),
-                "label": encode_shard(labels, {"device": device.type, "precision": precision} | _counts(self.outcomes)),
-            },
-        )
-
-
-def _counts(outcomes: Sequence[BatchOutcome]) -> dict[str, str | int]:
-    """What a layer's labels rest on."""
+def _counts(outcome: BatchOutcome) -> dict[str, str | int]:
+    """What the labels of one view of a layer rest on."""
     return {
-        "rows": sum(outcome.rows for outcome in outcomes),
-        "left_to_fp32": sum(outcome.left_to_fp32 for outcome in outcomes),
-        "rounded": sum(outcome.rounded for outcome in outcomes),
-        "checked": sum(outcome.checked for outcome in outcomes),
-        "differed": sum(outcome.differed for outcome in outcomes),
+        "rows": outcome.rows,
+        "left_to_fp32": outcome.left_to_fp32,
+        "rounded": outcome.rounded,
+        "checked": outcome.checked,
+        "differed": outcome.differed,
     }

@@ -6,35 +6,41 @@ Knows shards and progress; knows nothing of how an engine maps layers, nor of th
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Protocol
 
 import torch
 
+from neuronym.contract import View
 from worker.checkpoints.checkpoint import Checkpoint
 from worker.checkpoints.vocabulary import Vocabulary
 from worker.mapping.label_rows import token_rows
 from worker.mapping.layers import LayerMapper, LayerShards
 from worker.mapping.recipe import MapRecipe as MapRecipe
-from worker.mapping.shards import ShardFolder
+from worker.mapping.shards import ShardFolder, read_account, view_table
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the mapping of a model is; `seconds` are those since it began."""
+    """How far the mapping of a model is; `seconds` are those since it began.
+
+    `views` are those that are being mapped, where not all of the model's; the layers are counted under them alone.
+    """
 
     model: str
     layers_done: int
     layers: int
     neurons_done: int
     seconds: float
+    views: tuple[View, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
 class MappedModel:
-    """A model whose shards are written: of all layers, or of the part that the recipe names."""
+    """A model whose shards are written: of all layers and views, or of those that the recipe names."""
 
     name: str
     checkpoint: Checkpoint
@@ -52,6 +58,15 @@ class MappedModel:
         return self.recipe.layers_of(self.checkpoint)
 
     @property
+    def is_part(self) -> bool:
+        """Whether some layers or views of the model are not mapped; if they are later, that needs these shards."""
+        return self.recipe.layers is not None or set(self.recipe.views) != set(self.checkpoint.views)
+
+    def shard_files(self, table: str) -> list[Path]:
+        """The shards of a table, of the views and layers that are mapped."""
+        return self.shards.view_shards(table, self.recipe.views, self.layers)
+
+    @property
     def search_rows(self) -> int:
         """The number of tokens in all labels of the model, which are its rows in searches."""
         labels = len(self.layers) * self.checkpoint.neurons * len(self.recipe.views) * len(self.recipe.lenses)
@@ -59,7 +74,7 @@ class MappedModel:
 
     def record(self) -> dict[str, str | int | float | bool | None]:
         """The model's row in the label file, without the ids that the file gives."""
-        checkpoint, account = self.checkpoint, self.shards.account("label", self.layers)
+        checkpoint, account = self.checkpoint, read_account(self.shard_files("label"))
         return {
             "name": self.name,
             "source": checkpoint.source.recorded,
@@ -121,7 +136,7 @@ def map_model(
     resume: bool = True,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> MappedModel:
-    """Decode every neuron of the recipe's layers into shards, skipping layers that are done.
+    """Decode every neuron of the recipe's layers and views into shards, skipping those that are done.
 
     Raises:
         CheckpointError: a tensor is missing, damaged or of the wrong shape.
@@ -129,20 +144,33 @@ def map_model(
     """
     started = time.monotonic()
     layers = recipe.layers_of(checkpoint)
+    shards.open(resume)
+    shards.write("token", 0, token_rows(vocabulary))
+    missing = _missing_layers(recipe, layers, shards)
+    at_work = tuple(view for view in recipe.views if any(view in views for views in missing)) or recipe.views
+    part = () if set(at_work) == set(checkpoint.views) else at_work
 
     def report_layers(done: int) -> None:
         elapsed = time.monotonic() - started
-        report(Progress(name, done, len(layers), done * checkpoint.neurons, elapsed))
+        report(Progress(name, done, len(layers), done * checkpoint.neurons, elapsed, views=part))
 
-    shards.open(resume)
-    shards.write("token", 0, token_rows(vocabulary))
-    missing = [layer for layer in layers if not shards.has("label", layer)]
-    if len(missing) < len(layers):
-        report_layers(len(layers) - len(missing))
-    if missing:
-        mapped = engine(checkpoint, vocabulary, recipe, missing)
-        for done, layer in enumerate(mapped, len(layers) - len(missing) + 1):
+    done = len(layers) - sum(map(len, missing.values()))
+    if done:
+        report_layers(done)
+    for views, of_these in missing.items():
+        for layer in engine(checkpoint, vocabulary, replace(recipe, views=views), of_these):
             for table, content in layer.tables.items():
                 shards.put(table, layer.layer, content)
+            done += 1
             report_layers(done)
     return MappedModel(name, checkpoint, vocabulary, recipe, shards, time.monotonic() - started)
+
+
+def _missing_layers(recipe: MapRecipe, layers: range, shards: ShardFolder) -> dict[tuple[View, ...], list[int]]:
+    """The layers that lack shards, by the views that they lack."""
+    missing: dict[tuple[View, ...], list[int]] = {}
+    for layer in layers:
+        lacking = tuple(view for view in recipe.views if not shards.has(view_table("label", view), layer))
+        if lacking:
+            missing.setdefault(lacking, []).append(layer)
+    return missing

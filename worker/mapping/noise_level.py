@@ -5,6 +5,7 @@ Knows thresholds, strengths and shards; decodes nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ from neuronym.contract import Lens, Strength, View
 from neuronym.label_tables import code
 from worker.errors import LabelFileError
 from worker.lens.noise import CONTROLS, RATES, RULE, Thresholds
-from worker.mapping.shards import ShardFolder, encode_shard
+from worker.mapping.shards import encode_shard, read_account
 
 TABLE = "control"
 Figures = dict[str, str | int | float]
@@ -47,17 +48,16 @@ def layer_figures(layer: int, view: View, lens: Lens, thresholds: Thresholds, st
 
 
 def figures_shard(rows: Sequence[Figures], seconds: float) -> bytes:
-    """The `control` shard of a layer; `seconds` are those that its control took."""
+    """The `control` shard of one view of a layer; `seconds` are those that its control took."""
     return encode_shard(pa.Table.from_pylist(list(rows)), {"milliseconds": round(1000 * seconds)})
 
 
-def noise_level(shards: ShardFolder, layers: range | None = None) -> NoiseLevel:
-    """Read the noise level of a model from the shards of its layers, of all or of `layers`.
+def noise_level(files: Sequence[Path]) -> NoiseLevel:
+    """Read the noise level of a model from its shards, of which those of a view are in order of layer.
 
     Raises:
         LabelFileError: there are no such shards.
     """
-    files = shards.shards(TABLE, layers)
     if not files:
         raise LabelFileError(f"There are no {TABLE} shards to load. Map the model again with --fresh.")
     rows: list[Figures] = pa.concat_tables([pq.read_table(file) for file in files]).to_pylist()
@@ -65,7 +65,7 @@ def noise_level(shards: ShardFolder, layers: range | None = None) -> NoiseLevel:
     return NoiseLevel(
         settings={"rule": RULE, "controls": CONTROLS, "rates": {grade.value: rate for grade, rate in RATES.items()}},
         result={"views": _by_view(ordered), "layers": [row | _false_figures(row) for row in ordered]},
-        seconds=int(shards.account(TABLE, layers)["milliseconds"]) / 1000,
+        seconds=int(read_account(files)["milliseconds"]) / 1000,
     )
 
 

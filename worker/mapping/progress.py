@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from neuronym.contract import MappingLine
 from worker.mapping.mapping import Progress
 
 BUILDING = "Building the label file."
@@ -22,6 +23,7 @@ class MeasuringProgress(Progress):
 
 ReportProgress = Callable[[Progress], None]
 TellLine = Callable[[str], None]
+TellProgram = Callable[[MappingLine], None]
 
 
 def reporter(as_json: bool) -> ReportProgress:
@@ -36,6 +38,11 @@ def teller(as_json: bool) -> TellLine:
     return (lambda _: None) if as_json else _print_line
 
 
+def announcer(as_json: bool) -> TellProgram:
+    """A function that tells a program what happens besides progress, as JSON lines on standard output; else nothing."""
+    return (lambda line: print(line.model_dump_json(), flush=True)) if as_json else lambda _: None  # noqa: T201
+
+
 def _print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
@@ -48,9 +55,9 @@ class _Lines:
 
     def __call__(self, progress: Progress) -> None:
         kind = progress.kind if isinstance(progress, MeasuringProgress) else ""
-        first = self._first.setdefault((progress.model, kind), progress)
+        first = self._first.setdefault((_title(progress), kind), progress)
         parts = [
-            f"{progress.model}: layer {progress.layers_done} of {progress.layers} "
+            f"{_title(progress)}: layer {progress.layers_done} of {progress.layers} "
             + (f"measured ({kind})" if kind else "mapped"),
             f"{progress.neurons_done:,} neurons",
             _duration(progress.seconds),
@@ -61,6 +68,11 @@ class _Lines:
             seconds = (progress.seconds - first.seconds) / done_since * layers_left
             parts.append(f"about {_duration(max(1.0, seconds), exact=False)} left")
         _print_line(", ".join(parts))
+
+
+def _title(progress: Progress) -> str:
+    """The model, with the views where not all of them are at work."""
+    return f"{progress.model} ({', '.join(progress.views)})" if progress.views else progress.model
 
 
 def _duration(seconds: float, exact: bool = True) -> str:
@@ -77,7 +89,7 @@ class _Bar:
         self._bars: dict[str, tqdm[NoReturn]] = {}
 
     def __call__(self, progress: Progress) -> None:
-        name = f"{progress.model} {progress.kind}" if isinstance(progress, MeasuringProgress) else progress.model
+        name = f"{progress.model} {progress.kind}" if isinstance(progress, MeasuringProgress) else _title(progress)
         bar = self._bars.get(name)
         if bar is None:
             total = progress.neurons_done // progress.layers_done * progress.layers

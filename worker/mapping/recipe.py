@@ -48,9 +48,12 @@ class MapRecipe:
         return self.layer_record() | part
 
     def layer_record(self) -> dict[str, str | int | list[str] | list[int]]:
-        """The choices that one layer's shards depend on: all but which other layers are mapped."""
+        """The choices that one layer's labels depend on: all but which other layers are mapped."""
+        return {"views": [str(view) for view in self.views]} | self.shard_record()
+
+    def shard_record(self) -> dict[str, str | int | list[str] | list[int]]:
+        """The choices that a shard depends on, which has one view of one layer: not which others are mapped."""
         return {
-            "views": [str(view) for view in self.views],
             "lenses": [str(lens) for lens in self.lenses],
             "top_k": self.top_k,
             "bottom_k": self.bottom_k,

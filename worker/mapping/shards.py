@@ -1,4 +1,4 @@
-"""Shards, the files of a run that is under way: one Parquet file a layer and table, each whole or absent.
+"""Shards, the files of a run that is under way: one Parquet file a layer, table and view, each whole or absent.
 
 A shard gets its name only once it is complete, so a killed run continues at the first missing layer. Knows nothing of
 DuckDB, models or lenses.
@@ -7,7 +7,7 @@ DuckDB, models or lenses.
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
+from neuronym.contract import View
 from worker.errors import LabelFileError
 
 FOLDER = ".mapping"
@@ -31,6 +32,11 @@ def encode_shard(rows: pa.Table, account: Account | None = None) -> bytes:
     content = pa.BufferOutputStream()
     pq.write_table(rows, content, compression="zstd")
     return bytes(content.getvalue())
+
+
+def view_table(table: str, view: View) -> str:
+    """What the shards of one view of a table are called: each view of a layer is mapped by itself."""
+    return f"{table}-{view}"
 
 
 class ShardFolder:
@@ -112,23 +118,28 @@ class ShardFolder:
         wanted = {self.shard(table, layer) for layer in layers} if layers else existing
         return [shard for shard in existing if shard in wanted]
 
-    def account(self, table: str, layers: range | None = None) -> dict[str, str | int]:
-        """Merge the accounts of a table's shards: numbers summed, words listed."""
-        total: dict[str, str | int] = {}
-        for shard in self.shards(table, layers):
-            metadata = pq.read_schema(shard).metadata or {}
-            for name, value in json.loads(metadata.get(b"account", b"{}")).items():
-                known = total.get(name)
-                if isinstance(value, str):
-                    words = {*str(known).split(", "), value} if known else {value}
-                    total[name] = ", ".join(sorted(words))
-                else:
-                    total[name] = value + (int(known) if known else 0)
-        return total
+    def view_shards(self, table: str, views: Sequence[View], layers: range | None = None) -> list[Path]:
+        """The paths of a table's shards of these views, in the order of views, then of layers."""
+        return [shard for view in views for shard in self.shards(view_table(table, view), layers)]
 
     def discard(self) -> None:
         """Remove the folder and all its shards."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def read_account(shards: Sequence[Path]) -> dict[str, str | int]:
+    """Merge the accounts of shards: numbers summed, words listed."""
+    total: dict[str, str | int] = {}
+    for shard in shards:
+        metadata = pq.read_schema(shard).metadata or {}
+        for name, value in json.loads(metadata.get(b"account", b"{}")).items():
+            known = total.get(name)
+            if isinstance(value, str):
+                words = {*str(known).split(", "), value} if known else {value}
+                total[name] = ", ".join(sorted(words))
+            else:
+                total[name] = value + (int(known) if known else 0)
+    return total
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from worker.steering.thread import ModelThread
 log = logging.getLogger(__name__)
 VERSION = version("neuronym")
 LOOK = 0.5  # seconds between reports on a model that is loading
+LOOK_AGAIN = 1.0  # seconds between looks for a first model
 
 
 class Runner:
@@ -60,7 +61,9 @@ class Runner:
         )
 
     async def warm_up(self) -> None:
-        """Load the first model that can be loaded."""
+        """Load the first model that can be loaded, once there is one."""
+        while not self.models.names:
+            await asyncio.sleep(LOOK_AGAIN)
         for name in self.models.names:
             try:
                 await self.thread.run(self.models.get, name)

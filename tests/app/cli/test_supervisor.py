@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from app.cli import supervisor
-from app.cli.supervisor import Supervisor, free_port, worker_command
+from app.cli.supervisor import Supervisor, free_port, map_command, worker_command
 from neuronym.settings import ROOT
 from tests.serving import until
 
@@ -63,6 +63,35 @@ def test_what_runs_once_is_not_started_again(notes: Path, caplog: pytest.LogCapt
     until(lambda: "ended with code 4." in caplog.text)
     process.stop()
     assert len(starts(notes)) == 1
+
+
+def test_what_runs_once_is_read_line_by_line_and_its_end_is_told() -> None:
+    lines: list[str] = []
+    codes: list[int] = []
+    program = "import sys; print('one'); print('zw\\u00f6lf'); sys.exit(5)"
+    process = Supervisor(
+        [sys.executable, "-c", program],
+        once=True,
+        environment={"PYTHONIOENCODING": "utf-8"},
+        read=lines.append,
+        ended=codes.append,
+    )
+    process.start()
+    process.start()  # once is enough
+    until(lambda: codes)
+    process.stop()
+    assert (lines, codes) == (["one\n", "zw\u00f6lf\n"], [5])
+
+
+def test_one_that_is_stopped_has_not_ended_by_itself(notes: Path) -> None:
+    codes: list[int] = []
+    command = [sys.executable, "-c", f"{NOTED}; time.sleep(600)", str(notes)]
+    process = Supervisor(command, once=True, ended=codes.append)
+    process.start()
+    until(lambda: starts(notes))
+    process.stop()
+    process.start()  # not any more
+    assert not codes and len(starts(notes)) == 1
 
 
 def test_stopping_ends_the_process(notes: Path) -> None:
@@ -128,6 +157,11 @@ def test_the_workers_command_names_its_port() -> None:
     port = free_port()
     assert worker_command(port)[1:] == ["-m", "worker.cli", "serve", "--port", str(port)]
     assert 1024 <= port <= 65535
+
+
+def test_what_to_map_may_have_options() -> None:
+    asked = map_command("'a folder' --layers 2")[3:]
+    assert asked == ["map", "a folder", "--layers", "2", "--publish-early", "--json"]
 
 
 def test_the_supervisor_needs_nothing_that_the_worker_needs() -> None:

@@ -10,7 +10,7 @@ from jinja2 import meta, nodes
 import app.main  # noqa: F401  # imports every module that has a page
 from app.html.templates import Fragment, Page, templates
 
-GIVEN_BY_PAGE = {"request", "twin"}  # to every page, beside its fields
+GIVEN_BY_PAGE = {"request", "twin", "mapping"}  # to every page, beside its fields
 NOT_GIVEN = {"layout.html", "_ui.html"}  # what pages extend, and macros that are a global
 
 

@@ -8,7 +8,6 @@ from bs4 import BeautifulSoup
 from starlette.testclient import TestClient
 
 from app.main import create_app
-from app.pages.neuron_names import layer_link_parameters
 from app.pages.tour import first_word, tour
 from neuronym.contract import Lens, Strength, View
 from neuronym.settings import Settings
@@ -50,7 +49,6 @@ def test_links_to_layers_ask_for_what_holds_most_often(site: TestClient, client:
         assert soup(site, page).select(f'a[href="{address}"]'), page
     assert site.get(address).status_code == 200
     assert soup(client, "/models/tiny-chat").select('a[href="/layers/tiny-chat/2"]')
-    assert layer_link_parameters(None) == {}
 
 
 def test_a_models_page_says_what_holds_most_often(site: TestClient) -> None:

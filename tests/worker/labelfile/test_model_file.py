@@ -151,11 +151,11 @@ def test_a_lost_row_is_not_published(tiny_llama: Path, tmp_path: Path) -> None:
     again = MapRun(Settings(data=tmp_path), MapRecipe(top_k=9))
 
     def lose_a_shard(progress: object) -> None:
-        for shard in (tmp_path / ".mapping").rglob("label-0000.parquet"):
+        for shard in (tmp_path / ".mapping").rglob("label-up-0000.parquet"):
             if getattr(progress, "layers_done", 0) == LAYERS:
                 shard.unlink()
 
-    with pytest.raises(LabelFileError, match="should have 1,152 labels, but 864 were loaded"):
+    with pytest.raises(LabelFileError, match="should have 1,152 labels, but 1,056 were loaded"):
         MapRun(again.settings, again.recipe, report=lose_a_shard).map([str(tiny_llama)], ["tiny"])
     assert read_catalogue(tmp_path).run == run
     assert not list(tmp_path.rglob(".building-*"))

@@ -22,7 +22,6 @@ from worker.lens.noise import CONTROLS, RATES, RULE, Thresholds, mixtures, reach
 from worker.map_run import MapRun
 from worker.mapping.mapping import Progress
 from worker.mapping.noise_level import noise_level
-from worker.mapping.shards import ShardFolder
 
 DOWN = "model.layers.{}.mlp.down_proj.weight"
 HEAD = "model.embed_tokens.weight"
@@ -212,6 +211,6 @@ def test_the_documented_rule_is_the_rule() -> None:
     assert RULE in documented
 
 
-def test_without_shards_there_is_nothing_to_tell(tmp_path: Path) -> None:
+def test_without_shards_there_is_nothing_to_tell() -> None:
     with pytest.raises(LabelFileError, match="--fresh"):
-        noise_level(ShardFolder(tmp_path, "none", {}))
+        noise_level([])

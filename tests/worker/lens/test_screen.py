@@ -215,7 +215,7 @@ def test_what_was_done_is_recorded(tiny_llama: Path, tmp_path: Path) -> None:
 
     def look(progress: Progress) -> None:
         if progress.layers_done == progress.layers:
-            (shard, *_) = (tmp_path / ".mapping").rglob("label-0000.parquet")
+            (shard, *_) = (tmp_path / ".mapping").rglob("label-up-0000.parquet")
             seen["metadata"] = pq.read_schema(shard).metadata
 
     MapRun(Settings(data=tmp_path), MapRecipe(precision="certified"), report=look).map([str(tiny_llama)], ["tiny"])

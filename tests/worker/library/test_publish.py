@@ -170,7 +170,7 @@ def test_killed_while_mapping_and_gone_on_with(tiny_llama: Path, tmp_path: Path)
     command = [sys.executable, "-m", "worker.cli", "map", str(tiny_llama), "--name", "tiny", "--data", str(data)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while not list(data.rglob("label-0000.parquet")):
+        while not list(data.rglob("label-up-0000.parquet")):
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.01)
         process.kill()

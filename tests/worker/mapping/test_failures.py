@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
+from neuronym.contract import View
 from neuronym.library import read_catalogue
 from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, make_checkpoint
@@ -111,11 +112,11 @@ def test_a_full_disk_while_mapping_and_while_publishing(tiny_llama: Path, tmp_pa
     data, other = disk.folder, make_checkpoint(tmp_path / "other", seed=1)
     assert run(tiny_llama, data, "first")[0] == 0
 
-    a_shard_at_most, no_label_file = disk.room(10_000), disk.room(400_000)
+    a_shard_at_most, no_label_file = disk.room(10_000), disk.room(600_000)
     refused(other, data, "cannot be written", "Free some space", "it goes on where it was", room=a_shard_at_most)
     assert not list((data / ".mapping").rglob("*.unfinished"))
     refused(other, data, "disk", "full", "it goes on where it was", room=no_label_file)
-    assert len(shards(data)) == LAYERS
+    assert len(shards(data)) == LAYERS * len(View)
 
     assert run(other, data)[0] == 0
     assert rows(data, "SELECT name FROM model") == [("first",), ("second",)]
@@ -158,7 +159,7 @@ def test_weights_that_are_no_numbers(tiny_llama: Path, tmp_path: Path, value: fl
     tensors[UP][3, 4] = value
     save_file(tensors, file, metadata={"format": "pt"})
     refused(other, data, UP.removesuffix(".weight"), "not finite", "Download it again")
-    assert len(shards(data)) == 3  # the layers below it
+    assert len(shards(data)) == 3 * len(View)  # of the layers below it
     tensors[UP][3, 4] = before
     save_file(tensors, file, metadata={"format": "pt"})
     assert run(other, data)[0] == 0
@@ -175,14 +176,14 @@ def test_a_shard_that_was_damaged_is_mapped_again(tiny_llama: Path, data_folder:
     with pytest.raises(KeyboardInterrupt):
         MapRun(Settings(data=tmp_path), report=cut_off).map([str(tiny_llama)], ["tiny"])
     written = shards(tmp_path)
-    (neighbours,) = tmp_path.rglob("neighbour-0001.parquet")
+    (neighbours,) = tmp_path.rglob("neighbour-up-0001.parquet")
     content = bytearray(neighbours.read_bytes())
     content[len(content) // 3 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 3)
     neighbours.write_bytes(content)
-    (labels,) = tmp_path.rglob("label-0003.parquet")
+    (labels,) = tmp_path.rglob("label-gate-0003.parquet")
     labels.write_bytes(labels.read_bytes()[:-20])
     assert run(tiny_llama, tmp_path, "tiny")[0] == 0
-    assert len(written) == LAYERS
+    assert len(written) == LAYERS * len(View)
     for table in ("label", "neighbour"):
         assert rows(tmp_path, f"FROM {table} ORDER BY ALL") == rows(data_folder, f"FROM {table} ORDER BY ALL")
 

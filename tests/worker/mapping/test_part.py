@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from neuronym.contract import View
 from neuronym.settings import Settings
 from tests.checkpoints import LAYERS, NEURONS, make_checkpoint
 from tests.reading import rows
@@ -64,10 +65,10 @@ def test_settings_name_layers_only_where_they_are_a_part(tiny_llama: Path, data_
 def test_the_rest_goes_on_from_the_part(tiny_llama: Path, data_folder: Path, tmp_path: Path) -> None:
     MapRun(Settings(data=tmp_path), PART).map([str(tiny_llama)], ["tiny"])
     part = shards(tmp_path)
-    assert set(part) == {"label-0001.parquet", "label-0002.parquet"}
+    assert set(part) == {f"label-{view}-000{layer}.parquet" for view in View for layer in (1, 2)}
     whole: dict[str, int] = {}
     MapRun(Settings(data=tmp_path), report=lambda _: whole.update(shards(tmp_path))).map([str(tiny_llama)], ["tiny"])
-    assert len(whole) == LAYERS and part.items() <= whole.items()
+    assert len(whole) == LAYERS * len(View) and part.items() <= whole.items()
     assert rows(tmp_path, LABELS) == rows(data_folder, LABELS)
     assert "layers" not in settings_of(tmp_path)
     assert not shards(tmp_path)
@@ -83,7 +84,7 @@ def test_a_part_takes_its_layers_alone_from_a_run_that_was_cut_off(tiny_llama: P
     MapRun(Settings(data=tmp_path), PART).map([str(tiny_llama)], ["tiny"])
     assert rows(tmp_path, "SELECT DISTINCT layer FROM label ORDER BY 1") == [(1,), (2,)]
     assert settings_of(tmp_path)["rows"] == NEURONS * 3 * 2
-    assert len(shards(tmp_path)) == 3  # nothing that was done is done again later
+    assert len(shards(tmp_path)) == 3 * len(View)  # nothing that was done is done again later
 
 
 def test_layers_that_are_mapped_are_not_lost(tiny_llama: Path, tmp_path: Path) -> None:

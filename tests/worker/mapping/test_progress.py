@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from neuronym.contract import View
 from tests.checkpoints import LAYERS, NEURONS
 from worker.mapping.mapping import Progress
 from worker.mapping.progress import BUILDING, MeasuringProgress, reporter
@@ -39,7 +40,7 @@ def test_json_lines_have_nothing_beside_them(tiny_llama: Path, tmp_path: Path) -
     assert done.stderr == ""
     *lines, published = map(json.loads, done.stdout.splitlines())
     assert list(published) == ["published"]
-    assert [set(line) for line in lines] == [{"model", "layers_done", "layers", "neurons_done", "seconds"}] * 2
+    assert [set(line) for line in lines] == [{"model", "layers_done", "layers", "neurons_done", "seconds", "views"}] * 2
     assert [(line["layers_done"], line["layers"]) for line in lines] == [(1, 2), (2, 2)]
 
 
@@ -52,6 +53,19 @@ def test_layers_done_earlier_are_not_in_the_rate(capsys: pytest.CaptureFixture[s
         "tiny: layer 21 of 30 mapped, 32,256 neurons, 5.0 s, about 45 s left",
         "tiny: layer 22 of 30 mapped, 33,792 neurons, 10.0 s, about 40 s left",
         "tiny: layer 30 of 30 mapped, 46,080 neurons, 50.0 s",
+    ]
+
+
+def test_views_are_named_where_they_are_not_all(capsys: pytest.CaptureFixture[str]) -> None:
+    tell = reporter(as_json=False)
+    for views, begun in (((View.down,), 0.0), ((View.up, View.gate), 100.0)):
+        for done in (1, 2):
+            tell(Progress("tiny", done, 4, done * 48, begun + 10.0 * done, views=views))
+    assert capsys.readouterr().err.splitlines() == [
+        "tiny (down): layer 1 of 4 mapped, 48 neurons, 10.0 s",
+        "tiny (down): layer 2 of 4 mapped, 96 neurons, 20.0 s, about 20 s left",
+        "tiny (up, gate): layer 1 of 4 mapped, 48 neurons, 110.0 s",
+        "tiny (up, gate): layer 2 of 4 mapped, 96 neurons, 2 min, about 20 s left",
     ]
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from neuronym.contract import View
 from tests.checkpoints import NEURONS, make_checkpoint, make_tokenizer
 from worker.checkpoints.checkpoint import open_checkpoint
 from worker.checkpoints.vocabulary import read_vocabulary
@@ -24,9 +25,10 @@ def order(folder: Path) -> BlockOrder:
 def test_a_task_returns_whole_layers(tiny_llama: Path) -> None:
     shards = map_block(order(tiny_llama), (1, 3))
     assert [shard.layer for shard in shards] == [1, 3]
-    assert [list(shard.tables) for shard in shards] == [["neighbour", "control", "label"]] * 2
-    labels = pq.read_table(pa.BufferReader(shards[1].tables["label"]))
-    assert set(labels["layer"].to_pylist()) == {3} and len(labels) == NEURONS * 3 * 2
+    tables = [f"{table}-{view}" for view in View for table in ("neighbour", "control", "label")]
+    assert [list(shard.tables) for shard in shards] == [tables] * 2
+    labels = pq.read_table(pa.BufferReader(shards[1].tables["label-up"]))
+    assert set(labels["layer"].to_pylist()) == {3} and len(labels) == NEURONS * 2
 
 
 def test_another_checkpoint_is_refused(tiny_llama: Path, tmp_path: Path) -> None:

@@ -526,3 +526,12 @@ def test_a_worker_without_models_says_so() -> None:
     with serving({}) as worker:
         assert "map one first" in refusal(worker.http.get("/readyz"), 503)
         assert "map one first" in refusal(worker.clamp(), 404)
+
+
+def test_the_first_model_that_is_mapped_is_loaded(tiny: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "LOOK_AGAIN", 0.01)
+    models: dict[str, Opener] = {}
+    with serving(models) as worker:
+        assert "map one first" in refusal(worker.http.get("/readyz"), 503)
+        models["tiny"] = tiny
+        until(lambda: worker.http.get("/readyz").is_success)
