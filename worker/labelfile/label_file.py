@@ -29,7 +29,7 @@ BUILDING = ".building-"  # begins the name of a file that is not whole yet
 ROW_GROUP = 40_960  # rows: at 80 million a search reads a token in a third of the time that smaller or larger ones take
 LEAST_MEMORY = 240_000_000  # bytes; with less DuckDB is slower, and mostly uses memory that its limit does not count
 BYTES_PER_ROW = 14  # of memory, for each search row of the file
-BYTES_PER_SORTED_ROW = 100  # of memory, for each search row being sorted: twice what it takes
+BYTES_PER_SORTED_ROW = 140  # of memory, for each search row being sorted: more than twice what it takes
 
 # Of a database that a stranger's file is attached to.
 _NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}

@@ -90,7 +90,7 @@ def _build_statements(
     """Build the statements for the tokens of these models."""
     families = labels.holdings.families(models) if folded else {}
     hits = _select_hits(labels, filters, models, families)
-    best = _select_best(hits, filters)
+    best = _select_best(hits, filters, of_leaders=bool(families))
     return PageStatements(_select_page(hits, best, filters), _count_groups(best))
 
 
@@ -124,26 +124,28 @@ def _select_hits(labels: Library, filters: PagedFilters, models: Sequence[str], 
     return sa.union_all(*selected).cte("hits")
 
 
-def _select_best(hits: sa.CTE, filters: PagedFilters) -> sa.Select[Any]:
-    """Select one row for each group: its key, and the values of its best match, by which groups are sorted."""
+def _select_best(hits: sa.CTE, filters: PagedFilters, *, of_leaders: bool) -> sa.Select[Any]:
+    """Select one row for each group: its key, and the values of its best match, by which groups are sorted.
+
+    `of_leaders`: matches in models that lead their family count, and others where these have none.
+    """
     z, score, effect = (outwards(hits.c[name], filters.side) for name in ("z", "score", "effect"))
     holds = column_holds(hits.c.effect, filters.side)
-    best_z = _leading_best(hits, sa.func.max(z))
+
+    def best_match(best: sa.Function[Any]) -> sa.ColumnElement[Any]:
+        return sa.func.coalesce(best.filter(hits.c.leads), best) if of_leaders else best
+
+    best_z = best_match(sa.func.max(z))
     sort = {
         "z": best_z,
-        "trust": _leading_best(hits, sa.func.arg_max_null(trust(hits.c.strength, holds, hits.c.rank), z)),
-        "score": _leading_best(hits, sa.func.max(score)),
-        "effect": _leading_best(hits, sa.func.arg_max_null(effect, z)),
-        "layer_z": _leading_best(hits, sa.func.max(hits.c.layer_z)),
+        "trust": best_match(sa.func.arg_max_null(trust(hits.c.strength, holds, hits.c.rank), z)),
+        "score": best_match(sa.func.max(score)),
+        "effect": best_match(sa.func.arg_max_null(effect, z)),
+        "layer_z": best_match(sa.func.max(hits.c.layer_z)),
     }
     key = [hits.c[name] for name in _GROUP_KEY]
     best = sa.select(*key, best_z.label("best_z"), sa.func.count().over().label("total")).group_by(*key)
     return best if filters.sort == "neuron" else best.add_columns(sort[filters.sort].label("sort"))
-
-
-def _leading_best(hits: sa.CTE, best: sa.Function[Any]) -> sa.ColumnElement[Any]:
-    """The best value among models that lead their family; among all models where none of these has a hit."""
-    return sa.func.coalesce(best.filter(hits.c.leads), best)
 
 
 def _order(best: sa.FromClause) -> list[sa.ColumnElement[Any]]:
