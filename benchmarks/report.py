@@ -5,7 +5,7 @@ A test writes the page again and compares. Knows results as JSON; measures nothi
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,25 @@ def _about(name: str) -> str:
 def _table(result: Mapping[str, Any]) -> str:
     targets = result.get("targets", {})
     wide = _wide(result["rows"], targets) if "rows" in result else []
-    figures = result.get("figures", {key: value for key, value in result.items() if key not in ("full", "machine")})
-    rows = [f"| {name} | {value} | {targets.get(name, '')} |" for name, value in _flat(figures)]
+    besides = ("full", "machine", "former")
+    figures = result.get("figures", {key: value for key, value in result.items() if key not in besides})
+    ranges = _ranges([figures, *(former["figures"] for former in result.get("former", []))])
+    rows = [
+        f"| {name} | {value} | {ranges.get(name, '')} | {targets.get(name, '')} |" for name, value in _flat(figures)
+    ]
     machine = ", ".join(f"{name} {value}" for name, value in result.get("machine", {}).items())
-    lines = [*wide, "| measured | value | target |", "| --- | --- | --- |", *rows]
+    lines = [*wide, "| measured | value | in all kept runs | target |", "| --- | --- | --- | --- |", *rows]
     return "\n".join(lines) + (f"\n\nMachine: {machine}.\n" if machine else "\n")
+
+
+def _ranges(runs: Sequence[Mapping[str, Any] | None]) -> dict[str, str]:
+    """From the lowest to the highest value of each figure that several runs have, on whatever machines they were."""
+    values: dict[str, list[float]] = {}
+    for figures in runs:
+        for name, value in _flat(figures or {}):
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                values.setdefault(name, []).append(value)
+    return {name: f"{min(some)} to {max(some)} ({len(some)} runs)" for name, some in values.items() if len(some) > 1}
 
 
 def _wide(rows: Mapping[str, Mapping[str, Any]], targets: Mapping[str, str]) -> list[str]:

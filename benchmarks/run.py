@@ -1,4 +1,4 @@
-"""Runner of the benchmarks one after the other; keeps their results as JSON in benchmarks/results.
+"""Runner of the benchmarks one after the other; keeps their results as JSON in benchmarks/results, former ones inside.
 
 `--full` takes more layers and turns, and adds what is too slow for every day. Knows the scripts by name only.
 """
@@ -7,9 +7,11 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+KEPT = 8  # former results of a script, of whatever machines
 QUICK = ("demo_view", "demo_pair", "large_model", "clamp", "effect", "latency", "load")
 SLOW = ("growth", "large_load", "many_models")
 TAKES_FULL = ("demo_view", "large_model", "load")  # the others measure the same in either case
@@ -39,11 +41,18 @@ def main() -> None:
     arguments = parser.parse_args()
     names = (arguments.only,) if arguments.only else QUICK + (SLOW if arguments.full else ())
     for name in names:
-        text = json.dumps({"full": arguments.full} | run_script(name, arguments.full), indent=2)
-        print(f"{name}: {text}", flush=True)
+        result = {"full": arguments.full} | run_script(name, arguments.full)
+        print(f"{name}: {json.dumps(result, indent=2)}", flush=True)
         if arguments.keep:
-            RESULTS.mkdir(exist_ok=True)
-            (RESULTS / f"{name}.json").write_text(text + "\n")
+            keep(result, RESULTS / f"{name}.json")
+
+
+def keep(result: Mapping[str, object], path: Path) -> None:
+    """Write a result, and into it the figures of those before it, each with its machine."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    former = [*before.get("former", []), {name: before.get(name) for name in ("machine", "figures")}] if before else []
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**result, "former": former[-KEPT:]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ def test_figures_targets_and_machine_are_told(tmp_path: Path) -> None:
     result = {"machine": {"cores": 2}, "targets": {"a / b": "at most 0.7"}, "figures": {"a / b": 0.6, "deep": {"c": 1}}}
     (tmp_path / "growth.json").write_text(json.dumps(result))
     text = page(tmp_path)
-    assert "| a / b | 0.6 | at most 0.7 |" in text and "| deep, c | 1 |  |" in text and "Machine: cores 2." in text
+    assert (
+        "| a / b | 0.6 |  | at most 0.7 |" in text and "| deep, c | 1 |  |  |" in text and "Machine: cores 2." in text
+    )
 
 
 def test_rows_are_a_table_with_targets_beside_the_figures(tmp_path: Path) -> None:
@@ -34,7 +36,18 @@ def test_rows_are_a_table_with_targets_beside_the_figures(tmp_path: Path) -> Non
     text = page(tmp_path)
     assert "\n\n|  | median, ms | errors | late, ms |\n| --- | --- | --- | --- |\n" in text
     assert "\n| home | 6 (at most 50) | 0 |  |\n| search | 20 |  | 1 |\n\n| measured |" in text
-    assert "| memory, GB | 0.2 |  |" in text
+    assert "| memory, GB | 0.2 |  |  |" in text
+
+
+def test_former_results_stay_and_their_range_is_told(tmp_path: Path) -> None:
+    kept = tmp_path / "growth.json"
+    for place, ratio in enumerate((0.5, 0.25, *[0.4] * benchmark_run.KEPT)):
+        benchmark_run.keep({"machine": {"cores": place}, "figures": {"a / b": ratio, "way": "int8"}}, kept)
+    result = json.loads(kept.read_text())
+    assert result["machine"] == {"cores": 9} and result["figures"]["a / b"] == 0.4
+    assert [former["machine"]["cores"] for former in result["former"]] == list(range(1, 9))  # the oldest is gone
+    text = page(tmp_path)
+    assert "| a / b | 0.4 | 0.25 to 0.4 (9 runs) |  |" in text and "| way | int8 |  |  |" in text
 
 
 def test_what_was_not_measured_is_said_to_be_so(tmp_path: Path) -> None:
@@ -43,7 +56,7 @@ def test_what_was_not_measured_is_said_to_be_so(tmp_path: Path) -> None:
 
     assert section().endswith(f"\n\n{MISSING}\n") and "pip install --no-index" in section()
     (tmp_path / "gpu.json").write_text(json.dumps({"machine": {"card": "a card"}, "figures": {"lens": {"a / b": 0.5}}}))
-    assert MISSING not in section() and "| lens, a / b | 0.5 |  |\n\nMachine: card a card." in section()
+    assert MISSING not in section() and "| lens, a / b | 0.5 |  |  |\n\nMachine: card a card." in section()
 
 
 def test_the_first_turn_is_left_out_and_ratios_are_of_turns() -> None:

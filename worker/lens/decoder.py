@@ -14,6 +14,7 @@ from torch import Tensor
 
 from neuronym.contract import Lens
 from worker.errors import EngineError
+from worker.lens.codes import largest_code
 from worker.lens.decoded import Decoded
 from worker.lens.exact import BOTH, Head, decode
 from worker.lens.gemm import bf16_pays, fits_bf16, keep_precision
@@ -137,7 +138,7 @@ def _screen(head: Head, precision: Precision, sample: Tensor, lenses: Sequence[L
         return _best_screen(head, sample, lenses) if on_cpu else None
     if not on_cpu:
         raise EngineError(f"Precision {precision} screens in int8, on the CPU only. Ask for auto, bf16 or fp32.")
-    if not int8_is_exact(head.weight.shape[1]):
+    if largest_code(head.weight.shape[1]) is None:
         raise EngineError(f"Precision {precision} screens in int8, which this processor adds up wrongly. Ask for fp32.")
     return Screen(head, Bound(precision))
 
@@ -147,7 +148,8 @@ def _best_screen(head: Head, sample: Tensor, lenses: Sequence[Lens]) -> Screen |
 
     It has the worst-case bound if that leaves few enough tokens of the sample to be scored in fp32.
     """
-    if head.weight.numel() < LEAST_WEIGHTS or not (int8_is_exact(head.weight.shape[1]) and _int8_pays(head)):
+    exact = largest_code(head.weight.shape[1]) is not None
+    if head.weight.numel() < LEAST_WEIGHTS or not (exact and _int8_pays(head)):
         return None
     screen = Screen(head, Bound.certified)
     _, effort = screen.decode(sample, lenses=lenses)
@@ -168,23 +170,6 @@ def _int8_pays(head: Head) -> bool:
         except RuntimeError:  # no int8 product for this width or device
             return False
         return _seconds(lambda: torch.mm(rows, tile.T)) > FASTER * int8
-
-
-def int8_is_exact(width: int) -> bool:
-    """Whether products of int8 vectors of this width are added up without loss, as every bound on them assumes.
-
-    Without VNNI or the like, oneDNN adds pairs of products in 16 bits, which the largest codes overflow. So the largest
-    of either sign are tried, in the shape of a tile.
-    """
-    signs = torch.tensor([[1], [-1]], dtype=torch.int8).repeat(16, 1)  # (32, 1)
-    rows = (127 * signs).expand(-1, width).contiguous()
-    tile = (127 * signs.repeat(TILE // 32, 1)).expand(-1, width).contiguous()
-    try:
-        product = torch._int_mm(rows, tile.T)  # (32, TILE)
-    except RuntimeError:  # there is none for this width or device
-        return False
-    expected = 127 * 127 * width * signs.int() * signs.repeat(TILE // 32, 1).int().T
-    return torch.equal(product, expected)
 
 
 def _seconds(run: Callable[[], Tensor]) -> float:

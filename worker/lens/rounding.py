@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neuronym.contract import Lens
+from worker.lens.codes import CODES, largest_code
 from worker.lens.exact import Head
 from worker.lens.rotation import Rotation
 from worker.machine.cores import on_all_cores
@@ -45,19 +46,22 @@ class RoundedVectors:
         return length
 
 
-def round_to_int8(vectors: Tensor, random: Tensor | None, factor: float, together: int = 1) -> RoundedVectors:
-    """Round each vector to 255 levels of its largest value: to the nearest, or at random, right on average.
+def round_to_int8(
+    vectors: Tensor, random: Tensor | None, factor: float, together: int = 1, largest: int = 127
+) -> RoundedVectors:
+    """Round each vector to levels of its largest value: to the nearest, or at random, right on average.
 
     Args:
         vectors: `(vectors, width)`, fp32; they are used up.
         random: numbers from 0 to 1 that broadcast against `vectors`, independent along the width; None: to the nearest.
         factor: Hoeffding's `sqrt(ln(2 / p) / 2)`; the random error is then `factor * step`.
         together: how many neighbouring vectors share a step.
+        largest: the code of the largest value.
     """
     peak = vectors.abs().amax(1).view(-1, together).amax(1)
-    step = torch.where(peak > 0, peak / 127, 1.0).repeat_interleave(together)
+    step = torch.where(peak > 0, peak / largest, 1.0).repeat_interleave(together)
     codes = vectors / step[:, None]
-    codes = (codes.round_() if random is None else codes.add_(random).floor_()).clamp_(-127, 127)
+    codes = (codes.round_() if random is None else codes.add_(random).floor_()).clamp_(-largest, largest)
     if random is None:
         error = torch.linalg.vector_norm(vectors.addcmul_(codes, step[:, None], value=-1), dim=1)
     else:
@@ -81,6 +85,7 @@ class RoundedHead:
         self._random = bound is Bound.verified
         self._factor = math.sqrt(math.log(16 * head.vocab / FAILURE) / 2)  # two sides, two errors, two lenses, two ends
         self._rotated = Rotation(head.weight.shape[1])
+        self._largest = largest_code(head.weight.shape[1]) or CODES[0]
         self.mean = head.moments(Lens.cosine).mean.float()  # (width,)
         order = head.norms.argsort(stable=True)
         self.tokens = torch.cat([order, order[-1:].expand(-len(order) % BUCKET)]).view(-1, BUCKET)  # (buckets, BUCKET)
@@ -104,7 +109,7 @@ class RoundedHead:
             away = head.weight[tokens].float().mul_(head.scale[tokens, None]).sub_(self.mean)
             self.length[start:stop] = torch.linalg.vector_norm(away, dim=1).view(-1, BUCKET).amax(1)
             random = random_numbers(*away.shape, seed=start) if self._random else None
-            rounded = round_to_int8(self._rotated(away), random, self._factor, together=BUCKET)
+            rounded = round_to_int8(self._rotated(away), random, self._factor, BUCKET, self._largest)
             by_place[:, start - first : stop - first] = rounded.codes.view(-1, BUCKET, len(self.mean)).transpose(0, 1)
             self.step[start:stop] = rounded.step[::BUCKET]
             self.error[start:stop] = rounded.error.view(-1, BUCKET).amax(1)
@@ -115,4 +120,4 @@ class RoundedHead:
         Therefore all rows share one set of random numbers. The bound holds for each row by itself and is unaffected.
         """
         random = random_numbers(len(self.mean), seed=_OF_ROWS) if self._random else None
-        return round_to_int8(self._rotated(rows), random, self._factor)
+        return round_to_int8(self._rotated(rows), random, self._factor, largest=self._largest)
