@@ -40,7 +40,7 @@ map: setup ## Map the demo pair, measure all there is to measure, and publish it
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym-worker effect
 
 run: setup ## Serve on http://127.0.0.1:8000; meanwhile map the demo pair unless something is mapped, and measure.
-	@test -e $(DATA)/library/catalogue.json || test ! -e $(DATA)/current || $(BIN)/neuronym-worker upgrade --data $(DATA)
+	@test ! -e $(DATA) || $(BIN)/neuronym-worker upgrade --quiet --data $(DATA) || true
 	@NEURONYM_DATA=$(DATA) $(BIN)/neuronym serve --map demo --measure
 
 $(VENV)/.dev-ready: $(VENV)/.ready frontend/package-lock.json

@@ -11,7 +11,8 @@ from worker.errors import LabelFileError
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the library [NEURONYM_DATA, ./data].")
-def upgrade(data: Path | None) -> None:
+@click.option("--quiet", is_flag=True, help="Say nothing where there is nothing to carry over.")
+def upgrade(data: Path | None, quiet: bool) -> None:
     """Carry the label files of an earlier version over: models, pairs and measurements.
 
     Nothing is mapped or measured again. Files of the library are replaced; the single file of the first version stays
@@ -22,7 +23,8 @@ def upgrade(data: Path | None) -> None:
         said = _carry_over(settings)
     except LabelFileError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(said or f"Nothing to carry over: {settings.data} is of this version.")
+    if said or not quiet:
+        click.echo(said or f"Nothing to carry over: {settings.data} is of this version.")
 
 
 def _carry_over(settings: Settings) -> str | None:

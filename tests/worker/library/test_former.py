@@ -127,6 +127,7 @@ def test_a_library_of_the_second_schema_is_carried_over(second: Path) -> None:
     assert places == sorted(places)
     assert counterpart_files(second) == counterparts
     assert "Nothing to carry over" in upgrade(second)
+    assert CliRunner().invoke(main, ["upgrade", "--quiet", "--data", str(second)]).output == ""
 
 
 def test_a_pair_keeps_what_it_says_of_models_as_they_were(second: Path) -> None:
