@@ -5,6 +5,7 @@ A test writes the page again and compares. Knows results as JSON; measures nothi
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def _table(result: Mapping[str, Any]) -> str:
     figures = result.get("figures", {key: value for key, value in result.items() if key not in besides})
     ranges = _ranges([figures, *(former["figures"] for former in result.get("former", []))])
     rows = [
-        f"| {name} | {value} | {ranges.get(name, '')} | {targets.get(name, '')} |" for name, value in _flat(figures)
+        f"| {name} | {value} | {ranges.get(name, '')} | {_beside(value, targets.get(name, ''))} |"
+        for name, value in _flat(figures)
     ]
     machine = ", ".join(f"{name} {value}" for name, value in result.get("machine", {}).items())
     lines = [*wide, "| measured | value | in all kept runs | target |", "| --- | --- | --- | --- |", *rows]
@@ -77,10 +79,21 @@ def _wide(rows: Mapping[str, Mapping[str, Any]], targets: Mapping[str, str]) -> 
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     lines = ["|  | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
     for name, row in rows.items():
-        aims = {column: f" ({targets[f'{name}, {column}']})" for column in row if f"{name}, {column}" in targets}
+        aims = {
+            column: f" ({_beside(value, targets[f'{name}, {column}'])})"
+            for column, value in row.items()
+            if f"{name}, {column}" in targets
+        }
         cells = [f"{row.get(column, '')}{aims.get(column, '')}" for column in columns]
         lines.append(" | ".join([f"| {name}", *cells]) + " |")
     return [*lines, ""]
+
+
+def _beside(value: object, target: str) -> str:
+    """The target of a figure, with a word where it was not reached."""
+    most = re.match(r"at most ([\d.]+)$", target)
+    missed = most is not None and isinstance(value, int | float) and value > float(most[1])
+    return f"{target}: **not reached**" if missed else target
 
 
 def _flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -29,6 +29,15 @@ def test_figures_targets_and_machine_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_target_that_was_not_reached_is_marked(tmp_path: Path) -> None:
+    targets = {"a / b": "at most 0.7", "c": "at most 1", "home, p99, ms": "at most 100"}
+    result = {"targets": targets, "figures": {"a / b": 0.71, "c": 1}, "rows": {"home": {"p99, ms": 100.5}}}
+    (tmp_path / "load.json").write_text(json.dumps(result))
+    text = page(tmp_path)
+    assert "| a / b | 0.71 |  | at most 0.7: **not reached** |" in text and "| c | 1 |  | at most 1 |" in text
+    assert "| home | 100.5 (at most 100: **not reached**) |" in text
+
+
 def test_rows_are_a_table_with_targets_beside_the_figures(tmp_path: Path) -> None:
     rows = {"home": {"median, ms": 6, "errors": 0}, "search": {"median, ms": 20, "late, ms": 1}}
     result = {"targets": {"home, median, ms": "at most 50"}, "rows": rows, "figures": {"memory, GB": 0.2}}
