@@ -35,6 +35,7 @@ _COLUMNS = {
     Side.top: (*LABEL_KEY[1:], *TOKEN_COLUMNS, *LABEL_COLUMNS),
     Side.bottom: (*LABEL_KEY[1:], *TOKEN_COLUMNS, *LABEL_COLUMNS, *FIRST_TOKENS[Side.bottom]),
 }
+_LEAD, _HALF_LEAD, _NO_LEAD = (sa.literal_column(number, sa.Double) for number in ("1e4", "5e3", "0e0"))  # above any z
 _LIMIT, _OFFSET = (parameter(sa.column(name, sa.Integer), name) for name in ("limit", "offset"))
 _GROUP_KEY = ("family", *LABEL_KEY[1:])  # what a page counts once: a label, or the same label in all models of a family
 
@@ -135,10 +136,12 @@ def _select_best(hits: sa.CTE, filters: PagedFilters, *, of_leaders: bool) -> sa
     def best_match(best: sa.Function[Any]) -> sa.ColumnElement[Any]:
         return sa.func.coalesce(best.filter(hits.c.leads), best) if of_leaders else best
 
-    best_z = best_match(sa.func.max(z))
+    # In place of four aggregates, which take half the time of a long prefix: with the lead added, leaders' are first.
+    leading_z = sa.cast(z, sa.Double) + sa.case((hits.c.leads, _LEAD), else_=_NO_LEAD) if of_leaders else z
+    best_z = _without_lead(sa.func.max(leading_z)) if of_leaders else sa.func.max(z)
     sort = {
         "z": best_z,
-        "trust": best_match(sa.func.arg_max_null(trust(hits.c.strength, holds, hits.c.rank), z)),
+        "trust": sa.func.arg_max_null(trust(hits.c.strength, holds, hits.c.rank), leading_z),
         "score": best_match(sa.func.max(score)),
         "effect": best_match(sa.func.arg_max_null(effect, z)),
         "layer_z": best_match(sa.func.max(hits.c.layer_z)),
@@ -146,6 +149,11 @@ def _select_best(hits: sa.CTE, filters: PagedFilters, *, of_leaders: bool) -> sa
     key = [hits.c[name] for name in _GROUP_KEY]
     best = sa.select(*key, best_z.label("best_z"), sa.func.count().over().label("total")).group_by(*key)
     return best if filters.sort == "neuron" else best.add_columns(sort[filters.sort].label("sort"))
+
+
+def _without_lead(z: sa.ColumnElement[float]) -> sa.ColumnElement[float]:
+    """A z that may have a lead, without it."""
+    return z - sa.case((z > _HALF_LEAD, _LEAD), else_=_NO_LEAD)
 
 
 def _order(best: sa.FromClause) -> list[sa.ColumnElement[Any]]:
