@@ -22,7 +22,7 @@ from app.main import create_app
 from neuronym.access import exposure_refusal
 from neuronym.settings import Settings
 
-GARBAGE = (2_000, 10, 500)  # new objects until the youngest are looked through; how often until older ones are
+GARBAGE = (2_000, 10, 50)  # new objects until the youngest are looked through; how often until older ones are
 GRACE = 5  # seconds for running requests to end when the app is stopped
 
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from neuronym.contract import Kind, Token, VocabularyToken
 from neuronym.label_tables import fold
 
-KEPT_TOKENS = 30_000  # made, of one vocabulary: half a kilobyte each
+KEPT_TOKENS = 10_000  # made, of one vocabulary: half a kilobyte each, and each is looked at in search of garbage
 _LAST = "\U0010ffff"  # sorts after every character a prefix can go on with
 _NOWHERE = -1  # the place of an id that the vocabulary lacks
 
