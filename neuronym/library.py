@@ -12,9 +12,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 FOLDER = "library"
+UNFINISHED = ".mapping"  # beside it: the shards of mapping runs that have not come to their end
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")  # of a file or folder here: never hidden, never a way out
 
 FileKind = Literal["model", "pair"]
+KINDS: tuple[FileKind, FileKind] = ("model", "pair")
 
 
 class LibraryError(Exception):

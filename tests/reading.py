@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 
 from neuronym.label_tables import metadata
-from neuronym.library import FileKind, label_file, read_catalogue
+from neuronym.library import KINDS, FileKind, label_file, read_catalogue
 
 OF_PAIRS = {"pair", "drift", "agreement", "concept"}
 
@@ -17,17 +17,14 @@ def rows(data: Path, statement: str) -> list[tuple[Any, ...]]:
     In the tables `model` and `pair` themselves that is `id`.
     """
     with duckdb.connect() as connection:
-        attached = {kind: _attach(connection, data, kind) for kind in _KINDS}
+        attached = {kind: _attach(connection, data, kind) for kind in KINDS}
         for table in metadata.tables:
-            kind = _KINDS[table in OF_PAIRS]
+            kind = KINDS[table in OF_PAIRS]
             column = "id" if table == kind else kind
             parts = [f"SELECT {place}::SMALLINT AS {column}, * FROM {alias}.{table}" for place, alias in attached[kind]]
             if parts:
                 connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(parts)}")
         return connection.execute(statement).fetchall()
-
-
-_KINDS: tuple[FileKind, FileKind] = ("model", "pair")
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, data: Path, kind: FileKind) -> list[tuple[int, str]]:

@@ -8,9 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuronym.library import EMPTY, LibraryError, read_catalogue
-
-UNFINISHED_RUNS = ".mapping"  # the worker's folder of shards
+from neuronym.library import EMPTY, UNFINISHED, LibraryError, read_catalogue
 
 
 @dataclass(frozen=True)
@@ -45,4 +43,4 @@ class FirstMapping:
 
     @property
     def _mark(self) -> Path:
-        return self.data / UNFINISHED_RUNS / "first-mapping.txt"
+        return self.data / UNFINISHED / "first-mapping.txt"

@@ -25,7 +25,7 @@ from app.labelfile.summary import Holdings, Pair, hold
 from app.labelfile.tables import FileTables, tables_of
 from app.labelfile.vocabulary import VocabularyIndex
 from neuronym.contract import Kind, ModelSummary
-from neuronym.library import Catalogue, FileKind, label_file
+from neuronym.library import KINDS, Catalogue, FileKind, label_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,8 +82,7 @@ class Library:
             self._vocabularies = {hash_: index for hash_, index in older._vocabularies.items() if hash_ in hashes}
 
     def _open_files(self) -> Iterator[OpenFile]:
-        kinds: tuple[FileKind, FileKind] = ("model", "pair")
-        for kind in kinds:
+        for kind in KINDS:
             for place, entry in enumerate(self.catalogue.entries(kind)):
                 path, alias = label_file(self._data, kind, entry), f"{kind}_{place}"
                 try:

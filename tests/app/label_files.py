@@ -47,6 +47,7 @@ from neuronym.label_tables import (
     tokenizer,
 )
 from neuronym.library import (
+    KINDS,
     Catalogue,
     FileKind,
     LabelFileEntry,
@@ -195,8 +196,7 @@ def write_library(data: Path, plan: Plan | None = None, *, publish: bool = True)
     """Write a file for each model and pair, all of the run `plan.run`, and name them in the catalogue."""
     plan = plan or planted()
     tables, entries = dict(_rows(plan)), {}
-    kinds: tuple[FileKind, FileKind] = ("model", "pair")
-    for kind in kinds:
+    for kind in KINDS:
         names = [row["name"] for row in tables.get(KIND_TABLE[kind], [])]
         entries[kind] = tuple(LabelFileEntry(name=name, run=plan.run) for name in names)
         for entry in entries[kind]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from neuronym.library import (
+    KINDS,
     Catalogue,
     FileKind,
     LabelFileEntry,
@@ -87,7 +88,7 @@ def update_catalogue(
             replace_catalogue(data, after)
         except OSError as error:
             raise LabelFileError(f"The catalogue of {data} cannot be written: {error.strerror}.") from error
-        for kind in NOTHING:
+        for kind in KINDS:
             _sweep(data, after, kind, {*(entry.name for entry in current[kind]), *removed[kind]})
 
 

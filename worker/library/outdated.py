@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from neuronym.label_tables import CARRIED_OVER
-from neuronym.library import FileKind, LabelFileEntry, catalogue_file, label_file
+from neuronym.library import KINDS, FileKind, LabelFileEntry, catalogue_file, label_file
 from worker.errors import LabelFileError
 from worker.labelfile.label_file import read_revision
 from worker.library.current import read_library
 
-KINDS: tuple[FileKind, FileKind] = ("model", "pair")
 LINK = "current"  # to the single label file of the first version
 
 

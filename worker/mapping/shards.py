@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from neuronym.contract import View
+from neuronym.library import UNFINISHED
 from worker.errors import LabelFileError
 
-FOLDER = ".mapping"
 GO_ON = (
     "Free some space or choose another folder with NEURONYM_DATA, and run the same command: it goes on where it was."
 )
@@ -46,7 +46,7 @@ class ShardFolder:
     """
 
     def __init__(self, data: Path, name: str, recipe: Mapping[str, object], origin: str = "") -> None:
-        self.path = data / FOLDER / name
+        self.path = data / UNFINISHED / name
         self._origin = origin
         self._origin_file = self.path / "origin.txt"
         self._card = self.path / "recipe.json"
